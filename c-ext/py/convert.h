@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of the binding share: error conversion and the registration of each type. */
+#ifndef CLOCKSCOPE_CONVERT_H
+#define CLOCKSCOPE_CONVERT_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "../core/error.h"
+
+/* Sets the Python exception for a core error, consumes the error, and returns NULL. A NULL error is
+ * not allowed. The caller holds the GIL. */
+PyObject *raise_error(struct cs_error *error);
+
+/* Adds the module's exception classes. 0, or -1 with an exception set. */
+int errors_register(PyObject *module);
+
+/* Adds `name` -> `value` to a dict and releases `value`, which may be NULL after a failed conversion.
+ * 0, or -1 with an exception set. */
+int dict_take(PyObject *dict, const char *name, PyObject *value);
+
+/* Each adds what its file defines to the module. 0, or -1 with an exception set. */
+int relay_register(PyObject *module);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* The extension module clockscope._core: each type lives in a file of its own. */
+#include "convert.h"
+
+#include "../core/util.h"
+
+static int (*const parts[])(PyObject *) = {
+	errors_register,
+	relay_register,
+};
+
+static struct PyModuleDef definition = {
+	PyModuleDef_HEAD_INIT,
+	.m_name = "clockscope._core",
+	.m_doc = "The C core of clockscope: relay, static analysis, trace store. Contract: _core.pyi.",
+	.m_size = -1,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+	PyObject *module = PyModule_Create(&definition);
+
+	for (size_t i = 0; module && i < ARRAY_SIZE(parts); i++) {
+		if (parts[i](module) < 0) {
+			Py_DECREF(module);
+			return NULL;
+		}
+	}
+	return module;
+}

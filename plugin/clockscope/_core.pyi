@@ -1,0 +1,135 @@
+"""Contract of the C core's Python binding. Errors of the core are the exceptions below."""
+
+from collections.abc import Sequence
+from typing import Any
+
+class Error(Exception):
+    """Base of every error of the core: one line saying what, where, what to do."""
+
+class ArgumentError(Error): ...
+class SystemError(Error): ...
+class ConnectError(Error): ...
+class ClosedError(Error): ...
+class TimeoutError(Error): ...
+class ProtocolError(Error): ...
+class RefusedError(Error): ...
+class StateError(Error): ...
+class FormatError(Error): ...
+class ExistsError(Error): ...
+class NotFoundError(Error): ...
+
+class Relay:
+    """The one connection to a guest's gdbstub, held by a thread of the C core.
+
+    GDB connects to `socket_path`; without GDB, `resume()`, `wait()`, `request()` drive the guest.
+    """
+
+    def __init__(self, address: str, *, connect_timeout: float = 5.0, request_timeout: float = 5.0) -> None:
+        """Connect to HOST:PORT or the path of a Unix socket and negotiate features.
+
+        Raises ConnectError (nothing listens), TimeoutError, ProtocolError (no stub). Ctrl-C interrupts.
+        """
+    @property
+    def socket_path(self) -> str:
+        """Unix socket for `target remote`, in a private directory (mode 0700)."""
+    @property
+    def state(self) -> str:
+        """'stopped', 'running', 'exited' or 'closed'."""
+    @property
+    def reason(self) -> str:
+        """Why the connection ended, in one line; empty while it stands."""
+    def capabilities(self) -> dict[str, Any]:
+        """What the stub said it can do.
+
+        {"packet_size": int, "no_ack": bool, "multiprocess": bool, "vcont": [str, …], "features": {name: value},
+        "registers": [{"name": str, "bitsize": int, "regnum": int, "offset": int}, …], "architecture": str,
+        "monitor": bool}
+        """
+    def statistics(self) -> dict[str, int]:
+        """Counts: packets_to_stub, packets_to_gdb, own_stops, gdb_stops, run_ns, stopped_ns, own_stop_ns, probes."""
+    def request(self, packet: bytes, timeout: float = 5.0) -> bytes:
+        """Send one packet's payload while the guest is stopped; the reply's payload. StateError when it runs."""
+    def monitor(self, command: str, timeout: float = 5.0) -> str:
+        """Run a `monitor` command (qRcmd) and return its text. RefusedError where the stub has none."""
+    def read_memory(self, address: int, length: int) -> bytes:
+        """Guest memory at a virtual address; RefusedError names the first address that cannot be read."""
+    def write_memory(self, address: int, data: bytes) -> None: ...
+    def read_registers(self, thread: str = "") -> bytes:
+        """The reply to `g` as bytes; `capabilities()["registers"]` says where each register lies."""
+    def add_counter(self, address: int, name: str) -> int:
+        """Plant an entry counter; its number. The guest must be stopped."""
+    def remove_counter(self, number: int) -> None: ...
+    def counters(self) -> list[dict[str, Any]]:
+        """[{"number", "address", "name", "hits", "first_run_ns", "first_cpu", "first_icount", "planted", "error"}]"""
+    def set_trace(self, trace: "TraceWriter | None") -> None:
+        """Record counters into this trace from now on (None: no longer)."""
+    def set_replay(self, shift: int) -> None:
+        """The guest is a QEMU replay with `-icount shift=N`: probes are stepped, times are exact."""
+    def run_ns(self) -> int:
+        """Guest run time so far, stops excluded (ns)."""
+    def set_idle_limit(self, seconds: float) -> None:
+        """Interrupt the guest once it has run so long without a stop; 0 switches it off."""
+    @property
+    def idle_reached(self) -> bool:
+        """Whether the last stop was made by the idle limit."""
+    def resume(self, packet: bytes = b"") -> None:
+        """Without GDB: let the guest run (`vCont;c` or `c` unless given)."""
+    def wait(self, timeout: float) -> bytes | None:
+        """Without GDB: the next stop reply's payload, or None at the time limit."""
+    def interrupt(self) -> None:
+        """Stop the running guest (0x03)."""
+    def detach(self) -> None:
+        """Lift all probes, detach from the stub (the guest runs on), close."""
+    def close(self) -> None:
+        """Lift all probes if the guest is stopped, and close; the guest stays as it is."""
+
+class TraceWriter:
+    """A trace file being recorded. Rows are committed in batches; see schemas/trace.sql."""
+
+    def __init__(self, path: str, *, force: bool = False) -> None:
+        """Create the file. ExistsError unless `force`; SystemError for a directory, a full disk, …"""
+    @property
+    def path(self) -> str: ...
+    def meta(self, key: str, value: str) -> None:
+        """Set one row of provenance."""
+    def event(
+        self,
+        *,
+        run_ns: int,
+        cpu: int,
+        what: str,
+        rule: str,
+        function: str = "",
+        file: str = "",
+        line: int = 0,
+        address: int = 0,
+        thread: str = "",
+        icount: int | None = None,
+        guest_ns: int | None = None,
+        clock: str | None = None,
+        values: Sequence[tuple[str, int | str | None]] = (),
+        backtrace: Sequence[tuple[str, str, int, int, bool]] = (),
+    ) -> int:
+        """Record an event; its seq. A backtrace frame is (function, file, line, address, inlined)."""
+    def add_value(self, seq: int, name: str, value: int | str | None) -> None:
+        """Add a value to an event (what its return brought)."""
+    def expect(self, rule: str, what: str, function: str, status: str, note: str = "") -> None:
+        """What the profile expects: status 'planted', 'missing' (not in this kernel), 'refused' (no probe possible)."""
+    def counter(self, *, function: str, address: int, hits: int, first_run_ns: int | None, first_cpu: int | None,
+                first_icount: int | None) -> None: ...
+    def flush(self) -> None:
+        """Commit what is pending."""
+    def close(self, complete: bool, reason: str) -> None:
+        """Commit, say whether the recording is complete and how it ended, leave one ordinary file."""
+
+class Trace:
+    """A trace opened for reading. FormatError for what is no trace, a newer version, a truncated file."""
+
+    def __init__(self, path: str) -> None: ...
+    def meta(self) -> dict[str, str]: ...
+    def complete(self) -> bool: ...
+    def timeline(self) -> dict[str, Any]:
+        """What `timeline --format json` prints (schemas/timeline.schema.json)."""
+    def rows(self, sql: str, parameters: Sequence[int | str | None] = ()) -> list[dict[str, Any]]:
+        """Rows of a SELECT; the file is open read-only."""
+    def close(self) -> None: ...
