@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include "reply.h"
+
+#include <string.h>
+
+#include "packet.h"
+#include "util.h"
+
+static bool name_is(const char *name, size_t length, const char *wanted)
+{
+	return strlen(wanted) == length && memcmp(name, wanted, length) == 0;
+}
+
+static void take_register(uint32_t number, const char *hex, size_t digits, struct stop_reply *stop)
+{
+	size_t bytes = digits / 2;
+
+	if (stop->registers == REPLY_REGISTERS_MAX || !bytes)
+		return;
+	if (bytes > sizeof(stop->registers_sent[0].bytes))
+		bytes = sizeof(stop->registers_sent[0].bytes);
+	if (!packet_unhex(hex, 2 * bytes, stop->registers_sent[stop->registers].bytes))
+		return;
+	stop->registers_sent[stop->registers].number = number;
+	stop->registers_sent[stop->registers].size = (uint8_t)bytes;
+	stop->registers++;
+}
+
+static void take_thread(const char *value, size_t length, struct stop_reply *stop)
+{
+	if (length >= sizeof(stop->thread))
+		return;
+	memcpy(stop->thread, value, length);
+	stop->thread[length] = '\0';
+}
+
+/* One `name:value` of a T packet. */
+static void take_pair(const char *name, size_t name_length, const char *value, size_t value_length,
+		      struct stop_reply *stop)
+{
+	static const char *const watchpoints[] = {"watch", "rwatch", "awatch"};
+	const char *at = name;
+	uint64_t number;
+
+	if (name_is(name, name_length, "thread")) {
+		take_thread(value, value_length, stop);
+		return;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(watchpoints); i++)
+		if (name_is(name, name_length, watchpoints[i])) {
+			stop->cause = STOP_CAUSE_WATCHPOINT;
+			return;
+		}
+	if (name_is(name, name_length, "swbreak") || name_is(name, name_length, "hwbreak")) {
+		stop->cause = STOP_CAUSE_BREAKPOINT;
+		return;
+	}
+	if (packet_hex_number(&at, &number) && at == name + name_length && number <= UINT32_MAX)
+		take_register((uint32_t)number, value, value_length, stop);
+	else if (!name_is(name, name_length, "core"))
+		stop->cause = STOP_CAUSE_OTHER;
+}
+
+static void take_pairs(const char *at, const char *end, struct stop_reply *stop)
+{
+	while (at < end) {
+		const char *semicolon = memchr(at, ';', (size_t)(end - at));
+		const char *stop_at = semicolon ? semicolon : end;
+		const char *colon = memchr(at, ':', (size_t)(stop_at - at));
+
+		if (colon)
+			take_pair(at, (size_t)(colon - at), colon + 1, (size_t)(stop_at - colon - 1), stop);
+		at = stop_at + 1;
+	}
+}
+
+void reply_parse_stop(const char *payload, size_t length, struct stop_reply *stop)
+{
+	*stop = (struct stop_reply){.kind = STOP_NONE};
+	if (length < 3 || !packet_unhex(payload + 1, 2, &stop->signal))
+		return;
+	switch (payload[0]) {
+	case 'S': stop->kind = STOP_SIGNAL; break;
+	case 'T':
+		stop->kind = STOP_SIGNAL;
+		take_pairs(payload + 3, payload + length, stop);
+		break;
+	case 'W': stop->kind = STOP_EXITED; break;
+	case 'X': stop->kind = STOP_TERMINATED; break;
+	default: break;
+	}
+}
+
+bool reply_is_error(const char *payload, size_t length, int *number)
+{
+	uint8_t code = 0;
+
+	if (length >= 2 && payload[0] == 'E' && payload[1] == '.') {
+		*number = -1;
+		return true;
+	}
+	if (length != 3 || payload[0] != 'E' || !packet_unhex(payload + 1, 2, &code))
+		return false;
+	*number = code;
+	return true;
+}
+
+unsigned reply_thread_cpu(const char *thread)
+{
+	const char *dot = strchr(thread, '.');
+	const char *at = dot ? dot + 1 : thread;
+	uint64_t number;
+
+	if (!packet_hex_number(&at, &number) || !number || number > 4096)
+		return 0;
+	return (unsigned)number - 1;
+}
+
+bool reply_next_field(const char **at, const char *end, struct reply_field *field)
+{
+	const char *semicolon;
+	const char *stop_at;
+	const char *equals;
+
+	if (*at >= end)
+		return false;
+	semicolon = memchr(*at, ';', (size_t)(end - *at));
+	stop_at = semicolon ? semicolon : end;
+	equals = memchr(*at, '=', (size_t)(stop_at - *at));
+	*field = (struct reply_field){.name = *at, .name_length = (size_t)(stop_at - *at)};
+	if (equals) {
+		field->name_length = (size_t)(equals - *at);
+		field->value = equals + 1;
+		field->value_length = (size_t)(stop_at - equals - 1);
+	} else if (field->name_length && memchr("+-?", stop_at[-1], 3)) {
+		field->name_length--;
+		field->value = stop_at - 1;
+		field->value_length = 1;
+	}
+	*at = stop_at + 1;
+	return true;
+}
