@@ -1,32 +1,176 @@
 # clockscope: set-up, build, tests. `make -f setup.mk help` lists the targets.
+#
+# Everything built or downloaded lies in build/, but for the extension, which lies in its package.
+# A new .c file needs no edit here: the core, the binding, the tests and the fuzz targets are found
+# by wildcard.
+
+SELF := $(lastword $(MAKEFILE_LIST))
 PYTHON := /usr/bin/python3
 BUILD := build
-CC ?= gcc
-WARN := -std=gnu11 -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Werror
-CFLAGS ?= -O2 -g
-ALL_CFLAGS = $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread
-LIBS := -lcapstone -lsqlite3 -ldw -lelf -pthread
+GUESTS := build/guests
+FUZZ_SECONDS ?= 3600
 
-CORE_SRC := $(wildcard c-ext/core/*.c)
-CORE_OBJ := $(CORE_SRC:c-ext/%.c=$(BUILD)/obj/%.o)
-PY_OBJ := $(patsubst c-ext/%.c,$(BUILD)/obj/%.o,$(wildcard c-ext/py/*.c))
+# What is needed to build and to show the demo, and what the tests and the developers need beside it.
+PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev libdw-dev \
+	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2
+TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
+	python3-mypy python3-pyflakes python3-pytest python3-pytest-xdist python3-hypothesis \
+	libcmocka-dev gdbserver qemu-user binutils sqlite3 procps
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+CFLAGS ?= -O2 -g
+WARN := -std=gnu11 -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wvla -Werror
+ALL_CFLAGS = $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread -I$(BUILD)/gen
+SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined
+LIBS := -lexpat -lcapstone -lsqlite3 -ldw -lelf -pthread
+PY_CFLAGS = -DPy_LIMITED_API=0x030b0000 \
+	-I$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
+
+CORE := $(patsubst c-ext/%.c,%.o,$(wildcard c-ext/core/*.c))
+PY := $(patsubst c-ext/%.c,%.o,$(wildcard c-ext/py/*.c))
+TESTS := $(patsubst c-ext/tests/%.c,$(BUILD)/tests/%,$(wildcard c-ext/tests/test_*.c))
+FUZZERS := $(patsubst c-ext/tests/%.c,$(BUILD)/tests/%,$(wildcard c-ext/tests/fuzz_*.c))
 EXTENSION := plugin/clockscope/_core.abi3.so
 
-build: $(EXTENSION)
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: help setup packages test-packages interpreter build build-clang tests fuzzers guests \
+	test-guests source demo test bench fuzz lint fmt clean distclean
 
-$(BUILD)/obj/core/%.o: c-ext/core/%.c
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF)
+
+# Set-up
+
+setup: test-packages test-guests build ## install every package, fetch the guests, build
+
+packages:
+	@.ci/install-packages $(PACKAGES)
+
+test-packages:
+	@.ci/install-packages $(TEST_PACKAGES)
+
+# The extension is loaded by GDB, so it is built for the Python that is linked into GDB.
+interpreter: | packages
+	@version='import sys; print("%d.%d" % sys.version_info[:2])'; \
+	ours=$$($(PYTHON) -c "$$version"); gdbs=$$(gdb -nx -q -batch -ex "python $$version"); \
+	[ -n "$$ours" ] && [ "$$ours" = "$$gdbs" ] || { \
+		echo "$(PYTHON) is Python $${ours:-(none)}, GDB has $${gdbs:-none}: build with PYTHON=the one that GDB has" >&2; \
+		exit 1; }
+
+guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's guest: Debian's Linux 6.1 and an initramfs
+
+test-guests: guests $(GUESTS)/linux-6.12/vmlinux
+
+$(GUESTS)/linux-6.1/vmlinux: | packages
+	@examples/linux/fetch-kernel linux-image-cloud-amd64-dbg $(@D)
+
+$(GUESTS)/linux-6.12/vmlinux: | packages
+	@examples/linux/fetch-kernel linux-image-6.12-cloud-amd64-dbg $(@D)
+
+$(GUESTS)/initramfs.gz: examples/linux/make-initramfs examples/linux/init | packages
+	@examples/linux/make-initramfs $@
+
+source: $(GUESTS)/linux-6.1/source ## fetch the kernel's source for the demo guest (optional: texts of source lines)
+
+$(GUESTS)/linux-6.1/source: | $(GUESTS)/linux-6.1/vmlinux
+	@examples/linux/fetch-source linux-source-6.1 $@
+
+# Build
+
+build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope ## build the extension and the program build/clockscope
+
+build-clang: ## the same with clang, into build/clang
+	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so build
+
+tests: $(TESTS)
+
+fuzzers: $(FUZZERS)
+
+# Each variant of the objects has a directory of its own: $(1) its name, $(2) its compiler and flags.
+define objects
+$(BUILD)/$(1)/%.o: c-ext/%.c | packages $(BUILD)/gen/trace_sql.h
+	@mkdir -p $$(@D)
+	$(2) -MMD -MP -c $$< -o $$@
+
+$(BUILD)/$(1)/libcore.a: $(CORE:%=$(BUILD)/$(1)/%)
+	@rm -f $$@
+	ar rcs $$@ $$^
+
+-include $(wildcard $(BUILD)/$(1)/*/*.d)
+endef
+
+$(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS) $$(if $$(filter py/%,$$*),$$(PY_CFLAGS))))
+$(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE)))
+$(eval $(call objects,fuzz,clang $$(ALL_CFLAGS) $$(SANITIZE) -fsanitize=fuzzer-no-link))
+
+$(PY:%=$(BUILD)/obj/%): | interpreter
+
+# The schema of the trace, as a C string that the store executes.
+$(BUILD)/gen/trace_sql.h: schemas/trace.sql
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -MMD -c $< -o $@
+	@{ echo 'static const char trace_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $<; echo ';'; } >$@
 
-$(BUILD)/obj/py/%.o: c-ext/py/%.c
+$(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
+	@cp $< $@
+
+# Renamed into place: a GDB that has the old one loaded, or loads it this very moment, is not disturbed.
+$(EXTENSION): $(PY:%=$(BUILD)/obj/%) $(BUILD)/libcore.a
+	$(CC) -shared -o $@.new $^ $(LIBS)
+	@$(PYTHON) -c 'import ctypes; ctypes.PyDLL("$(abspath $@.new)")' # nothing may be unresolved
+	@mv $@.new $@
+
+$(BUILD)/clockscope: $(SELF)
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -DPy_LIMITED_API=0x030b0000 $(shell $(PYTHON) -c 'import sysconfig;print("-I"+sysconfig.get_path("include"))') -MMD -c $< -o $@
+	@printf '%s\n' '#!/bin/sh' \
+		'root=$$(CDPATH= cd -- "$$(dirname -- "$$(readlink -f -- "$$0")")/.." && pwd)' \
+		'PYTHONPATH=$$root/plugin exec $(PYTHON) -P -m clockscope "$$@"' >$@
+	@chmod +x $@
 
-$(BUILD)/libcore.a: $(CORE_OBJ)
-	@rm -f $@
-	ar rcs $@ $^
+$(BUILD)/tests/test_%: $(BUILD)/asan/tests/test_%.o $(BUILD)/asan/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
 
-$(EXTENSION): $(PY_OBJ) $(BUILD)/libcore.a
-	$(CC) -shared -o $@ $(PY_OBJ) $(BUILD)/libcore.a $(LIBS)
+$(BUILD)/tests/fuzz_%: $(BUILD)/fuzz/tests/fuzz_%.o $(BUILD)/fuzz/libcore.a
+	@mkdir -p $(@D)
+	clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
--include $(CORE_OBJ:.o=.d) $(PY_OBJ:.o=.d)
+# Use
+
+demo: build guests ## boot a guest, record its clock bring-up, print the timeline
+	@gdb -nx -q -batch -x examples/linux/demo.gdb
+
+test: test-packages build test-guests ## lint, build with gcc and clang, run every test and a minute of fuzzing
+	@$(PYTHON) .ci/test.py
+
+bench: build guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
+	@$(PYTHON) examples/bench/bench.py
+
+fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
+	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
+
+C_FILES = $(wildcard c-ext/*/*.[ch])
+SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init qemu-command fetch-kernel \
+	fetch-source make-initramfs)
+
+lint: test-packages ## check format, types and common mistakes
+	clang-format --dry-run -Werror $(C_FILES)
+	clang-tidy --quiet $(wildcard c-ext/core/*.c) -- $(ALL_CFLAGS)
+	$(PYTHON) -m black --quiet --check plugin .ci examples
+	$(PYTHON) -m pyflakes plugin .ci examples
+	$(PYTHON) -m mypy
+	shellcheck $(SCRIPTS)
+
+fmt: test-packages ## format all C and Python files
+	clang-format -i $(C_FILES)
+	$(PYTHON) -m black --quiet plugin .ci examples
+
+clean: ## remove what was built; downloads stay
+	find build -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} + 2>/dev/null || true
+	rm -f plugin/clockscope/_core*.so*
+
+distclean: clean ## remove the downloads too
+	rm -rf build

@@ -1,0 +1,14 @@
+# Boots Debian's kernel in QEMU, records how it brings up its clocks, and prints the timeline.
+# `make -f setup.mk demo` builds and downloads what this needs, then sources it from the project's root.
+set pagination off
+source plugin/clockscope.py
+file build/guests/linux-6.1/vmlinux
+
+# examples/linux/qemu-command prints the QEMU command line that the tests boot too.
+shell { printf 'clock launch -- '; examples/linux/qemu-command; } >build/demo-launch.gdb
+source build/demo-launch.gdb
+
+clock record --force -o build/demo.clockscope --until exit
+clock timeline build/demo.clockscope
+echo \nThe trace is build/demo.clockscope, the guest's own messages are build/serial.log.\n
+echo Read it again without GDB: build/clockscope timeline build/demo.clockscope\n
