@@ -2,6 +2,8 @@
 /* The one table that maps the core's errors to Python's exceptions. */
 #include "convert.h"
 
+#include <string.h>
+
 #include "../core/util.h"
 
 static PyObject *base_error;
