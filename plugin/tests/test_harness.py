@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""The harness itself: a wrong reading of a guest's messages would make every comparison worthless."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gdbrun import Session, Transcript, run_gdb
+from guest import DETERMINISTIC, Guest, Machine, Registered, boot_untouched, machine, parse_messages
+
+LOG = """\
+[    0.000000] Linux version 6.1.0 (gcc 12: ok) #1 SMP
+[    0.040000] tsc: Detected 2097.420 MHz processor
+[    0.003424][    T0] clocksource: tsc-early: mask: 0xffffffffffffffff max_cycles: 0x1e3b, max_idle_ns: 440795266832 ns
+[    0.835407] clocksource: Switched to clocksource tsc-early
+[    1.000000] tsc: Marking TSC unstable due to clocksource watchdog
+[    1.000001] clocksource: timekeeping watchdog on CPU0: Marking clocksource 'tsc-early' as unstable because the skew is too large:
+clockscope-guest available_clocksource: hpet acpi_pm 
+clockscope-guest current_clocksource: hpet
+"""
+
+
+def test_messages_are_parsed() -> None:
+    found = parse_messages(LOG)
+    assert found.registered == [Registered("tsc-early", 2**64 - 1, 0x1E3B, 440795266832)]
+    assert found.switched == ["tsc-early"]
+    assert found.tsc == ["Detected 2097.420 MHz processor", "Marking TSC unstable due to clocksource watchdog"]
+    assert found.unstable == [("tsc", "clocksource watchdog"), ("tsc-early", "the skew is too large")]
+    assert (found.available, found.current) == (["hpet", "acpi_pm"], "hpet")
+    assert [line.subsystem for line in found.clock_lines] == ["tsc", "clocksource", "clocksource", "tsc", "clocksource"]
+
+
+@pytest.mark.parametrize("kernel", ["6.1", "6.12"])
+def test_untouched_boot_says_its_clocks(untouched: Callable[[Machine], str], kernel: str) -> None:
+    found = parse_messages(untouched(Machine(kernel=kernel)))
+    assert found.available == ["tsc", "hpet", "acpi_pm"]
+    assert found.current == "tsc" == found.switched[-1]
+    assert {clock.name for clock in found.registered} >= {"refined-jiffies", "jiffies", "hpet", "tsc-early", "tsc"}
+
+
+def test_deterministic_boots_are_equal_to_the_byte(tmp_path: Path) -> None:
+    logs = []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        logs.append(boot_untouched(machine(options=DETERMINISTIC), tmp_path / name))
+    assert logs[0] == logs[1]
+    assert parse_messages(logs[0]).available
+
+
+def test_gdb_attaches_to_a_waiting_guest(boot: Callable[..., Guest], gdb: Callable[..., Transcript]) -> None:
+    guest = boot()
+    result = gdb([f"file {guest.machine.vmlinux}", f"target remote {guest.socket}", "p/x $pc", "kill"], plugin=False)
+    assert result.status == 0 and "0xfff0" in result.text
+    assert guest.log() == ""
+    assert guest.wait() == 0
+
+
+def test_gdb_tracebacks_are_caught(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="traceback"):
+        run_gdb("python raise ValueError('x')", tmp_path, plugin=False)
+
+
+def test_a_session_takes_commands_and_ctrl_c(gdb_session: Callable[..., Session]) -> None:
+    session = gdb_session(plugin=False)
+    assert session.command("print 6 * 7") == "$1 = 42\n"
+    session.send("python import time; print('waiting', flush=True); time.sleep(60)\n")
+    session.expect("^waiting$")
+    session.interrupt()
+    session.prompt(limit=20)
+    assert session.command("print 1") == "$2 = 1\n"
+    session.transcript = ""  # the KeyboardInterrupt was asked for
