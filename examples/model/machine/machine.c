@@ -1,0 +1,233 @@
+#include "machine.h"
+
+#include "acpi.h"
+#include "console.h"
+#include "cpu.h"
+
+#define MULTIBOOT_MAGIC 0x2badb002 /* in EAX; Multiboot 0.6.96, section 3.2 */
+#define MULTIBOOT_HAS_COMMAND_LINE (1u << 2)
+#define PVH_MAGIC 0x336ec578 /* Xen's arch-x86/hvm/start_info.h */
+
+#define ACPI_SLEEP_ENABLE_PM1 (1u << 13)          /* ACPI 6.4, 4.8.3.2; QEMU's type for S5 is 0 */
+#define ACPI_SLEEP_S5_REDUCED (5u << 2 | 1u << 5) /* ACPI 6.4, 4.8.3.7; QEMU's GED wants type 5 */
+
+struct pvh_start_info {
+	uint32_t magic, version, flags, module_count;
+	uint64_t modules, command_line, rsdp;
+};
+
+struct multiboot_info {
+	uint32_t flags, memory_lower, memory_upper, boot_device, command_line;
+};
+
+extern uint32_t boot_magic, boot_information, secondary_stack;
+extern const char trampoline_begin[], trampoline_end[];
+_Noreturn void machine_start(void);
+_Noreturn void machine_start_secondary(void);
+void interrupts_init(void);
+void interrupts_init_cpu(void);
+
+static const char *command_line = "";
+
+/* ---- strings and the command line ---- */
+
+bool string_equal(const char *a, const char *b)
+{
+	while (*a && *a == *b) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
+/* What follows prefix in s, or NULL. */
+static const char *after_prefix(const char *s, const char *prefix)
+{
+	while (*prefix)
+		if (*s++ != *prefix++)
+			return NULL;
+	return s;
+}
+
+bool option_value(const char *word, const char **value)
+{
+	for (const char *p = command_line; *p;) {
+		const char *rest = after_prefix(p, word);
+
+		if (rest && (*rest == '=' || *rest == ' ' || *rest == 0)) {
+			*value = *rest == '=' ? rest + 1 : "";
+			return true;
+		}
+		while (*p && *p != ' ')
+			p++;
+		while (*p == ' ')
+			p++;
+	}
+	return false;
+}
+
+bool option(const char *word)
+{
+	const char *value;
+
+	return option_value(word, &value);
+}
+
+uint64_t option_number(const char *word, uint64_t otherwise)
+{
+	uint64_t number = 0;
+	const char *p;
+
+	if (!option_value(word, &p))
+		return otherwise;
+	for (; *p >= '0' && *p <= '9'; p++)
+		number = number * 10 + (uint64_t)(*p - '0');
+	return number;
+}
+
+bool list_has(const char *list, const char *item)
+{
+	for (const char *p = list; *p && *p != ' ';) {
+		const char *rest = after_prefix(p, item);
+
+		if (rest && (*rest == ',' || *rest == ' ' || *rest == 0))
+			return true;
+		while (*p && *p != ' ' && *p != ',')
+			p++;
+		if (*p == ',')
+			p++;
+	}
+	return false;
+}
+
+/* ---- the way in ---- */
+
+/* Returns the RSDP's physical address, 0 where the loader does not tell. */
+static uint64_t read_boot_information(void)
+{
+	const struct pvh_start_info *pvh = (const struct pvh_start_info *)(uint64_t)boot_information;
+	const struct multiboot_info *multiboot = (const struct multiboot_info *)(uint64_t)boot_information;
+
+	/* First: qboot, microvm's firmware, leaves multiboot's magic in EAX when it enters by PVH. */
+	if (pvh->magic == PVH_MAGIC) {
+		if (pvh->command_line)
+			command_line = (const char *)pvh->command_line;
+		return pvh->rsdp;
+	}
+	if (boot_magic != MULTIBOOT_MAGIC)
+		panic("neither PVH nor multiboot started this kernel");
+	if (multiboot->flags & MULTIBOOT_HAS_COMMAND_LINE)
+		command_line = (const char *)(uint64_t)multiboot->command_line;
+	return 0;
+}
+
+void machine_start(void)
+{
+	console_init();
+	acpi_init(read_boot_information());
+	interrupts_init();
+	printf("%s\n", kernel_banner);
+	printf("This is a model of clockscope's test bed: another kernel's clock bring-up in names and order, "
+	       "not that kernel.\n");
+	printf("command line: %s\n", command_line);
+	kernel_main();
+	machine_exit();
+}
+
+/* ---- processors ---- */
+
+static unsigned starting_cpu;
+static uint8_t secondary_stacks[MAX_CPUS][16384] __attribute__((aligned(16)));
+
+unsigned machine_cpu_count(void)
+{
+	return acpi.cpu_count ? acpi.cpu_count : 1;
+}
+
+uint8_t machine_cpu_apic_id(unsigned cpu)
+{
+	return acpi.cpu_apic_ids[cpu];
+}
+
+void machine_start_secondary(void)
+{
+	interrupts_init_cpu();
+	kernel_main_secondary(starting_cpu);
+	for (;;)
+		cpu_wait();
+}
+
+/* Intel SDM volume 3, 8.4.4.1 and 10.6.1: the interrupt command register. */
+static void send_command(uint8_t apic_id, uint32_t command)
+{
+	enum { ICR_LOW = 0x300, ICR_HIGH = 0x310, BUSY = 1 << 12 };
+
+	lapic_write(ICR_HIGH, (uint32_t)apic_id << 24);
+	lapic_write(ICR_LOW, command);
+	while (lapic_read(ICR_LOW) & BUSY)
+		cpu_relax();
+}
+
+void machine_start_cpu(unsigned cpu, void (*delay_us)(unsigned))
+{
+	enum { TRAMPOLINE = 0x8000, INIT = 0x4500, STARTUP = 0x4600 };
+	volatile char *copy = (volatile char *)TRAMPOLINE;
+
+	for (const char *p = trampoline_begin; p < trampoline_end; p++)
+		*copy++ = *p;
+	starting_cpu = cpu;
+	secondary_stack = (uint32_t)(uint64_t)secondary_stacks[cpu + 1] & 0x7fffffff;
+	send_command(machine_cpu_apic_id(cpu), INIT);
+	delay_us(10000);
+	send_command(machine_cpu_apic_id(cpu), STARTUP | TRAMPOLINE >> 12);
+	delay_us(200);
+	send_command(machine_cpu_apic_id(cpu), STARTUP | TRAMPOLINE >> 12);
+}
+
+/* ---- threads ---- */
+
+extern const char thread_trampoline[];
+
+uint64_t thread_prepare(void *stack, size_t size, void (*function)(void *), void *argument)
+{
+	uint64_t *sp = (uint64_t *)((char *)stack + size);
+
+	*--sp = (uint64_t)thread_trampoline;
+	*--sp = 0;                  /* rbp */
+	*--sp = (uint64_t)argument; /* rbx */
+	*--sp = (uint64_t)function; /* r12 */
+	for (int i = 0; i < 3; i++) /* r13 to r15 */
+		*--sp = 0;
+	return (uint64_t)sp;
+}
+
+/* ---- the way out ---- */
+
+static void triple_fault(void)
+{
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) none = {0, 0};
+
+	__asm__ volatile("lidt %0; int3" : : "m"(none));
+}
+
+void machine_exit(void)
+{
+	interrupts_disable();
+	printf("model: done\n");
+	if (acpi.pm1a_control_port)
+		outw(acpi.pm1a_control_port, ACPI_SLEEP_ENABLE_PM1);
+	if (acpi.sleep_control_base)
+		*(volatile uint8_t *)acpi.sleep_control_base = ACPI_SLEEP_S5_REDUCED;
+	triple_fault();
+	for (;;)
+		cpu_relax();
+}
+
+void panic(const char *why)
+{
+	printf("panic: %s\n", why);
+	machine_exit();
+}

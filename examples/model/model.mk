@@ -1,0 +1,56 @@
+# The model guests. Included by setup.mk; also works alone: `make -f examples/model/model.mk models`.
+#
+# build/guests/model/FLAVOUR.elf          PVH entry, symbols and DWARF: boot it, and load it in GDB
+# build/guests/model/FLAVOUR.multiboot    the same kernel for multiboot loaders, without symbols
+# build/guests/model/clang/…              the same, compiled by clang
+
+BUILD ?= build
+GUESTS ?= $(BUILD)/guests
+MODELS := $(GUESTS)/model
+MODEL_SOURCE := examples/model
+MODEL_FLAVOURS := netbsd
+MODEL_HEADERS := $(wildcard $(MODEL_SOURCE)/*.h $(MODEL_SOURCE)/*/*.h)
+MODEL_COMMON := $(patsubst $(MODEL_SOURCE)/%,%,$(wildcard $(MODEL_SOURCE)/*.c $(MODEL_SOURCE)/machine/*.c)) \
+	machine/boot.S
+
+# A kernel's own flags: no C library, no vector registers, addresses in the top 2 GiB, interrupts on the same stack.
+MODEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pie -fno-stack-protector -fno-strict-aliasing \
+	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -mcmodel=kernel -mno-red-zone \
+	-mgeneral-regs-only -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wvla -Werror
+MODEL_LDFLAGS := -static -nostdlib -Wl,--build-id -Wl,-T,$(MODEL_SOURCE)/model.ld
+
+.SECONDARY:
+.PHONY: models
+models: $(MODEL_FLAVOURS:%=$(MODELS)/%.elf) $(MODEL_FLAVOURS:%=$(MODELS)/%.multiboot) \
+	$(MODEL_FLAVOURS:%=$(MODELS)/clang/%.elf) ## build the model guests, with gcc and clang
+
+# $(1): directory, $(2): flavour
+model_objects = $(patsubst %,$(1)/obj/%.o,$(MODEL_COMMON) \
+	$(patsubst $(MODEL_SOURCE)/%,%,$(wildcard $(MODEL_SOURCE)/$(2)/*.c)))
+
+# $(1): directory, $(2): compiler
+define model_compiler
+$(1)/obj/%.o: $(MODEL_SOURCE)/% $(MODEL_HEADERS) $(MODEL_SOURCE)/model.mk
+	@mkdir -p $$(@D)
+	@$(2) $(MODEL_CFLAGS) -c $$< -o $$@
+
+$(foreach flavour,$(MODEL_FLAVOURS),$(call model_link,$(1),$(2),$(flavour)))
+endef
+
+# $(1): directory, $(2): compiler, $(3): flavour
+define model_link
+$(1)/$(3).elf: $(call model_objects,$(1),$(3)) $(MODEL_SOURCE)/model.ld
+	@echo "$(2) -o $$@"
+	@$(2) -o $$@ $(MODEL_LDFLAGS) $$(filter %.o,$$^)
+
+endef
+
+$(eval $(call model_compiler,$(MODELS),gcc))
+$(eval $(call model_compiler,$(MODELS)/clang,clang))
+
+# QEMU's multiboot loader takes 32-bit ELF files only; what it reads of them, the physical addresses, fits in 32 bits.
+$(MODELS)/%.multiboot: $(MODELS)/obj/machine/multiboot.S.o $(MODELS)/%.elf
+	@echo "gcc -o $@"
+	@gcc -o $@ $(MODEL_LDFLAGS) $< $(call model_objects,$(MODELS),$*)
+	@objcopy -O elf32-i386 --strip-all $@

@@ -1,0 +1,90 @@
+/*
+ * What the processor and the hypervisor say of themselves. Names: NetBSD's sys/arch/x86/x86/identcpu.c and
+ * cpu.c. Leaves: Intel SDM volume 2, CPUID; VMware's "Mechanisms to determine if software is running in a VM".
+ */
+#include "kernel.h"
+
+#define CPUID_1_ECX_HYPERVISOR (1u << 31)
+
+enum vm_guest vm_guest;
+int cpuid_level;
+uint32_t cpu_feature[2];
+
+void cpu_probe(struct cpu_info *ci)
+{
+	struct cpuid_registers r = cpuid(0);
+
+	cpuid_level = (int)r.eax;
+	r = cpuid(1);
+	ci->ci_signature = r.eax;
+	cpu_feature[0] = r.edx;
+	cpu_feature[1] = r.ecx;
+}
+
+void identify_hypervisor(void)
+{
+	const char *word;
+
+	if (cpu_feature[1] & CPUID_1_ECX_HYPERVISOR) {
+		switch (cpuid(0x40000000).ebx) {
+		case 0x4b4d564b: vm_guest = VM_GUEST_KVM; break;    /* "KVMK" */
+		case 0x61774d56: vm_guest = VM_GUEST_VMWARE; break; /* "VMwa" */
+		default: vm_guest = VM_GUEST_VM; break;
+		}
+	}
+	/* TCG cannot present itself as KVM; the word lets the KVM branch be taken on it. */
+	if (option_value("vm_guest", &word) && list_has(word, "kvm"))
+		vm_guest = VM_GUEST_KVM;
+}
+
+/* Leaf 0x15: crystal clock and ratio. Also the LAPIC timer's frequency, which runs on the crystal. */
+uint64_t tsc_freq_cpuid(struct cpu_info *ci)
+{
+	struct cpuid_registers r = cpuid(0x15);
+
+	(void)ci;
+	if (r.eax == 0 || r.ebx == 0 || r.ecx == 0)
+		return 0;
+	lapic_per_second = r.ecx;
+	return (uint64_t)r.ecx * r.ebx / r.eax;
+}
+
+uint64_t tsc_freq_vmware_cpuid(struct cpu_info *ci)
+{
+	struct cpuid_registers r;
+
+	(void)ci;
+	if (cpuid(0x40000000).eax < 0x40000010)
+		return 0;
+	r = cpuid(0x40000010);
+	if (r.eax == 0 || r.ebx == 0)
+		return 0;
+	lapic_per_second = r.ebx * 1000;
+	lapic_from_cpuid = true;
+	return (uint64_t)r.eax * 1000;
+}
+
+static uint64_t measure_against_delay(void)
+{
+	uint64_t before = rdtsc();
+
+	DELAY(100000);
+	return (rdtsc() - before) * 10;
+}
+
+void cpu_get_tsc_freq(struct cpu_info *ci)
+{
+	const char *method = "CPUID";
+
+	if (!cpu_hascounter())
+		return;
+	if (vm_guest == VM_GUEST_VMWARE)
+		ci->ci_cc_freq = tsc_freq_vmware_cpuid(ci);
+	else if (cpuid_level >= 0x15)
+		ci->ci_cc_freq = tsc_freq_cpuid(ci);
+	if (ci->ci_cc_freq == 0 && i8254_present()) {
+		method = "DELAY";
+		ci->ci_cc_freq = measure_against_delay();
+	}
+	printf("cpu0: TSC freq %s %lu Hz\n", ci->ci_cc_freq ? method : "unknown", ci->ci_cc_freq);
+}

@@ -1,0 +1,5 @@
+#include "workload.h"
+
+void workload_run(void)
+{
+}
