@@ -7,6 +7,7 @@
 static int (*const parts[])(PyObject *) = {
 	errors_register,
 	relay_register,
+	writer_register,
 };
 
 static struct PyModuleDef definition = {
@@ -15,6 +16,8 @@ static struct PyModuleDef definition = {
 	.m_doc = "The C core of clockscope: relay, static analysis, trace store. Contract: _core.pyi.",
 	.m_size = -1,
 };
+
+PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void)
 {

@@ -87,11 +87,12 @@ class TraceWriter:
     """A trace file being recorded. Rows are committed in batches; see schemas/trace.sql."""
 
     def __init__(self, path: str, *, force: bool = False) -> None:
-        """Create the file. ExistsError unless `force`; SystemError for a directory, a full disk, …"""
+        """Create the file. ExistsError unless `force`; StateError while another recording writes it;
+        SystemError for a directory, a full disk, …"""
     @property
     def path(self) -> str: ...
     def meta(self, key: str, value: str) -> None:
-        """Set one row of provenance."""
+        """Set one row of provenance. schemas/trace.sql names the keys: guest.os, guest.release, guest.banner, …"""
     def event(
         self,
         *,
@@ -110,17 +111,27 @@ class TraceWriter:
         values: Sequence[tuple[str, int | str | None]] = (),
         backtrace: Sequence[tuple[str, str, int, int, bool]] = (),
     ) -> int:
-        """Record an event; its seq. A backtrace frame is (function, file, line, address, inlined)."""
+        """Record an event; its seq. A backtrace frame is (function, file, line, address, inlined).
+
+        An int value may be -2**63 to 2**64-1; None means that it could not be read. Values of these names fill
+        the clock model: name, kind, rating, quality, frequency_hz (or frequency_khz), mask, flags, reason.
+        """
     def add_value(self, seq: int, name: str, value: int | str | None) -> None:
         """Add a value to an event (what its return brought)."""
     def expect(self, rule: str, what: str, function: str, status: str, note: str = "") -> None:
-        """What the profile expects: status 'planted', 'missing' (not in this kernel), 'refused' (no probe possible)."""
+        """What the profile expects: status 'planted', 'missing' (not in this kernel), 'refused' (no probe possible).
+
+        One row a rule and function; a later call replaces it.
+        """
     def counter(self, *, function: str, address: int, hits: int, first_run_ns: int | None, first_cpu: int | None,
                 first_icount: int | None) -> None: ...
     def flush(self) -> None:
         """Commit what is pending."""
     def close(self, complete: bool, reason: str) -> None:
-        """Commit, say whether the recording is complete and how it ended, leave one ordinary file."""
+        """Commit, say whether the recording is complete and how it ended, leave one ordinary file.
+
+        After a failure to write (a full disk) it keeps what it can, without a second error.
+        """
 
 class Trace:
     """A trace opened for reading. FormatError for what is no trace, a newer version, a truncated file."""

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The file of a recording: a name that is free (or may be replaced), one writer, and a new trace in it.
+ *
+ * While it is recorded, FILE-lock is held by flock(): SQLite's own locks would keep readers out as
+ * well, and a lock on FILE itself would be lost when SQLite, or a reader in this process, closes a
+ * descriptor of it (POSIX locks belong to the process: fcntl(2), "Record locks").
+ */
+#ifndef CLOCKSCOPE_STORE_FILE_H
+#define CLOCKSCOPE_STORE_FILE_H
+
+#include <stdbool.h>
+
+#include "error.h"
+
+struct store_file {
+	char *path; /* absolute, symbolic links resolved; NULL: nothing is held */
+	char *lock_path;
+	int lock_fd;
+};
+
+/* Locks NAME and puts a new, empty trace there. An existing file is replaced, in one step, once the
+ * new one stands, and only with FORCE. On success FILE is to be released with store_file_release();
+ * on failure nothing is held and what was there is as it was.
+ * CS_ERROR_EXISTS: it is there and FORCE is not given. CS_ERROR_STATE: another recording writes it.
+ * CS_ERROR_ARGUMENT: no name for a file. CS_ERROR_SYSTEM: a directory, no permission, a full disk. */
+struct cs_error *store_file_create(const char *name, bool force, struct store_file *file);
+
+/* Gives the lock back and frees the names; the trace stays. */
+void store_file_release(struct store_file *file);
+
+#endif

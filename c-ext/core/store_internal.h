@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Between store.c (life, batches) and store_rows.c (what is written): nobody else's business. */
+#ifndef CLOCKSCOPE_STORE_INTERNAL_H
+#define CLOCKSCOPE_STORE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "sql.h"
+#include "store.h"
+#include "store_file.h"
+
+enum store_statement {
+	STORE_PUT_META,
+	STORE_PUT_EVENT,
+	STORE_PUT_VALUE,
+	STORE_ADD_VALUE,
+	STORE_PUT_FRAME,
+	STORE_PUT_EXPECTATION,
+	STORE_PUT_COUNTER,
+	STORE_BEGIN,
+	STORE_COMMIT,
+	STORE_STATEMENT_COUNT,
+};
+
+struct store {
+	pthread_mutex_t mutex; /* guards all that follows but the name */
+	char *name;
+	struct store_file file;
+	sqlite3 *db; /* NULL once closed */
+	sqlite3_stmt *statements[STORE_STATEMENT_COUNT];
+	int64_t last_seq;
+	uint64_t pending; /* rows in the open transaction */
+	uint64_t pending_since_ns;
+	enum cs_error_code failure_code;
+	char *failure; /* the error that ended the recording, or NULL */
+};
+
+static inline void store_unlock_guard(pthread_mutex_t **mutex)
+{
+	if (*mutex)
+		pthread_mutex_unlock(*mutex);
+}
+
+static inline pthread_mutex_t *store_lock(struct store *store)
+{
+	pthread_mutex_lock(&store->mutex);
+	return &store->mutex;
+}
+
+/* Holds the store's mutex until the end of the scope. */
+#define STORE_LOCKED(STORE)                                                                                            \
+	CLEANUP(store_unlock_guard) __attribute__((unused)) pthread_mutex_t *locked_ = store_lock(STORE)
+
+/* All below are called with the lock held. */
+
+/* Prepares the statements of store_rows.c. */
+struct cs_error *store_prepare(struct store *store);
+
+/* Opens a batch, if none is open, before the rows of one call are written; an error where the recording
+ * is closed or has failed. */
+struct cs_error *store_begin(struct store *store);
+
+/* Runs a statement whose parameters are bound, and lets them go. */
+struct cs_error *store_run(struct store *store, enum store_statement which);
+
+/* store_meta() for who holds the lock. */
+struct cs_error *store_put_meta(struct store *store, const char *key, const char *value);
+
+#endif

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/* The rows of a recording: one statement a table, every value bound. */
+#include "store_internal.h"
+
+#include <string.h>
+
+static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
+	[STORE_PUT_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+	[STORE_PUT_EVENT] =
+		"INSERT INTO event (seq, run_ns, guest_ns, icount, cpu, thread, what, rule, clock, function, file,"
+		" line, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_VALUE] = "INSERT INTO event_value (event, name, number, is_unsigned, text, ordinal)"
+			    " VALUES (?, ?, ?, ?, ?, ?)",
+	[STORE_ADD_VALUE] = "INSERT INTO event_value (event, name, number, is_unsigned, text, ordinal)"
+			    " VALUES (?1, ?2, ?3, ?4, ?5,"
+			    " (SELECT coalesce(max(ordinal) + 1, 0) FROM event_value WHERE event = ?1))",
+	[STORE_PUT_FRAME] = "INSERT INTO frame (event, level, function, file, line, address, inlined)"
+			    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_EXPECTATION] = "INSERT OR REPLACE INTO expectation (rule, what, function, status, note)"
+				  " VALUES (?, ?, ?, ?, ?)",
+	[STORE_PUT_COUNTER] = "INSERT OR REPLACE INTO counter (address, function, hits, first_run_ns, first_cpu,"
+			      " first_icount) VALUES (?, ?, ?, ?, ?, ?)",
+	[STORE_BEGIN] = "BEGIN",
+	[STORE_COMMIT] = "COMMIT",
+};
+
+struct cs_error *store_prepare(struct store *store)
+{
+	for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++)
+		CS_TRY(sql_prepare(store->db, store->name, statement_sql[i], &store->statements[i]));
+	return NULL;
+}
+
+/* The length of TEXT, or where to cut it: not within a UTF-8 sequence. */
+static size_t cut_length(const char *text, size_t length)
+{
+	size_t end = STORE_TEXT_MAX;
+
+	if (length <= STORE_TEXT_MAX)
+		return length;
+	while (end && ((unsigned char)text[end] & 0xc0) == 0x80)
+		end--;
+	return end;
+}
+
+static int bind_text(sqlite3_stmt *statement, int index, const char *text, size_t length)
+{
+	if (!text)
+		return sqlite3_bind_null(statement, index);
+	/* Bound for one step only, during which the caller keeps the text. */
+	return sqlite3_bind_text(statement, index, text, (int)cut_length(text, length), SQLITE_STATIC);
+}
+
+static void bind_string(sqlite3_stmt *statement, int index, const char *text)
+{
+	bind_text(statement, index, text, text ? strlen(text) : 0);
+}
+
+static void bind_known(sqlite3_stmt *statement, int index, int64_t number)
+{
+	if (number == RECORD_UNKNOWN)
+		sqlite3_bind_null(statement, index);
+	else
+		sqlite3_bind_int64(statement, index, number);
+}
+
+struct cs_error *store_put_meta(struct store *store, const char *key, const char *value)
+{
+	sqlite3_stmt *s = store->statements[STORE_PUT_META];
+	size_t length = strlen(value);
+
+	CS_TRY(store_begin(store));
+	if (length > STORE_LENGTH_MAX)
+		return cs_error_create(CS_ERROR_ARGUMENT, "%s: the value of '%s' is too long to be kept (%zu bytes)",
+				       store->name, key, length);
+	bind_string(s, 1, key);
+	sqlite3_bind_text(s, 2, value, (int)length, SQLITE_STATIC);
+	store->pending++;
+	return store_run(store, STORE_PUT_META);
+}
+
+struct cs_error *store_meta(struct store *store, const char *key, const char *value)
+{
+	STORE_LOCKED(store);
+
+	return store_put_meta(store, key, value);
+}
+
+static struct cs_error *put_event(struct store *store, const struct record_event *event, int64_t seq)
+{
+	sqlite3_stmt *s = store->statements[STORE_PUT_EVENT];
+
+	sqlite3_bind_int64(s, 1, seq);
+	sqlite3_bind_int64(s, 2, event->run_ns);
+	bind_known(s, 3, event->guest_ns);
+	bind_known(s, 4, event->icount);
+	sqlite3_bind_int64(s, 5, event->cpu);
+	bind_string(s, 6, event->thread);
+	bind_string(s, 7, event->what);
+	bind_string(s, 8, event->rule);
+	bind_string(s, 9, event->clock);
+	bind_string(s, 10, event->function);
+	bind_string(s, 11, event->file);
+	sqlite3_bind_int64(s, 12, event->line);
+	sqlite3_bind_int64(s, 13, (int64_t)event->address);
+	store->pending++;
+	return store_run(store, STORE_PUT_EVENT);
+}
+
+/* WHICH is STORE_PUT_VALUE or STORE_ADD_VALUE, whose first parameters are the same. */
+static struct cs_error *put_value(struct store *store, enum store_statement which, int64_t seq,
+				  const struct record_value *value)
+{
+	sqlite3_stmt *s = store->statements[which];
+	bool is_number = value->kind == RECORD_VALUE_SIGNED || value->kind == RECORD_VALUE_UNSIGNED;
+
+	sqlite3_bind_int64(s, 1, seq);
+	bind_string(s, 2, value->name);
+	if (is_number)
+		sqlite3_bind_int64(s, 3, (int64_t)value->number);
+	sqlite3_bind_int(s, 4, value->kind == RECORD_VALUE_UNSIGNED && value->number > INT64_MAX);
+	if (value->kind == RECORD_VALUE_TEXT)
+		bind_text(s, 5, value->text, value->length);
+	store->pending++;
+	return store_run(store, which);
+}
+
+static struct cs_error *put_frame(struct store *store, int64_t seq, size_t level, const struct record_frame *frame)
+{
+	sqlite3_stmt *s = store->statements[STORE_PUT_FRAME];
+
+	sqlite3_bind_int64(s, 1, seq);
+	sqlite3_bind_int64(s, 2, (int64_t)level);
+	bind_string(s, 3, frame->function);
+	bind_string(s, 4, frame->file);
+	sqlite3_bind_int64(s, 5, frame->line);
+	sqlite3_bind_int64(s, 6, (int64_t)frame->address);
+	sqlite3_bind_int(s, 7, frame->inlined);
+	store->pending++;
+	return store_run(store, STORE_PUT_FRAME);
+}
+
+struct cs_error *store_event(struct store *store, const struct record_event *event, int64_t *seq)
+{
+	STORE_LOCKED(store);
+	int64_t number = store->last_seq + 1;
+
+	CS_TRY(store_begin(store));
+	CS_TRY(put_event(store, event, number));
+	store->last_seq = number;
+	for (size_t i = 0; i < event->value_count; i++) {
+		sqlite3_bind_int64(store->statements[STORE_PUT_VALUE], 6, (int64_t)i);
+		CS_TRY(put_value(store, STORE_PUT_VALUE, number, &event->values[i]));
+	}
+	for (size_t i = 0; i < event->frame_count; i++)
+		CS_TRY(put_frame(store, number, i, &event->frames[i]));
+	*seq = number;
+	return NULL;
+}
+
+struct cs_error *store_add_value(struct store *store, int64_t seq, const struct record_value *value)
+{
+	STORE_LOCKED(store);
+	struct cs_error *error;
+
+	CS_TRY(store_begin(store));
+	error = put_value(store, STORE_ADD_VALUE, seq, value);
+	if (!error || error->code != CS_ERROR_ARGUMENT)
+		return error;
+	cs_error_destroy(error);
+	return cs_error_create(CS_ERROR_ARGUMENT, "%s has no event %lld", store->name, (long long)seq);
+}
+
+struct cs_error *store_expect(struct store *store, const struct record_expectation *expectation)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_EXPECTATION];
+
+	CS_TRY(store_begin(store));
+	bind_string(s, 1, expectation->rule);
+	bind_string(s, 2, expectation->what);
+	bind_string(s, 3, expectation->function);
+	bind_string(s, 4, expectation->status);
+	bind_string(s, 5, expectation->note);
+	store->pending++;
+	return store_run(store, STORE_PUT_EXPECTATION);
+}
+
+struct cs_error *store_counter(struct store *store, const struct record_counter *counter)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_COUNTER];
+
+	CS_TRY(store_begin(store));
+	sqlite3_bind_int64(s, 1, (int64_t)counter->address);
+	bind_string(s, 2, counter->function);
+	sqlite3_bind_int64(s, 3, counter->hits);
+	bind_known(s, 4, counter->first_run_ns);
+	bind_known(s, 5, counter->first_cpu);
+	bind_known(s, 6, counter->first_icount);
+	store->pending++;
+	return store_run(store, STORE_PUT_COUNTER);
+}
