@@ -15,11 +15,16 @@ fail() {
 lock() {
 	mkdir -p "$1"
 	exec 9>"$1/.lock"
-	flock 9
+	flock --nonblock 9 || {
+		say "waiting for another run that works in $1"
+		flock 9
+	}
 }
 
 update_lists() {
-	apt-get update -q -o DPkg::Lock::Timeout=300 >&2 || say "apt-get update failed; going on with the lists there are"
+	say "updating the package lists"
+	apt-get update -qq -o APT::Update::Error-Mode=any -o DPkg::Lock::Timeout=300 >/dev/null 2>&1 ||
+		say "the package lists could not be updated; going on with those there are"
 }
 
 # show_download NAME: turns apt's status lines into a line for each tenth of the way; fails unless the
