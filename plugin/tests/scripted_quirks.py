@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: MIT
+"""The scripted stub playing known stubs, each with the quirks that it really has, and stubs that are no stubs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from scripted_machine import PLAIN, SHORT, Machine, Stop
+from scripted_stub import FakeStub
+from scripted_wire import RUN_ON, Hangup, Reply, hex_of
+
+
+class QemuStub(FakeStub):
+    """QEMU 7.2 (gdbstub.c): `c` does not pass a breakpoint, any byte stops, no reasons, `?` forgets breakpoints."""
+
+    features = {"PacketSize": "1000", "qXfer:features:read": "+", "vContSupported": "+", "multiprocess": "+"}
+    any_byte_stops = True
+    replays = False  # reverse steps are advertised in a replay
+
+    def __init__(self, machine: Machine, *, unix: bool = False) -> None:
+        super().__init__(machine, unix=unix)
+        machine.reports_again = True
+
+    def thread_id(self, number: int) -> str:
+        return f"p01.{number:02x}" if self.multiprocess else f"{number:02x}"
+
+    def stop(self, stop: Stop) -> None:
+        super().stop(
+            Stop(
+                stop.thread, stop.signal, "" if stop.reason.endswith("break") else stop.reason, stop.address, stop.exit
+            )
+        )
+
+    def question(self) -> Reply:
+        self.machine.breakpoints.clear()
+        self.machine.watched.clear()
+        return super().question()
+
+    def p(self, number: int) -> Reply:
+        return super().p(number) if self.description_read else ""
+
+    def P(self, number: int, value: bytes) -> Reply:
+        return super().P(number, value) if self.description_read else ""
+
+    def qRcmd(self, command: str) -> Reply:
+        text = self.monitor(command)
+        assert text is not None
+        if text:
+            self.reply("O" + hex_of(text))
+        return "OK"
+
+    def monitor(self, command: str) -> str | None:
+        known = {"info status": "VM status: paused\r\n", "info kvm": "kvm support: disabled\r\n", "stop": ""}
+        return known.get(command, f"unknown command: '{command}'\r\n")
+
+    def other(self, packet: str) -> Reply:
+        if packet in ("bs", "bc"):  # the emulator aborts on an assertion unless it replays
+            raise Hangup
+        return ""
+
+
+class QemuNoAckStub(QemuStub):
+    """A QEMU that advertises QStartNoAckMode."""
+
+    features = QemuStub.features | {"QStartNoAckMode": "+"}
+
+
+class QemuKvmStub(QemuStub):
+    """QEMU with KVM: four slots for Z1, Z0 needs mapped text, the TSC runs on while the guest is stopped."""
+
+    slots = 4
+
+    def __init__(self, machine: Machine, *, unix: bool = False) -> None:
+        super().__init__(machine, unix=unix)
+        machine.tsc_runs_on = True
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        if kind == 1 and sum(planted == 1 for planted, _ in self.machine.breakpoints) >= self.slots:
+            return "E28"
+        if kind == 0 and self.m(address, 1) == "E14":
+            return "E14"
+        return super().Z(kind, address, length)
+
+
+class FirecrackerStub(FakeStub):
+    """Firecracker: 4 hardware slots, few registers, no soft breakpoints before paging, leaving kills."""
+
+    features = {
+        "PacketSize": "1000",
+        "vContSupported": "+",
+        "multiprocess": "+",
+        "QStartNoAckMode": "+",
+        "swbreak": "+",
+        "hwbreak": "+",
+        "qXfer:features:read": "+",
+    }
+    slots = 4
+    paging = False
+
+    def __init__(self, machine: Machine, *, unix: bool = True) -> None:
+        assert machine.layout is PLAIN
+        super().__init__(machine, unix=unix)
+
+    def g(self) -> Reply:
+        """Segments, x87 and SSE are never filled in."""
+        offset, size = self.machine.layout.place["eflags"]
+        known = self.machine.vcpu(self.general_thread).registers[: offset + size]
+        return bytes(known).ljust(self.machine.layout.size, b"\0").hex()
+
+    def p(self, number: int) -> Reply:
+        return ""
+
+    def P(self, number: int, value: bytes) -> Reply:
+        return ""
+
+    def question(self) -> Reply:
+        return self.stop_reply(Stop(self.general_thread, reason="hwbreak"))
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        if kind > 1:
+            return ""
+        if kind == 1 and sum(planted == 1 for planted, _ in self.machine.breakpoints) >= self.slots:
+            return "E22"
+        if kind == 0 and not self.paging:
+            return "E22"
+        return super().Z(kind, address, length)
+
+    def D(self) -> Reply:
+        self.killed = True
+        return "OK"
+
+    def disconnected(self) -> None:
+        self.killed = True
+
+
+class OldBhyveStub(FakeStub):
+    """bhyve's first stub: registers cannot be written, no breakpoints at all, no `v` packets, no description."""
+
+    features = {"PacketSize": "4096"}  # hexadecimal, though decimal was meant
+    packet_size = 0x4096
+
+    def __init__(self, machine: Machine, *, unix: bool = False) -> None:
+        assert machine.layout is SHORT
+        super().__init__(machine, unix=unix)
+
+    def question(self) -> Reply:
+        return "S05"
+
+    def respond(self, payload: bytes) -> Reply:
+        if payload[:1] in self.unknown or payload.startswith(b"qRcmd"):
+            return ""
+        return super().respond(payload)
+
+    unknown: tuple[bytes, ...] = (b"G", b"v", b"p", b"P", b"Q", b"t", b"X", b"z", b"Z", b"C", b"S", b"k")
+
+    def D(self) -> Reply:
+        return "OK"  # and the vCPUs stay as they are
+
+
+class NewBhyveStub(OldBhyveStub):
+    """A later bhyve: software breakpoints, registers can be written, a description, still no `v` packets."""
+
+    features = {"PacketSize": "4096", "swbreak": "+", "hwbreak": "+", "qXfer:features:read": "+"}
+    unknown = (b"v", b"Q", b"t", b"X", b"C", b"S", b"k")
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        return super().Z(kind, address, length) if kind in (0, 2) else ""
+
+
+class VirtualBoxStub(FakeStub):
+    """VirtualBox's first port: escapes with `{`, upper-case digits, breakpoints that stay for ever."""
+
+    features = {"qXfer:features:read": "+", "vContSupported": "+"}
+    escape = b"{"
+    packet_size = 0
+
+    def g(self) -> Reply:
+        return str(super().g()).upper()
+
+    def m(self, address: int, length: int) -> Reply:
+        return str(super().m(address, length)).upper()
+
+    def qXfer_features(self, annex: str, offset: int, length: int) -> Reply:
+        text = self.machine.layout.description().get(annex)
+        if text is None:
+            return "E00"
+        piece = re.sub("<!--.*?-->", "", text)[offset : offset + length]
+        return ("m" if len(piece) == length else "l") + piece
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        return "OK" if (kind, address) in self.machine.breakpoints else super().Z(kind, address, length)
+
+    def z(self, kind: int, address: int, length: int) -> Reply:
+        return "E01"
+
+
+class VmwareStub(FakeStub):
+    """VMware: control registers only through `monitor`."""
+
+    features = {"PacketSize": "1000", "qXfer:features:read": "+"}
+    vcont_actions = ""
+
+    def __init__(self, machine: Machine, *, unix: bool = False) -> None:
+        assert machine.layout is PLAIN
+        super().__init__(machine, unix=unix)
+
+    def monitor(self, command: str) -> str | None:
+        return "cr3=0x1000\n" if command == "r cr3" else "unknown command\n"
+
+
+class OldStub(FakeStub):
+    """A stub of the old kind: Hc/c/s, no vCont, no description, S stops, plain thread ids, no qSupported."""
+
+    features: dict[str, str] = {}
+    packet_size = 400
+    largest_read = 190
+
+    def qSupported(self, offered: str) -> Reply:
+        return ""
+
+    def respond(self, payload: bytes) -> Reply:
+        return "" if payload[:1] in (b"v", b"Q", b"X") else super().respond(payload)
+
+    def stop_reply(self, stop: Stop) -> str:
+        return f"S{stop.signal:02x}"
+
+
+class KgdbStub(OldStub):
+    """KGDB: no Ctrl-C, no vCont; it names the thread."""
+
+    takes_interrupt = False
+
+    def stop_reply(self, stop: Stop) -> str:
+        return f"T{stop.signal:02x}thread:{stop.thread:02x};"
+
+
+class NoBreakpointStub(FakeStub):
+    """It has neither Z0 nor Z1."""
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        return ""
+
+
+class SoftOnlyStub(FakeStub):
+    """It has Z0, and no Z1."""
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        return super().Z(kind, address, length) if kind == 0 else ""
+
+
+class NoVContStub(FakeStub):
+    """It offers what modern stubs do, except vCont."""
+
+    features = {name: value for name, value in FakeStub.features.items() if name != "vContSupported"}
+
+    def vCont_query(self) -> Reply:
+        return ""
+
+    def vCont(self, items: list[tuple[str, str]]) -> Reply:
+        return ""
+
+
+class ThreadlessStub(FakeStub):
+    """Its stops carry no thread: `qC` has to be asked."""
+
+    thread_in_stops = False
+
+
+class GdbserverStub(FakeStub):
+    """gdbserver's manner: stops carry registers, target.xml is one of many qXfer objects."""
+
+    expedite = ("rbp", "rsp", "rip")
+
+
+class ErrorStub(FakeStub):
+    """Memory, registers and breakpoints: everything fails, `E` says no more than that."""
+
+    def m(self, address: int, length: int) -> Reply:
+        return "E.no memory today"
+
+    def g(self) -> Reply:
+        return "E01"
+
+    def Z(self, kind: int, address: int, length: int) -> Reply:
+        return "E99"
+
+
+class LostStopStub(FakeStub):
+    """It closes the connection in the middle of a stop reply."""
+
+    def stop(self, stop: Stop) -> None:
+        self.cut_after = self._sent + 5
+        super().stop(stop)
+
+
+class ChattyStub(FakeStub):
+    """It prints while the guest runs, before every stop."""
+
+    def stop(self, stop: Stop) -> None:
+        self.reply("O" + hex_of("hello from the guest\n"))
+        super().stop(stop)
+
+
+class StepRefusedStub(FakeStub):
+    """It cannot single-step (bhyve on an AMD processor)."""
+
+    vcont_actions = "vCont;c;C"
+
+    def s(self, address: str) -> Reply:
+        return "E95"
+
+    def vCont(self, items: list[tuple[str, str]]) -> Reply:
+        return "E95" if any(action[0] in "sS" for action, _ in items) else super().vCont(items)
+
+
+class Peer:
+    """A listening port that is no stub: each connection is handed to SPEAK, then closed."""
+
+    def __init__(self, speak: Callable[[socket.socket], None]) -> None:
+        self._speak = speak
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._serve, name="peer", daemon=True)
+
+    @property
+    def address(self) -> str:
+        host, port = self._listener.getsockname()
+        return f"{host}:{port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in [self._listener, *self._open]:
+            with contextlib.suppress(OSError):  # a side that has gone already
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed: the test is over
+            while True:
+                connection, _ = self._listener.accept()
+                self._open.append(connection)
+                with contextlib.suppress(OSError):
+                    self._speak(connection)
+
+
+def speaks_http(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.0 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    connection.close()
+
+
+def says_garbage(connection: socket.socket) -> None:
+    """Packets that are none: without end, with wrong checksums, with bytes that no packet has."""
+    while connection.recv(4096):
+        connection.sendall(bytes(range(256)) + b"+$nonsense#zz$#$$$***")
+
+
+def stays_silent(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+def hangs_up(connection: socket.socket) -> None:
+    connection.close()
+
+
+def drips(connection: socket.socket) -> None:
+    """The beginning of a packet that never ends, a byte at a time."""
+    connection.settimeout(0.05)
+    connection.sendall(b"+$PacketSize=")
+    while True:
+        with contextlib.suppress(TimeoutError):
+            connection.recv(4096)
+        connection.sendall(b"1")
