@@ -9,6 +9,8 @@ PYTHON := /usr/bin/python3
 BUILD := build
 GUESTS := build/guests
 FUZZ_SECONDS ?= 3600
+# `make V=1` shows the commands themselves.
+Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev libdw-dev \
@@ -94,11 +96,13 @@ fuzzers: $(FUZZERS)
 define objects
 $(BUILD)/$(1)/%.o: c-ext/%.c | packages $(BUILD)/gen/trace_sql.h
 	@mkdir -p $$(@D)
-	$(2) -MMD -MP -c $$< -o $$@
+	@echo '  CC    $$@'
+	$(Q)$(2) -MMD -MP -c $$< -o $$@
 
 $(BUILD)/$(1)/libcore.a: $(CORE:%=$(BUILD)/$(1)/%)
+	@echo '  AR    $$@'
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$(Q)ar rcs $$@ $$^
 
 -include $(wildcard $(BUILD)/$(1)/*/*.d)
 endef
@@ -119,7 +123,8 @@ $(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
 
 # Renamed into place: a GDB that has the old one loaded, or loads it this very moment, is not disturbed.
 $(EXTENSION): $(PY:%=$(BUILD)/obj/%) $(BUILD)/libcore.a
-	$(CC) -shared -o $@.new $^ $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) -shared -o $@.new $^ $(LIBS)
 	@$(PYTHON) -c 'import ctypes; ctypes.PyDLL("$(abspath $@.new)")' # nothing may be unresolved
 	@mv $@.new $@
 
@@ -132,11 +137,13 @@ $(BUILD)/clockscope: $(SELF)
 
 $(BUILD)/tests/test_%: $(BUILD)/asan/tests/test_%.o $(BUILD)/asan/libcore.a
 	@mkdir -p $(@D)
-	$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
 
 $(BUILD)/tests/fuzz_%: $(BUILD)/fuzz/tests/fuzz_%.o $(BUILD)/fuzz/libcore.a
 	@mkdir -p $(@D)
-	clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	@echo '  LINK  $@'
+	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 # Use
 
