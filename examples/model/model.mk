@@ -8,7 +8,7 @@ BUILD ?= build
 GUESTS ?= $(BUILD)/guests
 MODELS := $(GUESTS)/model
 MODEL_SOURCE := examples/model
-MODEL_FLAVOURS := netbsd
+MODEL_FLAVOURS := netbsd freebsd
 MODEL_HEADERS := $(wildcard $(MODEL_SOURCE)/*.h $(MODEL_SOURCE)/*/*.h)
 MODEL_COMMON := $(patsubst $(MODEL_SOURCE)/%,%,$(wildcard $(MODEL_SOURCE)/*.c $(MODEL_SOURCE)/machine/*.c)) \
 	machine/boot.S
@@ -16,9 +16,15 @@ MODEL_COMMON := $(patsubst $(MODEL_SOURCE)/%,%,$(wildcard $(MODEL_SOURCE)/*.c $(
 # A kernel's own flags: no C library, no vector registers, addresses in the top 2 GiB, interrupts on the same stack.
 MODEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pie -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -mcmodel=kernel -mno-red-zone \
-	-mgeneral-regs-only -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wvla -Werror
 MODEL_LDFLAGS := -static -nostdlib -Wl,--build-id -Wl,-T,$(MODEL_SOURCE)/model.ld
+
+# Floating point, which FreeBSD uses in this one place too.
+MODEL_REGISTERS_subr_clockcalib.c := -msse2
+
+# GDB tells the operating system by this byte of the header, as it does for real kernels.
+MODEL_OSABI_freebsd := FreeBSD
 
 .SECONDARY:
 .PHONY: models
@@ -33,7 +39,7 @@ model_objects = $(patsubst %,$(1)/obj/%.o,$(MODEL_COMMON) \
 define model_compiler
 $(1)/obj/%.o: $(MODEL_SOURCE)/% $(MODEL_HEADERS) $(MODEL_SOURCE)/model.mk
 	@mkdir -p $$(@D)
-	@$(2) $(MODEL_CFLAGS) -c $$< -o $$@
+	@$(2) $(MODEL_CFLAGS) $$(or $$(MODEL_REGISTERS_$$(*F)),-mgeneral-regs-only) -c $$< -o $$@
 
 $(foreach flavour,$(MODEL_FLAVOURS),$(call model_link,$(1),$(2),$(flavour)))
 endef
@@ -43,6 +49,7 @@ define model_link
 $(1)/$(3).elf: $(call model_objects,$(1),$(3)) $(MODEL_SOURCE)/model.ld
 	@echo "$(2) -o $$@"
 	@$(2) -o $$@ $(MODEL_LDFLAGS) $$(filter %.o,$$^)
+	@$(if $(MODEL_OSABI_$(3)),elfedit --output-osabi $(MODEL_OSABI_$(3)) $$@)
 
 endef
 

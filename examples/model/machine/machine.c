@@ -126,6 +126,7 @@ void machine_start(void)
 	console_init();
 	acpi_init(read_boot_information());
 	interrupts_init();
+	interrupt_set(VECTOR_WAKE, woken);
 	printf("%s\n", kernel_banner);
 	printf("This is a model of clockscope's test bed: another kernel's clock bring-up in names and order, "
 	       "not that kernel.\n");
@@ -182,6 +183,30 @@ void machine_start_cpu(unsigned cpu, void (*delay_us)(unsigned))
 	send_command(machine_cpu_apic_id(cpu), STARTUP | TRAMPOLINE >> 12);
 	delay_us(200);
 	send_command(machine_cpu_apic_id(cpu), STARTUP | TRAMPOLINE >> 12);
+}
+
+static void woken(struct interrupt_frame *frame)
+{
+	(void)frame; /* to leave the halt was all */
+}
+
+void machine_sleep_until(volatile unsigned *flag, unsigned bits)
+{
+	/* Tested with interrupts off: a wake-up between the test and the halt would be lost. */
+	for (;;) {
+		interrupts_disable();
+		if (*flag & bits)
+			break;
+		cpu_wait();
+	}
+	interrupts_enable();
+}
+
+void machine_wake_others(void)
+{
+	enum { ALL_BUT_SELF = 3 << 18, ASSERT = 1 << 14 };
+
+	send_command(0, ALL_BUT_SELF | ASSERT | VECTOR_WAKE);
 }
 
 /* ---- threads ---- */

@@ -38,6 +38,7 @@ typedef void interrupt_handler(struct interrupt_frame *frame);
 
 #define VECTOR_PIT 0x20
 #define VECTOR_LAPIC_TIMER 0x40
+#define VECTOR_WAKE 0x41
 #define VECTOR_SPURIOUS 0xff
 
 void interrupt_set(unsigned vector, interrupt_handler *handler);
@@ -56,6 +57,13 @@ unsigned machine_cpu_count(void);
 uint8_t machine_cpu_apic_id(unsigned cpu);
 /* INIT, SIPI, SIPI; delay_us is the flavour's own delay. The processor comes up in kernel_main_secondary. */
 void machine_start_cpu(unsigned cpu, void (*delay_us)(unsigned));
+
+/*
+ * For a processor that has nothing to do: sleeps until *flag has one of the bits. Whoever sets them then calls
+ * machine_wake_others. (A waiting loop would compete with the calibrations for the host's processors.)
+ */
+void machine_sleep_until(volatile unsigned *flag, unsigned bits);
+void machine_wake_others(void);
 
 /* ---- threads, for the workloads ---- */
 

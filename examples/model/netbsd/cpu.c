@@ -58,7 +58,7 @@ void cpu_attach(unsigned index)
 static void cpu_hatch(struct cpu_info *ci)
 {
 	cpu_set_flag(ci, CPUF_PRESENT);
-	cpu_wait_flag(ci, CPUF_GO);
+	machine_sleep_until(&ci->ci_flags, CPUF_GO);
 	tsc_sync_ap(ci);
 	cpu_initclocks();
 	cpu_set_flag(ci, CPUF_RUNNING);
@@ -78,6 +78,7 @@ void cpu_boot_secondary_processors(void)
 		struct cpu_info *ci = cpu_lookup(i);
 
 		cpu_set_flag(ci, CPUF_GO);
+		machine_wake_others();
 		tsc_sync_bp(ci);
 		cpu_wait_flag(ci, CPUF_RUNNING);
 		printf("cpu%u: running\n", i);
