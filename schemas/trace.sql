@@ -58,7 +58,7 @@ CREATE TABLE expectation (        -- what the profile looks for, and whether it 
     status   TEXT NOT NULL CHECK (status IN ('planted', 'missing', 'refused')),
     note     TEXT NOT NULL,
     PRIMARY KEY (rule, function)
-) STRICT, WITHOUT ROWID;
+) STRICT;                         -- in the profile's order
 
 CREATE TABLE counter (            -- entry counters: was a function reached, how often, first when
     address      INTEGER PRIMARY KEY,

@@ -16,8 +16,9 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 			    " (SELECT coalesce(max(ordinal) + 1, 0) FROM event_value WHERE event = ?1))",
 	[STORE_PUT_FRAME] = "INSERT INTO frame (event, level, function, file, line, address, inlined)"
 			    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-	[STORE_PUT_EXPECTATION] = "INSERT OR REPLACE INTO expectation (rule, what, function, status, note)"
-				  " VALUES (?, ?, ?, ?, ?)",
+	[STORE_PUT_EXPECTATION] = "INSERT INTO expectation (rule, what, function, status, note)"
+				  " VALUES (?, ?, ?, ?, ?) ON CONFLICT (rule, function)"
+				  " DO UPDATE SET what = excluded.what, status = excluded.status, note = excluded.note",
 	[STORE_PUT_COUNTER] = "INSERT OR REPLACE INTO counter (address, function, hits, first_run_ns, first_cpu,"
 			      " first_icount) VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_BEGIN] = "BEGIN",

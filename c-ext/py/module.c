@@ -8,6 +8,7 @@ static int (*const parts[])(PyObject *) = {
 	errors_register,
 	relay_register,
 	writer_register,
+	trace_register,
 };
 
 static struct PyModuleDef definition = {

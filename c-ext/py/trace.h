@@ -6,9 +6,16 @@
 #include "convert.h"
 
 #include "../core/store.h"
+#include "../core/timeline.h"
 
 /* The store behind a TraceWriter, valid for as long as that object lives (also once it is closed, when
  * each call on it is an error); NULL with TypeError set for another object. */
 struct store *trace_writer_store(PyObject *object);
+
+/* Text that may hold any bytes; those that are no UTF-8 become escapes. */
+PyObject *text_to_object(const char *text, size_t length);
+
+/* A timeline as the dict that `timeline --format json` prints. */
+PyObject *timeline_to_object(const struct timeline *timeline);
 
 #endif

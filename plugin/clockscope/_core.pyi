@@ -42,8 +42,7 @@ class Relay:
         """What the stub said it can do.
 
         {"packet_size": int, "no_ack": bool, "multiprocess": bool, "vcont": [str, …], "features": {name: value},
-        "registers": [{"name": str, "bitsize": int, "regnum": int, "offset": int}, …], "architecture": str,
-        "monitor": bool}
+        "registers": [{"name": str, "bitsize": int, "regnum": int, "offset": int}, …], "architecture": str}
         """
     def statistics(self) -> dict[str, int]:
         """Counts: packets_to_stub, packets_to_gdb, own_stops, gdb_stops, run_ns, stopped_ns, own_stop_ns, probes."""
@@ -60,11 +59,13 @@ class Relay:
         """Plant an entry counter; its number. The guest must be stopped."""
     def remove_counter(self, number: int) -> None: ...
     def counters(self) -> list[dict[str, Any]]:
-        """[{"number", "address", "name", "hits", "first_run_ns", "first_cpu", "first_icount", "planted", "error"}]"""
+        """[{"number", "address", "name", "hits", "first_run_ns", "first_cpu", "first_icount", "planted"}]"""
     def set_trace(self, trace: "TraceWriter | None") -> None:
         """Record counters into this trace from now on (None: no longer)."""
-    def set_replay(self, shift: int) -> None:
-        """The guest is a QEMU replay with `-icount shift=N`: probes are stepped, times are exact."""
+    def set_replay(self, on: bool) -> None:
+        """Whether the guest is a QEMU replay: probes are stepped, never emulated; first hits carry exact times."""
+    def instructions(self) -> int:
+        """Instructions a replayed guest has executed (`info replay`). RefusedError where it is no replay."""
     def run_ns(self) -> int:
         """Guest run time so far, stops excluded (ns)."""
     def set_idle_limit(self, seconds: float) -> None:
@@ -134,9 +135,15 @@ class TraceWriter:
         """
 
 class Trace:
-    """A trace opened for reading. FormatError for what is no trace, a newer version, a truncated file."""
+    """A trace opened for reading.
+
+    NotFoundError; FormatError for what is no trace, a newer version, a truncated or damaged file. What a killed
+    recording left in FILE-wal is read too. Damage met later leaves out rows; timeline()["damage"] tells.
+    """
 
     def __init__(self, path: str) -> None: ...
+    def __enter__(self) -> "Trace": ...
+    def __exit__(self, *exception: object) -> None: ...
     def meta(self) -> dict[str, str]: ...
     def complete(self) -> bool: ...
     def timeline(self) -> dict[str, Any]:

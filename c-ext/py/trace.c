@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/* Trace: a trace opened for reading. */
+#include "trace.h"
+
+#include <string.h>
+
+#include "../core/sql.h"
+#include "../core/util.h"
+
+struct trace_object {
+	PyObject_HEAD struct trace *trace; /* NULL once closed */
+};
+
+static PyObject *trace_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"path", NULL};
+	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+	PyObject *path = NULL;
+	PyObject *self;
+	struct cs_error *error;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&:Trace", names, PyUnicode_FSConverter, &path))
+		return NULL;
+	self = allocate(type, 0);
+	error = self ? trace_open(PyBytes_AsString(path), &((struct trace_object *)self)->trace) : NULL;
+	Py_DECREF(path);
+	if (error) {
+		Py_DECREF(self);
+		return raise_error(error);
+	}
+	return self;
+}
+
+static void trace_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+	trace_destroy(((struct trace_object *)self)->trace);
+	release(self);
+	Py_DECREF(type);
+}
+
+/* The open trace; NULL with an exception set once it is closed. */
+static struct trace *trace_of(PyObject *self)
+{
+	struct trace *trace = ((struct trace_object *)self)->trace;
+
+	if (!trace)
+		raise_error(cs_error_create(CS_ERROR_STATE, "the trace is closed"));
+	return trace;
+}
+
+static struct timeline *timeline_of(PyObject *self)
+{
+	struct trace *trace = trace_of(self);
+	struct timeline *timeline = NULL;
+	struct cs_error *error = trace ? timeline_create(trace, &timeline) : NULL;
+
+	if (error)
+		raise_error(error);
+	return timeline;
+}
+
+static PyObject *trace_timeline(PyObject *self, PyObject *unused)
+{
+	struct timeline *timeline = timeline_of(self);
+	PyObject *object = timeline ? timeline_to_object(timeline) : NULL;
+
+	(void)unused;
+	timeline_destroy(timeline);
+	return object;
+}
+
+static PyObject *column_to_object(sqlite3_stmt *statement, int column)
+{
+	const void *data;
+
+	switch (sqlite3_column_type(statement, column)) {
+	case SQLITE_INTEGER: return PyLong_FromLongLong(sqlite3_column_int64(statement, column));
+	case SQLITE_FLOAT: return PyFloat_FromDouble(sqlite3_column_double(statement, column));
+	case SQLITE_TEXT:
+		data = sqlite3_column_text(statement, column);
+		return text_to_object(data ? data : "", (size_t)sqlite3_column_bytes(statement, column));
+	case SQLITE_BLOB:
+		data = sqlite3_column_blob(statement, column);
+		return PyBytes_FromStringAndSize(data, sqlite3_column_bytes(statement, column));
+	default: return Py_NewRef(Py_None);
+	}
+}
+
+static PyObject *row_to_object(sqlite3_stmt *statement)
+{
+	PyObject *row = PyDict_New();
+
+	for (int i = 0; row && i < sqlite3_column_count(statement); i++)
+		if (dict_take(row, sqlite3_column_name(statement, i), column_to_object(statement, i)) < 0)
+			Py_CLEAR(row);
+	return row;
+}
+
+static int bind_parameter(sqlite3_stmt *statement, int index, PyObject *object)
+{
+	PyObject *bytes;
+	char *data;
+	Py_ssize_t length;
+
+	if (object == Py_None)
+		return sqlite3_bind_null(statement, index);
+	if (PyLong_Check(object)) {
+		long long number = PyLong_AsLongLong(object);
+
+		return PyErr_Occurred() ? -1 : sqlite3_bind_int64(statement, index, number);
+	}
+	bytes = PyUnicode_AsEncodedString(object, "utf-8", "backslashreplace");
+	if (!bytes)
+		return -1;
+	PyBytes_AsStringAndSize(bytes, &data, &length);
+	sqlite3_bind_text64(statement, index, data, (sqlite3_uint64)length, SQLITE_TRANSIENT, SQLITE_UTF8);
+	Py_DECREF(bytes);
+	return 0;
+}
+
+static int bind_parameters(sqlite3_stmt *statement, PyObject *parameters)
+{
+	Py_ssize_t count = parameters ? PySequence_Size(parameters) : 0;
+
+	if (count >= 0 && count != sqlite3_bind_parameter_count(statement)) {
+		PyErr_Format(PyExc_ValueError, "%d parameters are wanted, not %zd",
+			     sqlite3_bind_parameter_count(statement), count);
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *object = PySequence_GetItem(parameters, i);
+		int result = object ? bind_parameter(statement, (int)i + 1, object) : -1;
+
+		Py_XDECREF(object);
+		if (result < 0)
+			return -1;
+	}
+	return count < 0 ? -1 : 0;
+}
+
+/* Appends all rows to LIST; -1 with an exception set. */
+static int collect_rows(struct trace *trace, sqlite3_stmt *statement, PyObject *list)
+{
+	for (;;) {
+		bool is_row;
+		struct cs_error *error = trace_step(trace, statement, &is_row);
+		PyObject *row;
+		int result;
+
+		if (error) {
+			raise_error(error);
+			return -1;
+		}
+		if (!is_row)
+			return 0;
+		row = row_to_object(statement);
+		result = row ? PyList_Append(list, row) : -1;
+		Py_XDECREF(row);
+		if (result < 0)
+			return -1;
+	}
+}
+
+static PyObject *trace_rows(PyObject *self, PyObject *args)
+{
+	SQL_STATEMENT *statement = NULL;
+	PyObject *parameters = NULL;
+	PyObject *sql;
+	PyObject *bytes;
+	PyObject *list;
+	struct trace *trace;
+	struct cs_error *error;
+
+	if (!PyArg_ParseTuple(args, "U|O:rows", &sql, &parameters))
+		return NULL;
+	trace = trace_of(self);
+	bytes = trace ? PyUnicode_AsUTF8String(sql) : NULL;
+	if (!bytes)
+		return NULL;
+	error = trace_prepare(trace, PyBytes_AsString(bytes), &statement);
+	Py_DECREF(bytes);
+	if (error)
+		return raise_error(error);
+	if (bind_parameters(statement, parameters) < 0)
+		return NULL;
+	list = PyList_New(0);
+	if (list && collect_rows(trace, statement, list) < 0)
+		Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *trace_meta(PyObject *self, PyObject *unused)
+{
+	SQL_STATEMENT *statement = NULL;
+	struct trace *trace = trace_of(self);
+	PyObject *dict = NULL;
+	struct cs_error *error = NULL;
+	bool is_row = false;
+
+	(void)unused;
+	if (!trace)
+		return NULL;
+	error = trace_prepare(trace, "SELECT key, value FROM meta ORDER BY key", &statement);
+	dict = error ? NULL : PyDict_New();
+	while (dict && !(error = trace_step(trace, statement, &is_row)) && is_row) {
+		PyObject *key = column_to_object(statement, 0);
+		PyObject *value = column_to_object(statement, 1);
+
+		if (!key || !value || PyDict_SetItem(dict, key, value) < 0)
+			Py_CLEAR(dict);
+		Py_XDECREF(key);
+		Py_XDECREF(value);
+	}
+	if (!error)
+		return dict;
+	Py_XDECREF(dict);
+	return raise_error(error);
+}
+
+static PyObject *trace_complete(PyObject *self, PyObject *unused)
+{
+	SQL_STATEMENT *statement = NULL;
+	struct trace *trace = trace_of(self);
+	struct cs_error *error;
+	bool is_row = false;
+
+	(void)unused;
+	if (!trace)
+		return NULL;
+	error = trace_prepare(trace, "SELECT 1 FROM meta WHERE key = 'complete' AND value = '1'", &statement);
+	if (!error)
+		error = trace_step(trace, statement, &is_row);
+	return error ? raise_error(error) : PyBool_FromLong(is_row);
+}
+
+static PyObject *trace_close(PyObject *self, PyObject *unused)
+{
+	struct trace_object *object = (struct trace_object *)self;
+
+	(void)unused;
+	trace_destroy(TAKE_PTR(object->trace));
+	return Py_NewRef(Py_None);
+}
+
+static PyObject *trace_enter(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return Py_NewRef(self);
+}
+
+static PyObject *trace_exit(PyObject *self, PyObject *args)
+{
+	return trace_close(self, args);
+}
+
+static PyMethodDef methods[] = {
+	{"meta", trace_meta, METH_NOARGS, "The provenance, as a dict."},
+	{"complete", trace_complete, METH_NOARGS, "Whether the recording was ended in order."},
+	{"timeline", trace_timeline, METH_NOARGS, "What `timeline --format json` prints."},
+	{"rows", trace_rows, METH_VARARGS, "Rows of a SELECT, each a dict."},
+	{"close", trace_close, METH_NOARGS, "Close the file."},
+	{"__enter__", trace_enter, METH_NOARGS, NULL},
+	{"__exit__", trace_exit, METH_VARARGS, NULL},
+	{0},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_new, trace_new},
+	{Py_tp_dealloc, trace_dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_doc, "A trace opened for reading."},
+	{0},
+};
+
+static PyType_Spec spec = {
+	.name = "clockscope._core.Trace",
+	.basicsize = sizeof(struct trace_object),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = slots,
+};
+
+int trace_register(PyObject *module)
+{
+	PyObject *type = PyType_FromSpec(&spec);
+	int result = type ? PyModule_AddObjectRef(module, "Trace", type) : -1;
+
+	Py_XDECREF(type);
+	return result;
+}
