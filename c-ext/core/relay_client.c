@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/* GDB's side of the relay: which of its packets are passed on, which are answered here. */
+#include "relay_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "util.h"
+
+/* What GDB is offered of the stub's features: those that pass through the relay unharmed. Not among
+ * them: non-stop mode, fork and exec events, conditions and commands evaluated by the stub (a
+ * breakpoint that both want is kept by the relay), tracepoints. qXfer objects pass, all of them. */
+static const char *const passed_features[] = {
+	"multiprocess", "swbreak", "hwbreak", "vContSupported", "ReverseStep", "ReverseContinue", "QPassSignals",
+	"QProgramSignals", "QStartupWithShell", "QEnvironmentHexEncoded", "QEnvironmentReset", "QEnvironmentUnset",
+	"QSetWorkingDir", "QCatchSyscalls", "QDisableRandomization", "augmented-libraries-svr4-read",
+};
+
+static bool starts(const char *text, const char *with)
+{
+	return strncmp(text, with, strlen(with)) == 0;
+}
+
+struct cs_error *client_accept(struct relay *relay)
+{
+	int fd = accept4(relay->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return NULL; /* gone again before it was accepted */
+	if (relay->client.fd >= 0) {
+		close(fd); /* one debugger at a time, as every stub has it */
+		return NULL;
+	}
+	relay->client = (struct client){.fd = fd};
+	/* A debugger that connects expects the guest to stand. */
+	return relay_state(relay) == RELAY_RUNNING ? guest_interrupt(relay) : NULL;
+}
+
+void client_close(struct relay *relay)
+{
+	if (relay->client.fd >= 0)
+		close(relay->client.fd);
+	packet_parser_clear(&relay->client.parser);
+	free(relay->client.last_frame);
+	relay->client = (struct client){.fd = -1};
+}
+
+/* GDB reads all that it is sent; where it does not, it has hung up or hangs, and is let go. */
+static bool write_all(struct relay *relay, const char *bytes, size_t length)
+{
+	while (length) {
+		ssize_t n = send(relay->client.fd, bytes, length, MSG_NOSIGNAL);
+		struct timespec pause = {.tv_nsec = 1000000};
+
+		if (n > 0) {
+			bytes += n;
+			length -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			nanosleep(&pause, NULL);
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
+}
+
+void client_send(struct relay *relay, const char *raw, size_t length)
+{
+	struct client *client = &relay->client;
+	struct cs_error *error;
+
+	if (client->fd < 0)
+		return;
+	free(client->last_frame);
+	client->last_frame = NULL;
+	error = packet_frame(raw, length, &client->last_frame, &client->last_frame_length);
+	if (error || !write_all(relay, client->last_frame, client->last_frame_length))
+		client_close(relay);
+	cs_error_destroy(error);
+	pthread_mutex_lock(&relay->lock);
+	relay->statistics.packets_to_gdb++;
+	pthread_mutex_unlock(&relay->lock);
+}
+
+static void answer(struct relay *relay, const char *text)
+{
+	client_send(relay, text, strlen(text));
+}
+
+struct cs_error *client_read(struct relay *relay)
+{
+	struct client *client = &relay->client;
+	size_t room;
+	ssize_t n;
+
+	memmove(client->input, client->input + client->input_at, client->input_end - client->input_at);
+	client->input_end -= client->input_at;
+	client->input_at = 0;
+	room = sizeof(client->input) - client->input_end;
+	if (!room)
+		return NULL;
+	n = recv(client->fd, client->input + client->input_end, room, 0);
+	if (n > 0)
+		client->input_end += (size_t)n;
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		client_close(relay); /* the guest stays as it is; GDB may come back */
+	return NULL;
+}
+
+/* --- Packets answered here --- */
+
+static size_t add_feature(char *text, size_t size, size_t n, const struct stub_feature *feature)
+{
+	bool flag = feature->value[0] && strchr("+-?", feature->value[0]) && !feature->value[1];
+	int added = snprintf(text + n, size - n, ";%s%s%s", feature->name, flag || !feature->value[0] ? "" : "=",
+			     feature->value);
+
+	return added > 0 && (size_t)added < size - n ? n + (size_t)added : n;
+}
+
+/* Both must be able to: the stub, and the relay. */
+static void answer_features(struct relay *relay)
+{
+	const struct stub *stub = relay->stub;
+	char text[4096];
+	size_t n = (size_t)snprintf(text, sizeof(text), "PacketSize=%zx;QStartNoAckMode+", stub->packet_size);
+
+	for (size_t i = 0; i < stub->feature_count; i++) {
+		bool pass = starts(stub->features[i].name, "qXfer:");
+
+		for (size_t j = 0; j < ARRAY_SIZE(passed_features); j++)
+			pass |= strcmp(stub->features[i].name, passed_features[j]) == 0;
+		if (pass)
+			n = add_feature(text, sizeof(text), n, &stub->features[i]);
+	}
+	text[n] = '\0';
+	answer(relay, text);
+}
+
+static void answer_vcont(struct relay *relay)
+{
+	char text[32] = "";
+	size_t n = 0;
+
+	if (relay->stub->vcont[0])
+		n = (size_t)snprintf(text, sizeof(text), "vCont");
+	for (const char *action = relay->stub->vcont; *action; action++) {
+		text[n++] = ';';
+		text[n++] = *action;
+	}
+	text[n] = '\0';
+	answer(relay, text);
+}
+
+/* Why the guest stands. Asking the stub again would make QEMU drop all breakpoints, the relay's own
+ * among them. */
+static void answer_stop(struct relay *relay)
+{
+	const struct stop_reply *stop = &relay->stop;
+	char text[REPLY_THREAD_MAX + 16];
+
+	if (stop->kind == STOP_EXITED || stop->kind == STOP_TERMINATED)
+		snprintf(text, sizeof(text), "%c%02x", stop->kind == STOP_EXITED ? 'W' : 'X', stop->signal);
+	else if (stop->thread[0])
+		snprintf(text, sizeof(text), "T%02xthread:%s;", stop->signal, stop->thread);
+	else
+		snprintf(text, sizeof(text), "S%02x", stop->signal);
+	answer(relay, text);
+}
+
+static bool answered_here(struct relay *relay, const char *payload)
+{
+	if (starts(payload, "qSupported")) {
+		answer_features(relay);
+	} else if (strcmp(payload, "QStartNoAckMode") == 0) {
+		answer(relay, "OK");
+		relay->client.no_ack = true;
+	} else if (strcmp(payload, "vCont?") == 0) {
+		answer_vcont(relay);
+	} else if (strcmp(payload, "?") == 0) {
+		answer_stop(relay);
+	} else if (starts(payload, "QNonStop") || strcmp(payload, "vMustReplyEmpty") == 0) {
+		answer(relay, "");
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* --- Breakpoints --- */
+
+/* Z0 and Z1 at an address that the relay holds already need not go to the stub. */
+static struct cs_error *breakpoint_packet(struct relay *relay, const char *payload, bool *done)
+{
+	struct client *client = &relay->client;
+	const char *at = payload + 3;
+	bool insert = payload[0] == 'Z';
+	char type = payload[1];
+	uint64_t address;
+	bool first;
+
+	*done = false;
+	if ((type != '0' && type != '1') || payload[2] != ',' || !packet_hex_number(&at, &address))
+		return NULL;
+	if (!breakpoints_has(&relay->breakpoints, address, type, BREAKPOINT_OF_RELAY) || relay->all_lifted) {
+		client->breakpoint.active = true;
+		client->breakpoint.insert = insert;
+		client->breakpoint.type = type;
+		client->breakpoint.address = address;
+		return NULL;
+	}
+	if (insert)
+		CS_TRY(breakpoints_add(&relay->breakpoints, address, type, BREAKPOINT_OF_GDB, &first));
+	else
+		breakpoints_remove(&relay->breakpoints, address, type, BREAKPOINT_OF_GDB);
+	answer(relay, "OK");
+	*done = true;
+	return NULL;
+}
+
+static struct cs_error *note_breakpoint(struct relay *relay, bool accepted)
+{
+	struct client *client = &relay->client;
+	bool first;
+
+	if (!client->breakpoint.active)
+		return NULL;
+	client->breakpoint.active = false;
+	if (!accepted)
+		return NULL;
+	if (client->breakpoint.insert)
+		return breakpoints_add(&relay->breakpoints, client->breakpoint.address, client->breakpoint.type,
+				       BREAKPOINT_OF_GDB, &first);
+	breakpoints_remove(&relay->breakpoints, client->breakpoint.address, client->breakpoint.type, BREAKPOINT_OF_GDB);
+	return NULL;
+}
+
+/* --- Packets passed on --- */
+
+static void note_thread_choice(struct relay *relay, const char *payload)
+{
+	char *pending = NULL;
+
+	if (payload[1] == 'g')
+		pending = relay->client.general_pending;
+	else if (payload[1] == 'c')
+		pending = relay->client.resume_pending;
+	if (pending)
+		snprintf(pending, sizeof(relay->client.general_pending), "%s", payload + 2);
+}
+
+static void apply_thread_choice(struct relay *relay, bool accepted)
+{
+	struct client *client = &relay->client;
+
+	if (accepted && client->general_pending[0]) {
+		snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", client->general_pending);
+		snprintf(relay->stub_general, REPLY_THREAD_MAX, "%s", client->general_pending);
+	}
+	if (accepted && client->resume_pending[0]) {
+		snprintf(relay->client_resume, REPLY_THREAD_MAX, "%s", client->resume_pending);
+		snprintf(relay->stub_resume, REPLY_THREAD_MAX, "%s", client->resume_pending);
+	}
+	client->general_pending[0] = client->resume_pending[0] = '\0';
+}
+
+static struct cs_error *pass_on(struct relay *relay, const char *payload, size_t length)
+{
+	if (payload[0] == 'H')
+		note_thread_choice(relay, payload);
+	else
+		CS_TRY(guest_restore_general(relay));
+	relay->client.awaiting_reply = true;
+	return stub_send(relay->stub, payload, length);
+}
+
+/* GDB lets go of the guest: what was planted in it must not stop it when nobody listens. */
+static struct cs_error *let_go(struct relay *relay, const char *payload, size_t length)
+{
+	CS_TRY(guest_lift_all(relay));
+	relay->client.detaching = payload[0] == 'D';
+	relay->client.killing = payload[0] == 'k' || starts(payload, "vKill");
+	if (payload[0] == 'k') /* has no reply */
+		return stub_send(relay->stub, payload, length);
+	return pass_on(relay, payload, length);
+}
+
+static bool is_resume(const char *payload, enum resume_kind *kind)
+{
+	*kind = RESUME_CONTINUE;
+	if (payload[0] && strchr("cCsS", payload[0]))
+		return true;
+	if (starts(payload, "vCont;"))
+		return true;
+	*kind = RESUME_REVERSE;
+	if (strcmp(payload, "bc") == 0 || strcmp(payload, "bs") == 0)
+		return true;
+	*kind = RESUME_OTHER;
+	return starts(payload, "vRun") || starts(payload, "vAttach");
+}
+
+static struct cs_error *handle(struct relay *relay, const char *payload, size_t length)
+{
+	enum resume_kind kind;
+	bool done = false;
+
+	if (answered_here(relay, payload))
+		return NULL;
+	if (payload[0] == 'Z' || payload[0] == 'z') {
+		CS_TRY(breakpoint_packet(relay, payload, &done));
+		return done ? NULL : pass_on(relay, payload, length);
+	}
+	if (payload[0] == 'D' || payload[0] == 'k' || starts(payload, "vKill"))
+		return let_go(relay, payload, length);
+	if (is_resume(payload, &kind)) {
+		relay->client.awaiting_stop = true;
+		return guest_resume(relay, payload, length, kind);
+	}
+	return pass_on(relay, payload, length);
+}
+
+struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply)
+{
+	struct client *client = &relay->client;
+	bool accepted = strcmp(reply->text, "OK") == 0;
+	int number;
+
+	if (reply->text[0] == 'O' && !accepted) { /* a monitor command's output; the end is still to come */
+		client_send(relay, reply->raw, reply->raw_length);
+		return NULL;
+	}
+	client->awaiting_reply = false;
+	CS_TRY(note_breakpoint(relay, accepted));
+	apply_thread_choice(relay, accepted);
+	client_send(relay, reply->raw, reply->raw_length);
+	if ((client->detaching || client->killing) && !reply_is_error(reply->text, reply->length, &number))
+		relay_close(relay, client->detaching ? RELAY_CLOSED : RELAY_EXITED, NULL,
+			    client->detaching ? "GDB detached; the guest runs on" : "GDB killed the guest");
+	return NULL;
+}
+
+/* One item while the guest runs: only an interrupt means something, or GDB's answer to file I/O. */
+static struct cs_error *while_running(struct relay *relay, const struct packet_item *item)
+{
+	if (item->kind == PACKET_INTERRUPT)
+		return guest_interrupt(relay);
+	if (item->kind == PACKET_DATA && item->payload[0] == 'F')
+		return stub_send(relay->stub, item->payload, item->length);
+	return NULL;
+}
+
+static struct cs_error *handle_item(struct relay *relay, const struct packet_item *item)
+{
+	struct client *client = &relay->client;
+
+	if (item->kind == PACKET_DATA && !client->no_ack && !write_all(relay, "+", 1))
+		return NULL;
+	if (item->kind == PACKET_CORRUPT && !client->no_ack)
+		write_all(relay, "-", 1);
+	if (item->kind == PACKET_NAK && !client->no_ack && client->last_frame)
+		write_all(relay, client->last_frame, client->last_frame_length);
+	if (relay_state(relay) == RELAY_RUNNING)
+		return while_running(relay, item);
+	return item->kind == PACKET_DATA ? handle(relay, item->payload, item->length) : NULL;
+}
+
+struct cs_error *client_process(struct relay *relay)
+{
+	struct client *client = &relay->client;
+
+	while (client->fd >= 0 && !client->awaiting_reply && client->input_at < client->input_end) {
+		struct packet_item item;
+		struct cs_error *error;
+		size_t used;
+
+		error = packet_feed(&client->parser, client->input + client->input_at,
+				    client->input_end - client->input_at, &used, &item);
+		if (error) { /* a debugger that sends such a thing is let go; the guest stays */
+			cs_error_destroy(error);
+			client_close(relay);
+			return NULL;
+		}
+		client->input_at += used;
+		CS_TRY(handle_item(relay, &item));
+	}
+	return NULL;
+}

@@ -1,0 +1,638 @@
+/* SPDX-License-Identifier: MIT */
+/* The guest's side of the relay: setting it going, taking its stops, stepping it off probes. */
+#include "relay_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+#define SIGNAL_INT 2  /* GDB's numbers, include/gdb/signals.def */
+#define SIGNAL_TRAP 5
+
+/* A stopped thread's registers. */
+struct registers {
+	uint8_t *bytes;
+	size_t size;
+	uint64_t pc;
+};
+
+static void registers_clear(struct registers *registers)
+{
+	free(registers->bytes);
+	*registers = (struct registers){0};
+}
+
+static bool same(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+static void copy_thread(char to[REPLY_THREAD_MAX], const char *from)
+{
+	snprintf(to, REPLY_THREAD_MAX, "%s", from);
+}
+
+/* --- Threads and registers --- */
+
+static struct cs_error *select_general(struct relay *relay, const char *thread)
+{
+	if (!thread[0] || same(relay->stub_general, thread))
+		return NULL;
+	CS_TRY(stub_command(relay->stub, "Hg%s", thread));
+	copy_thread(relay->stub_general, thread);
+	return NULL;
+}
+
+struct cs_error *guest_restore_general(struct relay *relay)
+{
+	return select_general(relay, relay->client_general);
+}
+
+static struct cs_error *select_resumed(struct relay *relay, const char *thread)
+{
+	if (!thread[0] || relay->stub->vcont[0] || same(relay->stub_resume, thread))
+		return NULL;
+	CS_TRY(stub_command(relay->stub, "Hc%s", thread));
+	copy_thread(relay->stub_resume, thread);
+	return NULL;
+}
+
+static struct cs_error *read_registers(struct relay *relay, const char *thread, struct registers *ret)
+{
+	const struct target_register *pc = target_find(relay->stub->target, "rip");
+
+	registers_clear(ret);
+	CS_TRY(select_general(relay, thread));
+	CS_TRY(stub_read_registers(relay->stub, &ret->bytes, &ret->size));
+	ret->pc = pc ? target_value(pc, ret->bytes, ret->size) : 0;
+	return NULL;
+}
+
+struct cs_error *relay_read_registers(struct relay *relay, const char *thread, uint8_t **ret, size_t *ret_size)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+
+	CS_TRY(read_registers(relay, thread[0] ? thread : relay->stop.thread, &registers));
+	*ret = TAKE_PTR(registers.bytes);
+	*ret_size = registers.size;
+	return NULL;
+}
+
+/* --- Run time --- */
+
+static void begin_run(struct relay *relay)
+{
+	pthread_mutex_lock(&relay->lock);
+	relay->resumed_at = util_now_ns();
+	pthread_mutex_unlock(&relay->lock);
+}
+
+static void end_run(struct relay *relay)
+{
+	pthread_mutex_lock(&relay->lock);
+	if (relay->resumed_at)
+		relay->statistics.run_ns += util_now_ns() - relay->resumed_at;
+	relay->resumed_at = 0;
+	pthread_mutex_unlock(&relay->lock);
+}
+
+static struct cs_error *send_resume(struct relay *relay)
+{
+	relay_set_state(relay, RELAY_RUNNING);
+	begin_run(relay);
+	return stub_send(relay->stub, relay->resume, strlen(relay->resume));
+}
+
+/* --- Probes --- */
+
+/* The first probe that is not below the address. */
+static size_t probe_position(const struct relay *relay, uint64_t address)
+{
+	size_t low = 0;
+	size_t high = relay->probe_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (relay->probes[middle]->address < address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool probe_at(const struct relay *relay, uint64_t address)
+{
+	size_t i = probe_position(relay, address);
+
+	return i < relay->probe_count && relay->probes[i]->address == address;
+}
+
+static char probe_type(const struct relay *relay, uint64_t address)
+{
+	return relay->probes[probe_position(relay, address)]->type;
+}
+
+static void set_counted(struct relay *relay, const char *thread, uint64_t address)
+{
+	/* A machine with more vCPUs standing at probes at once would count some hits twice. */
+	if (relay->counted_count == COUNTED_MAX)
+		return;
+	copy_thread(relay->counted[relay->counted_count].thread, thread);
+	relay->counted[relay->counted_count++].address = address;
+}
+
+/* Whether the thread's hit at the address was recorded already. Forgets what is known of the thread. */
+static bool take_counted(struct relay *relay, const char *thread, uint64_t address)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < relay->counted_count;) {
+		if (!same(relay->counted[i].thread, thread)) {
+			i++;
+			continue;
+		}
+		found |= relay->counted[i].address == address;
+		relay->counted[i] = relay->counted[--relay->counted_count];
+	}
+	return found;
+}
+
+/* Tells each probe at the PC of its hit, unless that was done at an earlier stop of the thread here. */
+static void record(struct relay *relay, const char *thread, const struct registers *registers)
+{
+	struct probe_hit hit = {
+		.address = registers->pc,
+		.thread = thread,
+		.cpu = reply_thread_cpu(thread),
+		.registers = registers->bytes,
+		.registers_size = registers->size,
+		.run_ns = relay_run_ns(relay),
+		.stub = relay->stub,
+	};
+
+	if (take_counted(relay, thread, registers->pc))
+		return;
+	for (size_t i = probe_position(relay, hit.address);
+	     i < relay->probe_count && relay->probes[i]->address == hit.address; i++)
+		relay->probes[i]->hit(relay->probes[i], &hit);
+}
+
+static struct cs_error *insert(struct relay *relay, char type, uint64_t address)
+{
+	return stub_command(relay->stub, "Z%c,%llx,1", type, (unsigned long long)address);
+}
+
+static struct cs_error *take_out(struct relay *relay, char type, uint64_t address)
+{
+	return stub_command(relay->stub, "z%c,%llx,1", type, (unsigned long long)address);
+}
+
+/* Software breakpoints first: a processor's few debug registers are the user's. */
+static struct cs_error *plant_any(struct relay *relay, struct probe *probe)
+{
+	struct cs_error *error = NULL;
+
+	for (const char *type = "01"; *type; type++) {
+		bool first;
+
+		cs_error_destroy(error);
+		CS_TRY(breakpoints_add(&relay->breakpoints, probe->address, *type, BREAKPOINT_OF_RELAY, &first));
+		error = first && !relay->all_lifted ? insert(relay, *type, probe->address) : NULL;
+		if (!error) {
+			probe->type = *type;
+			return NULL;
+		}
+		breakpoints_remove(&relay->breakpoints, probe->address, *type, BREAKPOINT_OF_RELAY);
+		if (error->code != CS_ERROR_REFUSED)
+			return error;
+	}
+	return error;
+}
+
+struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
+{
+	size_t at = probe_position(relay, probe->address);
+
+	if (relay->probe_count == relay->probe_capacity) {
+		size_t capacity = relay->probe_capacity ? 2 * relay->probe_capacity : 64;
+		struct probe **grown = reallocarray(relay->probes, capacity, sizeof(struct probe *));
+
+		if (!grown)
+			return &cs_error_no_memory;
+		relay->probes = grown;
+		relay->probe_capacity = capacity;
+	}
+	if (probe_at(relay, probe->address))
+		probe->type = probe_type(relay, probe->address);
+	else
+		CS_TRY(plant_any(relay, probe));
+	memmove(&relay->probes[at + 1], &relay->probes[at], (relay->probe_count - at) * sizeof(struct probe *));
+	relay->probes[at] = probe;
+	relay->probe_count++;
+	return NULL;
+}
+
+struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
+{
+	char type = probe->type;
+	size_t at = probe_position(relay, probe->address);
+
+	while (at < relay->probe_count && relay->probes[at] != probe)
+		at++;
+	if (at == relay->probe_count)
+		return NULL;
+	relay->probe_count--;
+	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));
+	probe->type = 0;
+	if (probe_at(relay, probe->address) ||
+	    !breakpoints_remove(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_RELAY) || relay->all_lifted)
+		return NULL;
+	return take_out(relay, type, probe->address);
+}
+
+/* Applies FUNCTION to each breakpoint that is the relay's alone. */
+static struct cs_error *for_own(struct relay *relay, struct cs_error *(*function)(struct relay *, char, uint64_t))
+{
+	for (size_t i = 0; i < relay->breakpoints.count; i++) {
+		const struct breakpoint *at = &relay->breakpoints.items[i];
+
+		if (at->owners == BREAKPOINT_OF_RELAY)
+			CS_TRY(function(relay, at->type, at->address));
+	}
+	return NULL;
+}
+
+struct cs_error *guest_lift_all(struct relay *relay)
+{
+	if (relay->all_lifted)
+		return NULL;
+	relay->all_lifted = true;
+	return for_own(relay, take_out);
+}
+
+static struct cs_error *replant(struct relay *relay)
+{
+	if (relay->lifted) {
+		relay->lifted = false;
+		CS_TRY(insert(relay, probe_type(relay, relay->lifted_address), relay->lifted_address));
+	}
+	if (relay->all_lifted) {
+		relay->all_lifted = false;
+		CS_TRY(for_own(relay, insert));
+	}
+	return NULL;
+}
+
+/* --- Stepping off a probe --- */
+
+static struct cs_error *step_once(struct relay *relay, const char *thread, struct stub_reply *reply)
+{
+	char payload[REPLY_THREAD_MAX + 16] = "s";
+	bool got = false;
+
+	CS_TRY(select_resumed(relay, thread));
+	if (relay->stub->vcont[0])
+		snprintf(payload, sizeof(payload), thread[0] ? "vCont;s:%s" : "vCont;s", thread);
+	begin_run(relay);
+	CS_TRY(stub_send(relay->stub, payload, strlen(payload)));
+	do {
+		stub_reply_clear(reply);
+		CS_TRY(stub_receive(relay->stub, -1, reply, &got));
+		if (!got)
+			return cs_error_create(CS_ERROR_TIMEOUT,
+					       "%s: the guest did not come back from a single step within %u ms",
+					       relay->stub->address, relay->stub->timeout_ms);
+	} while (reply->text[0] == 'O');
+	end_run(relay);
+	return NULL;
+}
+
+/* Whether the reply is what a completed step of that thread looks like. */
+static bool stepped(const struct stop_reply *stop, const char *thread)
+{
+	return stop->kind == STOP_SIGNAL && stop->signal == SIGNAL_TRAP && stop->cause != STOP_CAUSE_WATCHPOINT &&
+	       (!stop->thread[0] || !thread[0] || same(stop->thread, thread));
+}
+
+/* One step, and the registers after it. *reply holds the stop where it was something else (*foreign). */
+static struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
+				      struct stub_reply *reply, bool *foreign)
+{
+	struct stop_reply stop;
+
+	CS_TRY(step_once(relay, thread, reply));
+	reply_parse_stop(reply->text, reply->length, &stop);
+	if (stop.kind == STOP_NONE)
+		return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub answers a single step with \"%.40s\"",
+				       relay->stub->address, reply->text);
+	copy_thread(relay->stub_general, stop.thread);
+	*foreign = !stepped(&stop, thread);
+	return *foreign ? NULL : read_registers(relay, thread, registers);
+}
+
+/* Runs the one instruction under the probe at the thread's PC. In place where the stub can (QEMU), else
+ * with the breakpoint taken out meanwhile. */
+static struct cs_error *step_off(struct relay *relay, const char *thread, struct registers *registers,
+				 struct stub_reply *reply, bool *foreign)
+{
+	uint64_t from = registers->pc;
+	char type = probe_type(relay, from);
+
+	if (relay->step_in_place[type - '0'] != IN_PLACE_FAILS) {
+		CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
+		if (*foreign || registers->pc != from) {
+			relay->step_in_place[type - '0'] = IN_PLACE_WORKS;
+			return NULL;
+		}
+		if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
+			return NULL; /* an instruction that repeats itself */
+		relay->step_in_place[type - '0'] = IN_PLACE_FAILS;
+	}
+	CS_TRY(take_out(relay, type, from));
+	CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
+	return insert(relay, type, from);
+}
+
+/* --- Stops --- */
+
+static struct cs_error *deliver(struct relay *relay, const struct stub_reply *reply)
+{
+	struct stop_reply stop;
+
+	reply_parse_stop(reply->text, reply->length, &stop);
+	if (stop.kind == STOP_SIGNAL) {
+		copy_thread(relay->client_general, stop.thread);
+		pthread_mutex_lock(&relay->lock);
+		relay->idle_reached = relay->idle_interrupt;
+		relay->statistics.gdb_stops++;
+		pthread_mutex_unlock(&relay->lock);
+	}
+	relay->stop = stop;
+	relay->interrupt_sent = false;
+	relay->idle_interrupt = false;
+	relay_set_state(relay, stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED);
+	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
+}
+
+/* A stop in the relay's own words. */
+static struct cs_error *deliver_made(struct relay *relay, unsigned signal, const char *thread)
+{
+	char text[REPLY_THREAD_MAX + 16];
+	struct stub_reply reply = {.raw = text, .text = text};
+	int n = snprintf(text, sizeof(text), thread[0] ? "T%02xthread:%s;" : "S%02x", signal, thread);
+
+	reply.raw_length = reply.length = (size_t)n;
+	return deliver(relay, &reply);
+}
+
+/* Sets the guest going again as it was, unless the thread that GDB was stepping has arrived meanwhile. */
+static struct cs_error *resume_again(struct relay *relay)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+
+	if (relay->resume_kind == RESUME_STEP) {
+		CS_TRY(read_registers(relay, relay->step_thread, &registers));
+		if (registers.pc != relay->step_from)
+			return deliver_made(relay, SIGNAL_TRAP, relay->step_thread);
+	}
+	CS_TRY(select_resumed(relay, relay->client_resume));
+	return send_resume(relay);
+}
+
+/* The thread stands at a probe: records the hit and runs on, over further probes if need be.
+ * `reply` is the stop that GDB is given where it has a breakpoint here too; NULL where GDB just resumed
+ * from here, and so knows. */
+static struct cs_error *pass_probes(struct relay *relay, const char *thread, struct registers *registers,
+				    const struct stub_reply *reply)
+{
+	bool known_to_gdb = reply == NULL;
+
+	while (probe_at(relay, registers->pc)) {
+		CLEANUP(stub_reply_clear) struct stub_reply step = {0};
+		bool foreign = false;
+
+		record(relay, thread, registers);
+		if (!known_to_gdb && breakpoints_has(&relay->breakpoints, registers->pc, 0, BREAKPOINT_OF_GDB)) {
+			set_counted(relay, thread, registers->pc);
+			return reply ? deliver(relay, reply) : deliver_made(relay, SIGNAL_TRAP, thread);
+		}
+		if (relay->interrupt_sent) {
+			set_counted(relay, thread, registers->pc);
+			return deliver_made(relay, SIGNAL_INT, thread);
+		}
+		CS_TRY(step_off(relay, thread, registers, &step, &foreign));
+		if (foreign)
+			return deliver(relay, &step);
+		known_to_gdb = false;
+		reply = NULL;
+	}
+	return resume_again(relay);
+}
+
+/* Whether a stop may be a probe's. A step that ends on a probe has not run into it yet. */
+static bool may_be_own(const struct relay *relay, const struct stop_reply *stop)
+{
+	if (!relay->probe_count || stop->kind != STOP_SIGNAL || stop->signal != SIGNAL_TRAP ||
+	    stop->cause == STOP_CAUSE_WATCHPOINT || stop->cause == STOP_CAUSE_OTHER)
+		return false;
+	switch (relay->resume_kind) {
+	case RESUME_CONTINUE: return true;
+	case RESUME_STEP: return stop->thread[0] && !same(stop->thread, relay->step_thread);
+	case RESUME_REVERSE:
+	case RESUME_OTHER: return false;
+	}
+	return false;
+}
+
+static struct cs_error *own_stop(struct relay *relay, const char *thread, struct registers *registers,
+				 const struct stub_reply *reply)
+{
+	uint64_t began = util_now_ns();
+	struct cs_error *error;
+
+	relay->last_progress = began;
+	error = pass_probes(relay, thread, registers, reply);
+	pthread_mutex_lock(&relay->lock);
+	relay->statistics.own_stops++;
+	relay->statistics.own_stop_ns += util_now_ns() - began;
+	pthread_mutex_unlock(&relay->lock);
+	return error;
+}
+
+static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+	struct cs_error *error;
+
+	end_run(relay);
+	copy_thread(relay->stub_general, stop->thread);
+	if (stop->kind == STOP_SIGNAL)
+		CS_TRY(replant(relay));
+	if (!may_be_own(relay, stop))
+		return deliver(relay, reply);
+	error = read_registers(relay, stop->thread, &registers);
+	/* A stub that tells no registers leaves nothing to judge by: the stop is GDB's. */
+	if (error && error->code != CS_ERROR_REFUSED)
+		return error;
+	cs_error_destroy(error);
+	if (error || !probe_at(relay, registers.pc))
+		return deliver(relay, reply);
+	return own_stop(relay, stop->thread, &registers, reply);
+}
+
+struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *reply)
+{
+	struct stop_reply stop;
+
+	reply_parse_stop(reply->text, reply->length, &stop);
+	if (stop.kind != STOP_NONE)
+		return on_stop(relay, reply, &stop);
+	if (reply->text[0] == 'O' || reply->text[0] == 'F') { /* console output; a request for GDB's file I/O */
+		client_send(relay, reply->raw, reply->raw_length);
+		return NULL;
+	}
+	/* The stub did not resume: an error, or an empty reply to what it does not know. */
+	end_run(relay);
+	relay_set_state(relay, RELAY_STOPPED);
+	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
+}
+
+/* --- Resuming --- */
+
+/* Notes which thread a vCont packet steps, if any: the first action that applies to one. */
+static void find_step(struct relay *relay, const char *payload)
+{
+	const char *at = strchr(payload, ';');
+
+	for (; at && at[1]; at = strchr(at + 1, ';')) {
+		size_t length = strcspn(at + 1, ";");
+		const char *colon = memchr(at + 1, ':', length);
+
+		if (at[1] != 's' && at[1] != 'S')
+			continue;
+		relay->resume_kind = RESUME_STEP;
+		if (colon)
+			snprintf(relay->step_thread, sizeof(relay->step_thread), "%.*s", (int)(at + 1 + length - colon - 1),
+				 colon + 1);
+		return;
+	}
+}
+
+/* The same resume without a signal or an address: those were delivered the first time. */
+static char *repeatable(const char *payload)
+{
+	char *copy = malloc(strlen(payload) + 1);
+	char *to = copy;
+
+	if (!copy)
+		return NULL;
+	if (payload[0] != 'v') {
+		snprintf(copy, 2, "%c", payload[0] | 0x20);
+		return copy;
+	}
+	for (const char *at = payload; *at; at++) {
+		*to++ = *at;
+		if (at[0] == ';' && (at[1] == 'C' || at[1] == 'S')) {
+			*to++ = (char)(at[1] | 0x20);
+			at++;
+			while (packet_hex_digit(at[1]) >= 0)
+				at++;
+		}
+	}
+	*to = '\0';
+	return copy;
+}
+
+static struct cs_error *classify(struct relay *relay, const char *payload, enum resume_kind kind)
+{
+	bool stepping = payload[0] == 's' || payload[0] == 'S';
+
+	free(relay->resume);
+	relay->resume = kind == RESUME_OTHER || kind == RESUME_REVERSE ? strdup(payload) : repeatable(payload);
+	if (!relay->resume)
+		return &cs_error_no_memory;
+	relay->resume_kind = kind == RESUME_CONTINUE && stepping ? RESUME_STEP : kind;
+	copy_thread(relay->step_thread, relay->stop.thread);
+	if (stepping && relay->client_resume[0] && relay->client_resume[0] != '0' && relay->client_resume[0] != '-')
+		copy_thread(relay->step_thread, relay->client_resume);
+	if (kind == RESUME_CONTINUE && payload[0] == 'v')
+		find_step(relay, payload);
+	return NULL;
+}
+
+/* GDB steps a thread off a probe: the hit counts now, and the breakpoint must not hold the step up. */
+static struct cs_error *begin_step(struct relay *relay, const struct registers *registers)
+{
+	char type;
+
+	relay->step_from = registers->pc;
+	if (!probe_at(relay, registers->pc))
+		return NULL;
+	record(relay, relay->step_thread, registers);
+	type = probe_type(relay, registers->pc);
+	if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
+		return NULL;
+	relay->lifted = true;
+	relay->lifted_address = registers->pc;
+	return take_out(relay, type, registers->pc);
+}
+
+/* A thread that takes a signal runs its handler first, and comes to the probe later. */
+static bool carries_signal(const char *payload)
+{
+	return payload[0] == 'C' || payload[0] == 'S' || strstr(payload, ";C") || strstr(payload, ";S");
+}
+
+struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+	bool probed = relay->probe_count && kind == RESUME_CONTINUE && !carries_signal(payload);
+
+	relay->last_progress = util_now_ns();
+	pthread_mutex_lock(&relay->lock);
+	relay->idle_reached = false;
+	pthread_mutex_unlock(&relay->lock);
+	CS_TRY(classify(relay, payload, kind));
+	if (kind == RESUME_REVERSE)
+		CS_TRY(guest_lift_all(relay));
+	if (probed) {
+		CS_TRY(read_registers(relay, relay->step_thread, &registers));
+		if (relay->resume_kind == RESUME_STEP)
+			CS_TRY(begin_step(relay, &registers));
+		else if (probe_at(relay, registers.pc))
+			return own_stop(relay, relay->step_thread, &registers, NULL);
+		else
+			take_counted(relay, relay->step_thread, registers.pc);
+	}
+	CS_TRY(select_resumed(relay, relay->client_resume));
+	relay_set_state(relay, RELAY_RUNNING);
+	begin_run(relay);
+	return stub_send(relay->stub, payload, length);
+}
+
+struct cs_error *guest_interrupt(struct relay *relay)
+{
+	relay->interrupt_sent = true;
+	return stub_send_interrupt(relay->stub);
+}
+
+struct cs_error *guest_leave(struct relay *relay)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	bool got;
+
+	if (relay_state(relay) == RELAY_STOPPED)
+		return guest_lift_all(relay);
+	if (relay_state(relay) != RELAY_RUNNING || !relay->probe_count)
+		return NULL;
+	CS_TRY(stub_send_interrupt(relay->stub));
+	CS_TRY(stub_receive(relay->stub, -1, &reply, &got));
+	if (!got)
+		return NULL;
+	CS_TRY(guest_lift_all(relay));
+	return stub_send(relay->stub, relay->resume, strlen(relay->resume));
+}

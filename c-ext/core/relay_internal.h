@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Between the three files of the relay: relay.c (the thread and the calls into it), relay_client.c
+ * (GDB's side), relay_guest.c (resuming, stops, probes). All of it runs in the relay's thread but
+ * for what `lock` guards.
+ */
+#ifndef CLOCKSCOPE_RELAY_INTERNAL_H
+#define CLOCKSCOPE_RELAY_INTERNAL_H
+
+#include <pthread.h>
+
+#include "breakpoints.h"
+#include "relay.h"
+
+/* How the guest was last set going. */
+enum resume_kind {
+	RESUME_CONTINUE,
+	RESUME_STEP,	/* one thread steps; others may run */
+	RESUME_REVERSE, /* with the probes lifted */
+	RESUME_OTHER,	/* vRun, vAttach: answered by a stop, but not ours to repeat */
+};
+
+struct relay_call {
+	relay_function *function;
+	void *context;
+	struct cs_error *error;
+	bool while_running; /* may run while the guest does */
+	bool done;
+	struct relay_call *next;
+};
+
+/* A thread that stands at a probe whose hit is recorded already, its instruction not yet run. */
+struct counted {
+	char thread[REPLY_THREAD_MAX];
+	uint64_t address;
+};
+#define COUNTED_MAX 64
+
+struct client {
+	int fd; /* -1: none */
+	bool no_ack;
+	bool awaiting_reply; /* a request was passed on and not yet answered */
+	bool awaiting_stop;  /* the guest was resumed for it */
+	struct packet_parser parser;
+	char input[16384];
+	size_t input_at;
+	size_t input_end;
+	char *last_frame;
+	size_t last_frame_length;
+	/* The breakpoint packet that is under way, to be noted once the stub says OK. */
+	struct {
+		bool active;
+		bool insert;
+		char type;
+		uint64_t address;
+	} breakpoint;
+	bool detaching;
+	bool killing;
+	char general_pending[REPLY_THREAD_MAX]; /* an Hg under way */
+	char resume_pending[REPLY_THREAD_MAX];  /* an Hc under way */
+};
+
+struct relay {
+	pthread_t thread;
+	bool thread_running;
+	struct stub *stub;
+	char *address;
+	unsigned connect_timeout_ms;
+	unsigned timeout_ms;
+	relay_cancelled *cancelled;
+	int wake_fd;   /* eventfd: a call is queued, or the end is near */
+	int cancel_fd; /* eventfd: give the current wait up */
+	int listen_fd;
+	char directory[64];
+	char socket_path[96];
+	struct client client;
+
+	/* Guarded by lock. */
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	enum relay_state state;
+	bool started; /* the handshake has ended, well or not */
+	bool ending;
+	struct cs_error *start_error;
+	char *reason;
+	struct relay_call *calls;
+	char *headless_stop; /* the stop that relay_wait() will fetch */
+	struct relay_statistics statistics;
+	uint64_t resumed_at; /* host's monotonic ns; 0 while stopped */
+	uint64_t idle_limit_ns;
+	bool idle_reached;
+	bool replay;
+	void (*tick)(void *context);
+	void *tick_context;
+
+	/* The guest's side, the thread's own. */
+	struct breakpoints breakpoints;
+	struct probe **probes; /* sorted by address */
+	size_t probe_count;
+	size_t probe_capacity;
+	char *resume; /* the payload that set the guest going, to be repeated after an own stop */
+	enum resume_kind resume_kind;
+	char step_thread[REPLY_THREAD_MAX];
+	uint64_t step_from;
+	uint64_t last_progress; /* ns: the last resume by GDB or own stop */
+	struct stop_reply stop; /* the last one that was passed on */
+	bool interrupt_sent;
+	bool idle_interrupt;
+	/* Whether a step gets off a breakpoint that stays planted, for each type of breakpoint. */
+	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
+	bool lifted; /* a probe is lifted while GDB steps off it */
+	uint64_t lifted_address;
+	bool all_lifted; /* while the guest runs backwards */
+	struct counted counted[COUNTED_MAX];
+	size_t counted_count;
+	/* Which thread `H g` and `H c` chose: what GDB believes, and what the stub was told last. */
+	char client_general[REPLY_THREAD_MAX];
+	char stub_general[REPLY_THREAD_MAX];
+	char client_resume[REPLY_THREAD_MAX];
+	char stub_resume[REPLY_THREAD_MAX];
+};
+
+/* relay.c */
+void relay_set_state(struct relay *relay, enum relay_state state);
+/* Ends the connection; the error becomes the reason (NULL: it ended as it should). */
+void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason);
+/* Passes a stop on to whoever waits for it: GDB, or relay_wait(). The payload is raw. */
+struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
+
+/* relay_client.c */
+struct cs_error *client_accept(struct relay *relay);
+void client_close(struct relay *relay);
+/* Reads what GDB sent. */
+struct cs_error *client_read(struct relay *relay);
+/* Handles what has been read, as far as the state allows. */
+struct cs_error *client_process(struct relay *relay);
+void client_send(struct relay *relay, const char *raw, size_t length);
+/* The stub's answer to a request of GDB's. */
+struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply);
+
+/* relay_guest.c */
+/* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one.
+ * *resumed is false where that already brought a stop, which has been delivered. */
+struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind);
+/* A packet that came while the guest ran. */
+struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *reply);
+struct cs_error *guest_interrupt(struct relay *relay);
+struct cs_error *guest_plant(struct relay *relay, struct probe *probe);
+struct cs_error *guest_unplant(struct relay *relay, struct probe *probe);
+/* Takes all probes' breakpoints out of the stub, or puts them back; the table stays. */
+struct cs_error *guest_lift_all(struct relay *relay);
+/* Lifts all probes of a guest that will be left alone; a running one is stopped for it and goes on. */
+struct cs_error *guest_leave(struct relay *relay);
+/* Tells the stub the thread that GDB believes chosen, where a request of the relay's changed it. */
+struct cs_error *guest_restore_general(struct relay *relay);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "replay.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "util.h"
+
+struct cs_error *replay_instructions(struct stub *stub, uint64_t *ret)
+{
+	static const char label[] = "instruction count = ";
+	FREE char *text = NULL;
+	const char *at;
+	char *end;
+
+	CS_TRY(stub_monitor(stub, "info replay", &text));
+	at = strstr(text, label);
+	if (!at)
+		return cs_error_create(CS_ERROR_REFUSED, "%s: your guest is not a QEMU replay (it says \"%.60s\")",
+				       stub->address, text);
+	at += sizeof(label) - 1;
+	errno = 0;
+	*ret = strtoull(at, &end, 10);
+	if (end == at || errno)
+		return cs_error_create(CS_ERROR_PROTOCOL, "%s: QEMU's instruction count is no number (\"%.40s\")",
+				       stub->address, at);
+	return NULL;
+}

@@ -1,0 +1,661 @@
+/* SPDX-License-Identifier: MIT */
+/* Relay: the connection to a guest's stub. All waiting is done without the GIL. */
+#include "convert.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../core/counter.h"
+#include "../core/relay.h"
+#include "../core/replay.h"
+#include "../core/util.h"
+#include "trace.h"
+
+struct relay_object {
+	PyObject_HEAD struct relay *relay;
+	struct counters *counters;
+	PyObject *writer; /* the TraceWriter that counters go to, kept alive */
+};
+
+#define SELF(OBJECT) ((struct relay_object *)(OBJECT))
+
+/* Runs a call that may wait, without the GIL. */
+#define WITHOUT_GIL(ERROR, CALL)                                                                                       \
+	do {                                                                                                           \
+		Py_BEGIN_ALLOW_THREADS(ERROR) = (CALL);                                                                \
+		Py_END_ALLOW_THREADS                                                                                   \
+	} while (0)
+
+/* Ctrl-C: Python's own handler decides; the exception it sets stays with the waiting thread. */
+static bool interrupted(void)
+{
+	PyGILState_STATE state = PyGILState_Ensure();
+	bool is = PyErr_Occurred() || PyErr_CheckSignals() < 0;
+
+	PyGILState_Release(state);
+	return is;
+}
+
+/* None, or the exception: the KeyboardInterrupt that gave the wait up, if there is one, before what
+ * giving up led to. */
+static PyObject *outcome(struct cs_error *error)
+{
+	if (PyErr_Occurred()) {
+		cs_error_destroy(error);
+		return NULL;
+	}
+	return error ? raise_error(error) : Py_NewRef(Py_None);
+}
+
+static bool is_open(PyObject *self)
+{
+	if (SELF(self)->relay)
+		return true;
+	raise_error(cs_error_create(CS_ERROR_CLOSED, "the connection was closed"));
+	return false;
+}
+
+static void close_all(PyObject *self)
+{
+	struct relay_object *object = SELF(self);
+	struct relay *relay = TAKE_PTR(object->relay);
+	struct counters *counters = TAKE_PTR(object->counters);
+
+	if (!relay)
+		return;
+	Py_BEGIN_ALLOW_THREADS relay_stop(relay);
+	if (counters)
+		cs_error_destroy(counters_set_store(counters, NULL)); /* writes what is pending */
+	counters_destroy(counters);
+	relay_destroy(relay);
+	Py_END_ALLOW_THREADS Py_CLEAR(object->writer);
+}
+
+static int relay_init(PyObject *self, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"address", "connect_timeout", "request_timeout", NULL};
+	double connect_timeout = 5.0;
+	double request_timeout = 5.0;
+	struct relay_object *object = SELF(self);
+	struct cs_error *error;
+	const char *address;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$dd", names, &address, &connect_timeout, &request_timeout))
+		return -1;
+	if (!(connect_timeout > 0 && connect_timeout < 1e6) || !(request_timeout > 0 && request_timeout < 1e6)) {
+		raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
+		return -1;
+	}
+	close_all(self);
+	WITHOUT_GIL(error, relay_create(address, (unsigned)(connect_timeout * 1e3), (unsigned)(request_timeout * 1e3),
+					interrupted, &object->relay));
+	if (!error)
+		error = counters_create(object->relay, &object->counters);
+	Py_XDECREF(outcome(error));
+	return PyErr_Occurred() ? -1 : 0;
+}
+
+static void relay_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+
+	close_all(self);
+	release(self);
+	Py_DECREF(type);
+}
+
+/* --- What is known --- */
+
+static PyObject *get_socket_path(PyObject *self, void *closure)
+{
+	(void)closure;
+	return is_open(self) ? PyUnicode_FromString(relay_socket_path(SELF(self)->relay)) : NULL;
+}
+
+static PyObject *get_state(PyObject *self, void *closure)
+{
+	static const char *const names[] = {
+		[RELAY_STOPPED] = "stopped",
+		[RELAY_RUNNING] = "running",
+		[RELAY_EXITED] = "exited",
+		[RELAY_CLOSED] = "closed",
+	};
+
+	(void)closure;
+	return PyUnicode_FromString(names[SELF(self)->relay ? relay_state(SELF(self)->relay) : RELAY_CLOSED]);
+}
+
+static PyObject *get_reason(PyObject *self, void *closure)
+{
+	FREE char *reason = SELF(self)->relay ? relay_reason(SELF(self)->relay) : strdup("the connection was closed");
+
+	(void)closure;
+	return reason ? PyUnicode_DecodeUTF8(reason, (Py_ssize_t)strlen(reason), "backslashreplace") : PyErr_NoMemory();
+}
+
+static PyObject *get_idle_reached(PyObject *self, void *closure)
+{
+	(void)closure;
+	return is_open(self) ? PyBool_FromLong(relay_idle_reached(SELF(self)->relay)) : NULL;
+}
+
+/* What a stub says is ASCII by the protocol; a hostile one may say anything. */
+static PyObject *text(const char *bytes)
+{
+	return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "backslashreplace");
+}
+
+static PyObject *features(const struct stub *stub)
+{
+	PyObject *dict = PyDict_New();
+
+	for (size_t i = 0; dict && i < stub->feature_count; i++) {
+		PyObject *name = text(stub->features[i].name);
+		PyObject *value = text(stub->features[i].value);
+
+		if (!name || !value || PyDict_SetItem(dict, name, value) < 0)
+			Py_CLEAR(dict);
+		Py_XDECREF(name);
+		Py_XDECREF(value);
+	}
+	return dict;
+}
+
+static PyObject *registers(const struct target *target)
+{
+	PyObject *list = PyList_New((Py_ssize_t)target->count);
+
+	for (size_t i = 0; list && i < target->count; i++) {
+		const struct target_register *reg = &target->registers[i];
+		PyObject *name = text(reg->name);
+		PyObject *item = name ? Py_BuildValue("{s:O,s:I,s:I,s:n}", "name", name, "bitsize", reg->bits, "regnum",
+						      reg->number, "offset", (Py_ssize_t)reg->offset)
+				      : NULL;
+
+		Py_XDECREF(name);
+		if (!item || PyList_SetItem(list, (Py_ssize_t)i, item) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
+static PyObject *vcont(const struct stub *stub)
+{
+	PyObject *list = PyList_New(0);
+
+	for (const char *action = stub->vcont; list && *action; action++) {
+		PyObject *item = PyUnicode_FromStringAndSize(action, 1);
+
+		if (!item || PyList_Append(list, item) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(item);
+	}
+	return list;
+}
+
+static PyObject *capabilities(PyObject *self, PyObject *unused)
+{
+	PyObject *dict = is_open(self) ? PyDict_New() : NULL;
+	const struct stub *stub;
+
+	(void)unused;
+	if (!dict)
+		return NULL;
+	stub = relay_stub(SELF(self)->relay);
+	if (dict_take(dict, "packet_size", PyLong_FromSize_t(stub->packet_size)) < 0 ||
+	    dict_take(dict, "no_ack", PyBool_FromLong(stub->no_ack)) < 0 ||
+	    dict_take(dict, "multiprocess", PyBool_FromLong(stub->multiprocess)) < 0 ||
+	    dict_take(dict, "vcont", vcont(stub)) < 0 || dict_take(dict, "features", features(stub)) < 0 ||
+	    dict_take(dict, "architecture", text(stub->target->architecture)) < 0 ||
+	    dict_take(dict, "registers", registers(stub->target)) < 0)
+		Py_CLEAR(dict);
+	return dict;
+}
+
+static PyObject *statistics(PyObject *self, PyObject *unused)
+{
+	struct relay_statistics now;
+
+	(void)unused;
+	if (!is_open(self))
+		return NULL;
+	relay_get_statistics(SELF(self)->relay, &now);
+	return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "packets_to_stub", now.packets_to_stub, "packets_to_gdb",
+			     now.packets_to_gdb, "own_stops", now.own_stops, "gdb_stops", now.gdb_stops, "run_ns",
+			     now.run_ns, "own_stop_ns", now.own_stop_ns, "probes", now.probes);
+}
+
+static PyObject *run_ns(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return is_open(self) ? PyLong_FromUnsignedLongLong(relay_run_ns(SELF(self)->relay)) : NULL;
+}
+
+/* --- Requests --- */
+
+struct request {
+	const char *payload;
+	Py_ssize_t length;
+	unsigned timeout_ms;
+	struct stub_reply reply;
+};
+
+/* Runs FUNCTION with another time limit than the stub's usual one. */
+static struct cs_error *limited(struct stub *stub, const struct request *request,
+				struct cs_error *(*function)(struct stub *, struct request *), struct request *context)
+{
+	unsigned usual = stub->timeout_ms;
+	struct cs_error *error;
+
+	stub->timeout_ms = request->timeout_ms;
+	error = function(stub, context);
+	stub->timeout_ms = usual;
+	return error;
+}
+
+static struct cs_error *send_request(struct stub *stub, struct request *request)
+{
+	return stub_request(stub, request->payload, (size_t)request->length, &request->reply);
+}
+
+static struct cs_error *do_request(struct stub *stub, void *context)
+{
+	return limited(stub, context, send_request, context);
+}
+
+static bool parse_request(PyObject *args, PyObject *keywords, const char *format, char **names, struct request *request)
+{
+	double timeout = 5.0;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, format, names, &request->payload, &request->length, &timeout))
+		return false;
+	if (!(timeout > 0 && timeout < 1e6)) {
+		raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
+		return false;
+	}
+	request->timeout_ms = (unsigned)(timeout * 1e3);
+	return true;
+}
+
+static PyObject *request(PyObject *self, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"packet", "timeout", NULL};
+	struct request ask = {0};
+	struct cs_error *error;
+	PyObject *result;
+
+	if (!is_open(self) || !parse_request(args, keywords, "y#|d", names, &ask))
+		return NULL;
+	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_request, &ask));
+	result = outcome(error);
+	if (result) {
+		Py_DECREF(result);
+		result = PyBytes_FromStringAndSize(ask.reply.text, (Py_ssize_t)ask.reply.length);
+	}
+	stub_reply_clear(&ask.reply);
+	return result;
+}
+
+static struct cs_error *send_monitor(struct stub *stub, struct request *request)
+{
+	return stub_monitor(stub, request->payload, &request->reply.text);
+}
+
+static struct cs_error *do_monitor(struct stub *stub, void *context)
+{
+	return limited(stub, context, send_monitor, context);
+}
+
+static PyObject *monitor(PyObject *self, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"command", "timeout", NULL};
+	struct request ask = {0};
+	struct cs_error *error;
+	PyObject *result;
+
+	if (!is_open(self) || !parse_request(args, keywords, "s#|d", names, &ask))
+		return NULL;
+	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_monitor, &ask));
+	result = outcome(error);
+	if (result) {
+		Py_DECREF(result);
+		result = text(ask.reply.text);
+	}
+	stub_reply_clear(&ask.reply);
+	return result;
+}
+
+struct memory {
+	unsigned long long address;
+	void *bytes;
+	Py_ssize_t length;
+};
+
+static struct cs_error *do_read(struct stub *stub, void *context)
+{
+	struct memory *memory = context;
+
+	return stub_read(stub, memory->address, memory->bytes, (size_t)memory->length);
+}
+
+static PyObject *read_memory(PyObject *self, PyObject *args)
+{
+	struct memory memory;
+	struct cs_error *error;
+	PyObject *result;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "Kn", &memory.address, &memory.length))
+		return NULL;
+	if (memory.length < 0 || memory.length > (Py_ssize_t)1 << 30)
+		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a length is from 0 to 1 GiB"));
+	memory.bytes = malloc((size_t)memory.length + 1);
+	if (!memory.bytes)
+		return PyErr_NoMemory();
+	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_read, &memory));
+	result = outcome(error);
+	if (result) {
+		Py_DECREF(result);
+		result = PyBytes_FromStringAndSize(memory.bytes, memory.length);
+	}
+	free(memory.bytes);
+	return result;
+}
+
+static struct cs_error *do_write(struct stub *stub, void *context)
+{
+	struct memory *memory = context;
+
+	return stub_write(stub, memory->address, memory->bytes, (size_t)memory->length);
+}
+
+static PyObject *write_memory(PyObject *self, PyObject *args)
+{
+	struct memory memory;
+	struct cs_error *error;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "Ky#", &memory.address, (char **)&memory.bytes, &memory.length))
+		return NULL;
+	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_write, &memory));
+	return outcome(error);
+}
+
+struct registers_call {
+	struct relay *relay;
+	const char *thread;
+	uint8_t *bytes;
+	size_t length;
+};
+
+static struct cs_error *do_read_registers(struct stub *stub, void *context)
+{
+	struct registers_call *read = context;
+
+	(void)stub;
+	return relay_read_registers(read->relay, read->thread, &read->bytes, &read->length);
+}
+
+static PyObject *read_registers(PyObject *self, PyObject *args)
+{
+	struct registers_call read = {.relay = SELF(self)->relay, .thread = ""};
+	struct cs_error *error;
+	PyObject *result;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "|s", &read.thread))
+		return NULL;
+	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_read_registers, &read));
+	result = outcome(error);
+	if (result) {
+		Py_DECREF(result);
+		result = PyBytes_FromStringAndSize((char *)read.bytes, (Py_ssize_t)read.length);
+	}
+	free(read.bytes);
+	return result;
+}
+
+/* --- Counters and the trace --- */
+
+static PyObject *add_counter(PyObject *self, PyObject *args)
+{
+	unsigned long long address;
+	struct cs_error *error;
+	const char *name;
+	PyObject *result;
+	int number = 0;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "Ks", &address, &name))
+		return NULL;
+	WITHOUT_GIL(error, counters_add(SELF(self)->counters, address, name, &number));
+	result = outcome(error);
+	Py_XDECREF(result);
+	return result ? PyLong_FromLong(number) : NULL;
+}
+
+static PyObject *remove_counter(PyObject *self, PyObject *args)
+{
+	struct cs_error *error;
+	int number;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "i", &number))
+		return NULL;
+	WITHOUT_GIL(error, counters_remove(SELF(self)->counters, number));
+	return outcome(error);
+}
+
+static PyObject *known(int64_t value)
+{
+	return value == RECORD_UNKNOWN ? Py_NewRef(Py_None) : PyLong_FromLongLong(value);
+}
+
+static int append_counter(const struct counter *counter, void *context)
+{
+	PyObject *dict = PyDict_New();
+	int result = -1;
+
+	if (dict && dict_take(dict, "number", PyLong_FromLong(counter->number)) == 0 &&
+	    dict_take(dict, "address", PyLong_FromUnsignedLongLong(counter->address)) == 0 &&
+	    dict_take(dict, "name", text(counter->name)) == 0 &&
+	    dict_take(dict, "hits", PyLong_FromUnsignedLongLong(counter->hits)) == 0 &&
+	    dict_take(dict, "first_run_ns", known(counter->first_run_ns)) == 0 &&
+	    dict_take(dict, "first_cpu", known(counter->first_cpu)) == 0 &&
+	    dict_take(dict, "first_icount", known(counter->first_icount)) == 0 &&
+	    dict_take(dict, "planted", PyBool_FromLong(counter->planted)) == 0)
+		result = PyList_Append(context, dict);
+	Py_XDECREF(dict);
+	return result;
+}
+
+static PyObject *list_counters(PyObject *self, PyObject *unused)
+{
+	PyObject *list = is_open(self) ? PyList_New(0) : NULL;
+
+	(void)unused;
+	if (list && counters_each(SELF(self)->counters, append_counter, list) < 0)
+		Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *set_trace(PyObject *self, PyObject *writer)
+{
+	struct relay_object *object = SELF(self);
+	struct store *store = NULL;
+	struct cs_error *error;
+
+	if (!is_open(self))
+		return NULL;
+	if (writer != Py_None && !(store = trace_writer_store(writer)))
+		return NULL;
+	WITHOUT_GIL(error, counters_set_store(object->counters, store));
+	Py_XDECREF(object->writer);
+	object->writer = store ? Py_NewRef(writer) : NULL;
+	return outcome(error);
+}
+
+static PyObject *set_replay(PyObject *self, PyObject *args)
+{
+	int on;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "p", &on))
+		return NULL;
+	relay_set_replay(SELF(self)->relay, on);
+	counters_set_replay(SELF(self)->counters, on);
+	Py_RETURN_NONE;
+}
+
+struct icount_call {
+	uint64_t instructions;
+};
+
+static struct cs_error *do_instructions(struct stub *stub, void *context)
+{
+	return replay_instructions(stub, &((struct icount_call *)context)->instructions);
+}
+
+static PyObject *instructions(PyObject *self, PyObject *unused)
+{
+	struct icount_call ask = {0};
+	struct cs_error *error;
+	PyObject *result;
+
+	(void)unused;
+	if (!is_open(self))
+		return NULL;
+	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_instructions, &ask));
+	result = outcome(error);
+	Py_XDECREF(result);
+	return result ? PyLong_FromUnsignedLongLong(ask.instructions) : NULL;
+}
+
+static PyObject *set_idle_limit(PyObject *self, PyObject *args)
+{
+	double seconds;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "d", &seconds))
+		return NULL;
+	if (!(seconds >= 0 && seconds < 1e9))
+		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "the idle limit is a number of seconds from 0"));
+	relay_set_idle_limit(SELF(self)->relay, (uint64_t)(seconds * 1e9));
+	Py_RETURN_NONE;
+}
+
+/* --- Without GDB --- */
+
+static PyObject *resume(PyObject *self, PyObject *args)
+{
+	const char *payload = "";
+	struct cs_error *error;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "|y", &payload))
+		return NULL;
+	WITHOUT_GIL(error, relay_resume(SELF(self)->relay, payload[0] ? payload : NULL));
+	return outcome(error);
+}
+
+static PyObject *wait_for_stop(PyObject *self, PyObject *args)
+{
+	FREE char *stop = NULL;
+	struct cs_error *error;
+	PyObject *result;
+	double timeout;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "d", &timeout))
+		return NULL;
+	if (!(timeout >= 0 && timeout < 1e6))
+		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds from 0"));
+	WITHOUT_GIL(error, relay_wait(SELF(self)->relay, (unsigned)(timeout * 1e3), &stop));
+	result = outcome(error);
+	if (result && stop) {
+		Py_DECREF(result);
+		result = PyBytes_FromString(stop);
+	}
+	return result;
+}
+
+static PyObject *interrupt(PyObject *self, PyObject *unused)
+{
+	struct cs_error *error;
+
+	(void)unused;
+	if (!is_open(self))
+		return NULL;
+	WITHOUT_GIL(error, relay_interrupt(SELF(self)->relay));
+	return outcome(error);
+}
+
+static PyObject *detach(PyObject *self, PyObject *unused)
+{
+	struct cs_error *error;
+
+	(void)unused;
+	if (!is_open(self))
+		return NULL;
+	WITHOUT_GIL(error, relay_detach(SELF(self)->relay));
+	return outcome(error);
+}
+
+static PyObject *close_relay(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	close_all(self);
+	Py_RETURN_NONE;
+}
+
+#define WITH_KEYWORDS(FUNCTION) ((PyCFunction)(void (*)(void))(FUNCTION))
+
+static PyMethodDef methods[] = {
+	{"capabilities", capabilities, METH_NOARGS, NULL},
+	{"statistics", statistics, METH_NOARGS, NULL},
+	{"run_ns", run_ns, METH_NOARGS, NULL},
+	{"request", WITH_KEYWORDS(request), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"monitor", WITH_KEYWORDS(monitor), METH_VARARGS | METH_KEYWORDS, NULL},
+	{"read_memory", read_memory, METH_VARARGS, NULL},
+	{"write_memory", write_memory, METH_VARARGS, NULL},
+	{"read_registers", read_registers, METH_VARARGS, NULL},
+	{"add_counter", add_counter, METH_VARARGS, NULL},
+	{"remove_counter", remove_counter, METH_VARARGS, NULL},
+	{"counters", list_counters, METH_NOARGS, NULL},
+	{"set_trace", set_trace, METH_O, NULL},
+	{"set_replay", set_replay, METH_VARARGS, NULL},
+	{"instructions", instructions, METH_NOARGS, NULL},
+	{"set_idle_limit", set_idle_limit, METH_VARARGS, NULL},
+	{"resume", resume, METH_VARARGS, NULL},
+	{"wait", wait_for_stop, METH_VARARGS, NULL},
+	{"interrupt", interrupt, METH_NOARGS, NULL},
+	{"detach", detach, METH_NOARGS, NULL},
+	{"close", close_relay, METH_NOARGS, NULL},
+	{0},
+};
+
+static PyGetSetDef properties[] = {
+	{"socket_path", get_socket_path, NULL, NULL, NULL},
+	{"state", get_state, NULL, NULL, NULL},
+	{"reason", get_reason, NULL, NULL, NULL},
+	{"idle_reached", get_idle_reached, NULL, NULL, NULL},
+	{0},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "The one connection to a guest's gdbstub; see _core.pyi."},
+	{Py_tp_new, PyType_GenericNew},
+	{Py_tp_init, relay_init},
+	{Py_tp_dealloc, relay_dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_getset, properties},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "clockscope._core.Relay",
+	.basicsize = sizeof(struct relay_object),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = slots,
+};
+
+int relay_register(PyObject *module)
+{
+	PyObject *type = PyType_FromSpec(&spec);
+	int result = type ? PyModule_AddObjectRef(module, "Relay", type) : -1;
+
+	Py_XDECREF(type);
+	return result;
+}
