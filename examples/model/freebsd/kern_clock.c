@@ -1,4 +1,5 @@
 /* The clock interrupt. Order: FreeBSD's sys/kern/kern_clock.c and kern_clocksource.c. */
+#include "../workload.h"
 #include "kernel.h"
 
 int hz = 100;
@@ -15,6 +16,7 @@ void initclocks(void *dummy)
 static void hardclock(int count)
 {
 	ticks += count;
+	workload_tick();
 	tc_ticktock(count);
 }
 

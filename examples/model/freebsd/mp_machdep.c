@@ -1,4 +1,5 @@
 /* The other processors. Names: FreeBSD's sys/amd64/amd64/mp_machdep.c and sys/x86/x86/mp_x86.c. */
+#include "../workload.h"
 #include "kernel.h"
 
 int mp_ncpus = 1;
@@ -53,4 +54,5 @@ void release_aps(void *dummy)
 void kernel_main_secondary(unsigned cpu)
 {
 	init_secondary(cpu);
+	workload_serve(cpu);
 }

@@ -53,7 +53,7 @@ static bool tsc_freq_cpuid(uint64_t *res)
 /* The tenth of a second that the i8254 counts. */
 static bool tsc_freq_8254(uint64_t *res)
 {
-	uint64_t before = rdtsc();
+	uint64_t before;
 
 	if (!i8254_present())
 		return false;

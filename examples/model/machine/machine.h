@@ -81,6 +81,6 @@ _Noreturn void panic(const char *why);
 
 extern const char kernel_banner[];
 void kernel_main(void);
-void kernel_main_secondary(unsigned cpu);
+_Noreturn void kernel_main_secondary(unsigned cpu);
 
 #endif

@@ -25,8 +25,6 @@ void machine_start_secondary(void)
 {
 	interrupts_init_cpu();
 	kernel_main_secondary(starting_cpu);
-	for (;;)
-		cpu_wait();
 }
 
 static void woken(struct interrupt_frame *frame)
@@ -54,6 +52,7 @@ void machine_start_cpu(unsigned cpu, void (*delay_us)(unsigned))
 	for (const char *p = trampoline_begin; p < trampoline_end; p++)
 		*copy++ = *p;
 	starting_cpu = cpu;
+	/* The end of its stack, as a physical address: less KERNEL_BASE. */
 	secondary_stack = (uint32_t)(uint64_t)secondary_stacks[cpu + 1] & 0x7fffffff;
 	send_command(machine_cpu_apic_id(cpu), INIT);
 	delay_us(10000);

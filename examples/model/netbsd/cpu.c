@@ -1,4 +1,5 @@
 /* Processors: attached, started, let go. Names and order: NetBSD's sys/arch/x86/x86/cpu.c. */
+#include "../workload.h"
 #include "kernel.h"
 
 struct cpu_info cpu_info_primary = {.ci_self = &cpu_info_primary};
@@ -70,6 +71,7 @@ void kernel_main_secondary(unsigned cpu)
 
 	cpu_set_current(ci);
 	cpu_hatch(ci);
+	workload_serve(cpu);
 }
 
 void cpu_boot_secondary_processors(void)

@@ -1,4 +1,5 @@
 /* The clock interrupt, and the timecounter that counts it. Order: NetBSD's sys/kern/kern_clock.c, initclocks(). */
+#include "../workload.h"
 #include "kernel.h"
 
 int hz = 100;
@@ -34,5 +35,6 @@ void hardclock(struct interrupt_frame *frame)
 	if (ci != &cpu_info_primary)
 		return;
 	hardclock_ticks++;
+	workload_tick();
 	tc_ticktock();
 }
