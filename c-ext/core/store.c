@@ -104,18 +104,8 @@ struct cs_error *store_flush_if_due(struct store *store)
 	return is_due(store, DUE_ROWS, DUE_NS) ? commit(store) : NULL;
 }
 
-/* After a failure: tries whether there is room for the truth about it by now; the rows matter more. */
-static void write_failed_end(struct store *store)
-{
-	FREE char *reason = TAKE_PTR(store->failure);
-
-	cs_error_destroy(store_put_meta(store, "end_reason", reason));
-	cs_error_destroy(commit(store));
-}
-
 static struct cs_error *write_end(struct store *store, bool complete, const char *reason)
 {
-	CS_TRY(check_usable(store));
 	CS_TRY(store_put_meta(store, "end_reason", reason));
 	CS_TRY(store_put_meta(store, "complete", complete ? "1" : "0"));
 	return commit(store);
@@ -133,6 +123,16 @@ static struct cs_error *fold_log(struct store *store)
 	return NULL;
 }
 
+/* After a failure: there may be room by now for the truth about it; the rows matter more. */
+static void save_failed(struct store *store)
+{
+	FREE char *reason = TAKE_PTR(store->failure);
+
+	cs_error_destroy(store_put_meta(store, "end_reason", reason));
+	cs_error_destroy(commit(store));
+	cs_error_destroy(fold_log(store));
+}
+
 static void release(struct store *store)
 {
 	for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++)
@@ -146,18 +146,17 @@ static void release(struct store *store)
 struct cs_error *store_close(struct store *store, bool complete, const char *reason)
 {
 	STORE_LOCKED(store);
-	struct cs_error *error = NULL;
+	struct cs_error *error;
 
 	if (!store->db)
 		return NULL;
-	if (store->failure) {
-		write_failed_end(store);
-		cs_error_destroy(fold_log(store));
-	} else {
+	error = check_usable(store);
+	if (error)
+		save_failed(store);
+	else
 		error = write_end(store, complete, reason);
-		if (!error)
-			error = fold_log(store);
-	}
+	if (!error)
+		error = fold_log(store);
 	release(store);
 	return error;
 }

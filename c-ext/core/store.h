@@ -10,7 +10,7 @@
  * Any thread may call any function but store_create() and store_destroy(). Arguments are copied.
  *
  * After a failure to write (CS_ERROR_SYSTEM: the disk is full, …) the rows committed before it stay,
- * and each later call, except store_close(), returns the same error. A row that the schema does not
+ * and each later call, store_close() too, returns the same error. A row that the schema does not
  * allow is CS_ERROR_ARGUMENT and leaves the recording as it was. After store_close(), all are
  * CS_ERROR_STATE.
  */
@@ -37,8 +37,8 @@ struct cs_error *store_create(const char *path, bool force, struct store **ret);
 void store_destroy(struct store *store);
 
 /* Commits, writes whether the recording is complete and how it ended (one line), and leaves one ordinary
- * file. A second call does nothing. After a failure to write, it saves what it can, and the trace says
- * "incomplete" and that failure. */
+ * file. A second call does nothing. After a failure to write, it saves what it can, the trace says
+ * "incomplete", and the failure is returned once more. */
 struct cs_error *store_close(struct store *store, bool complete, const char *reason);
 
 /* The name given to store_create(). */

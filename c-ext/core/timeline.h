@@ -23,9 +23,9 @@ struct timeline_clock {
 	/* The last that was said of each; NULL: nothing was. */
 	const struct record_value *rating;
 	const struct record_value *quality;
-	const struct record_value *frequency_hz;
 	const struct record_value *mask;
 	const struct record_value *flags;
+	uint64_t frequency_hz;                 /* 0: never told */
 	const struct record_event *registered; /* since it was last lost; NULL: never */
 	const struct record_event **selections;
 	size_t selection_count;

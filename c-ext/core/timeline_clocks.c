@@ -125,38 +125,74 @@ static void set_kind(const struct timeline *timeline, struct timeline_clock *clo
 		clock->kind = said && strcmp(said, device_kind) ? said : default_kind(timeline);
 }
 
-static const struct record_value *frequency_of(struct timeline *timeline, const struct record_event *event)
-{
-	const struct record_value *hz = value_of(event, "frequency_hz");
-	const struct record_value *khz = value_of(event, "frequency_khz");
-	struct record_value *product;
+/* No clock is that fast; larger numbers could overflow. */
+#define HZ_MAX UINT64_C(10000000000)
 
-	if (hz || !khz || khz->kind == RECORD_VALUE_TEXT || khz->number > INT64_MAX / 1000)
-		return hz;
-	product = arena_allocate(&timeline->arena, sizeof(*product));
-	if (product)
-		*product = (struct record_value){
-			.name = "frequency_hz", .kind = RECORD_VALUE_SIGNED, .number = khz->number * 1000};
-	return product;
+/* "2903.998", as a kernel prints it, in Hz: exact to its last digit. 0: it is no such number. */
+static uint64_t parse_mhz(const char *text)
+{
+	uint64_t hz = 0;
+	int decimals = -1;
+
+	for (; *text && decimals < 6; text++) {
+		if (*text == '.' && decimals < 0)
+			decimals = 0;
+		else if (*text < '0' || *text > '9' || hz > HZ_MAX)
+			return 0;
+		else {
+			hz = 10 * hz + (uint64_t)(*text - '0');
+			decimals += decimals >= 0;
+		}
+	}
+	for (decimals = decimals < 0 ? 0 : decimals; decimals < 6; decimals++)
+		hz *= 10;
+	return hz;
 }
 
-/* Keeps what is a number; a frequency of 0 means that none was given. */
+/* The whole number of units of HZ each that an event tells under a name, in Hz; 0: none. */
+static uint64_t scaled(const struct record_event *event, const char *name, uint64_t hz)
+{
+	const struct record_value *value = value_of(event, name);
+
+	if (!value || value->kind != RECORD_VALUE_SIGNED || value->number > INT64_MAX / hz)
+		return 0;
+	return value->number * hz;
+}
+
+/* The frequency that an event tells, in whichever unit; 0: none. */
+static uint64_t frequency_of(const struct record_event *event)
+{
+	const char *mhz = text_of(event, "mhz");
+	const uint64_t told[] = {
+		scaled(event, "frequency_hz", 1),
+		scaled(event, "frequency_khz", 1000),
+		scaled(event, "mhz", 1000000),
+		mhz ? parse_mhz(mhz) : 0,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+		if (told[i])
+			return told[i];
+	return 0;
+}
+
+/* Keeps what is a number. */
 static void fill(const struct record_value **field, const struct record_value *value)
 {
 	if (value && (value->kind == RECORD_VALUE_SIGNED || value->kind == RECORD_VALUE_UNSIGNED))
 		*field = value;
 }
 
-static void fill_values(struct timeline *timeline, struct timeline_clock *clock, const struct record_event *event)
+static void fill_values(struct timeline_clock *clock, const struct record_event *event)
 {
-	const struct record_value *frequency = frequency_of(timeline, event);
+	uint64_t frequency = frequency_of(event);
 
 	fill(&clock->rating, value_of(event, "rating"));
 	fill(&clock->quality, value_of(event, "quality"));
 	fill(&clock->mask, value_of(event, "mask"));
 	fill(&clock->flags, value_of(event, "flags"));
-	if (frequency && frequency->number)
-		fill(&clock->frequency_hz, frequency);
+	if (frequency)
+		clock->frequency_hz = frequency;
 }
 
 static void lose(struct timeline_clock *clock, const struct record_event *event)
@@ -223,7 +259,7 @@ static void apply(struct timeline *timeline, const struct record_event *event)
 		return;
 	set_kind(timeline, clock, effect->subject, event);
 	if (effect->fills)
-		fill_values(timeline, clock, event);
+		fill_values(clock, event);
 	take_step(timeline, clock, effect->step, event);
 }
 

@@ -160,7 +160,9 @@ static PyObject *clock_to_object(const void *element)
 	const struct timeline_clock *clock = element;
 
 	return DICT({"name", string(clock->name)}, {"kind", string(clock->kind)}, {"rating", content(clock->rating)},
-		    {"quality", content(clock->quality)}, {"frequency_hz", content(clock->frequency_hz)},
+		    {"quality", content(clock->quality)},
+		    {"frequency_hz",
+		     clock->frequency_hz ? PyLong_FromUnsignedLongLong(clock->frequency_hz) : Py_NewRef(Py_None)},
 		    {"mask", content(clock->mask)}, {"flags", content(clock->flags)},
 		    {"registered", moment(clock->registered)},
 		    {"selected", moment(clock->selection_count ? clock->selections[0] : NULL)},

@@ -115,7 +115,8 @@ class TraceWriter:
         """Record an event; its seq. A backtrace frame is (function, file, line, address, inlined).
 
         An int value may be -2**63 to 2**64-1; None means that it could not be read. Values of these names fill
-        the clock model: name, kind, rating, quality, frequency_hz (or frequency_khz), mask, flags, reason.
+        the clock model: name, kind, rating, quality, frequency_hz (or frequency_khz, or mhz, the text
+        that a kernel prints), mask, flags, reason.
         """
     def add_value(self, seq: int, name: str, value: int | str | None) -> None:
         """Add a value to an event (what its return brought)."""
@@ -131,7 +132,8 @@ class TraceWriter:
     def close(self, complete: bool, reason: str) -> None:
         """Commit, say whether the recording is complete and how it ended, leave one ordinary file.
 
-        After a failure to write (a full disk) it keeps what it can, without a second error.
+        After a failure to write (a full disk) it keeps what it can and raises that failure again. A second call does
+        nothing.
         """
 
 class Trace:
