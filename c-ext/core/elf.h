@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kernel's (or program's) ELF file: text and data by virtual address, symbols, identity, source lines.
+ * A kernel's (or program's) ELF file: text and data by virtual address, symbols, identity.
  *
- * Opening costs milliseconds whatever the size: the file is mapped, symbols are sorted at first use, and
- * DWARF is read one compilation unit at a time. Not safe for several threads at once.
+ * Opening costs milliseconds whatever the size: the file is mapped, and symbols are sorted at first use. Not safe
+ * for several threads at once. A file that shrinks while it is mapped raises SIGBUS, as with any mapping.
  */
 #ifndef CLOCKSCOPE_ELF_H
 #define CLOCKSCOPE_ELF_H
@@ -32,13 +32,6 @@ struct elf_section {
 	bool has_bytes; /* false: zero-filled at run time (.bss) */
 };
 
-/* One level of an address's source position; level 0 is the innermost inlined function. */
-struct elf_line {
-	const char *function; /* NULL where DWARF does not say */
-	const char *file;     /* as recorded by the compiler; NULL where unknown */
-	int line;             /* 0 where unknown */
-};
-
 /* Opens a file. CS_ERROR_SYSTEM: cannot be read; CS_ERROR_FORMAT: no ELF, not 64-bit, not x86-64, truncated. */
 struct cs_error *elf_create(const char *path, struct elf **ret);
 void elf_destroy(struct elf *elf);
@@ -58,9 +51,14 @@ const uint8_t *elf_bytes(const struct elf *elf, uint64_t address, size_t size);
 /* All symbols with a name and an address in an allocated section, sorted by address. */
 struct cs_error *elf_symbols(struct elf *elf, const struct elf_symbol **ret, size_t *count_ret);
 
-/* The symbols of that very name, in address order (static functions may share one); indices into
- * elf_symbols(). `*count_ret` 0 where there is none. */
-struct cs_error *elf_find(struct elf *elf, const char *name, const struct elf_symbol *const **ret, size_t *count_ret);
+/* The next symbol of that very name after `after` (NULL: the first); static functions may share one. NULL
+ * where there is no more. */
+struct cs_error *elf_find(struct elf *elf, const char *name, const struct elf_symbol *after,
+			  const struct elf_symbol **ret);
+
+/* The same for all that the compiler made of the function `base`: itself, .cold, .part.N, … */
+struct cs_error *elf_find_variant(struct elf *elf, const char *base, const struct elf_symbol *after,
+				  const struct elf_symbol **ret);
 
 /* The symbol whose range holds the address (functions first), or NULL. */
 struct cs_error *elf_symbol_at(struct elf *elf, uint64_t address, const struct elf_symbol **ret);
@@ -74,11 +72,12 @@ bool elf_is_cold_part(const char *name);
 /* The GNU build id's bytes and its virtual address; size 0 where there is none. */
 void elf_build_id(const struct elf *elf, const uint8_t **ret, size_t *size_ret, uint64_t *address_ret);
 
-/* Linux's banner ("Linux version …", without the newline), or NULL. Belongs to the ELF. */
+/* The kernel's version string, without the newline: Linux's linux_banner or BSD's version; empty where
+ * there is none. Belongs to the ELF. */
 struct cs_error *elf_banner(struct elf *elf, const char **ret);
 
-/* The source position of an address: the chain of inlined functions, innermost first, at most `limit`
- * levels. `*count_ret` 0 where there is no DWARF for it. Strings belong to the ELF. */
-struct cs_error *elf_lines(struct elf *elf, uint64_t address, struct elf_line *lines, size_t limit, size_t *count_ret);
+/* libelf's handle, for those who read further sections. */
+struct Elf;
+struct Elf *elf_handle(const struct elf *elf);
 
 #endif

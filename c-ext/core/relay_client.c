@@ -249,7 +249,7 @@ static void note_thread_choice(struct relay *relay, const char *payload)
 	else if (payload[1] == 'c')
 		pending = relay->client.resume_pending;
 	if (pending)
-		snprintf(pending, sizeof(relay->client.general_pending), "%s", payload + 2);
+		reply_copy_thread(payload + 2, strlen(payload + 2), pending);
 }
 
 static void apply_thread_choice(struct relay *relay, bool accepted)

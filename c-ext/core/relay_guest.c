@@ -516,8 +516,7 @@ static void find_step(struct relay *relay, const char *payload)
 			continue;
 		relay->resume_kind = RESUME_STEP;
 		if (colon)
-			snprintf(relay->step_thread, sizeof(relay->step_thread), "%.*s", (int)(at + 1 + length - colon - 1),
-				 colon + 1);
+			reply_copy_thread(colon + 1, (size_t)(at + 1 + length - colon - 1), relay->step_thread);
 		return;
 	}
 }

@@ -26,14 +26,6 @@ static void take_register(uint32_t number, const char *hex, size_t digits, struc
 	stop->registers++;
 }
 
-static void take_thread(const char *value, size_t length, struct stop_reply *stop)
-{
-	if (length >= sizeof(stop->thread))
-		return;
-	memcpy(stop->thread, value, length);
-	stop->thread[length] = '\0';
-}
-
 /* One `name:value` of a T packet. */
 static void take_pair(const char *name, size_t name_length, const char *value, size_t value_length,
 		      struct stop_reply *stop)
@@ -43,7 +35,7 @@ static void take_pair(const char *name, size_t name_length, const char *value, s
 	uint64_t number;
 
 	if (name_is(name, name_length, "thread")) {
-		take_thread(value, value_length, stop);
+		reply_copy_thread(value, value_length, stop->thread);
 		return;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(watchpoints); i++)
@@ -103,6 +95,27 @@ bool reply_is_error(const char *payload, size_t length, int *number)
 		return false;
 	*number = code;
 	return true;
+}
+
+void reply_copy_thread(const char *id, size_t length, char to[REPLY_THREAD_MAX])
+{
+	bool in_number = false;
+	size_t n = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		bool digit = packet_hex_digit(id[i]) >= 0;
+		bool more = i + 1 < length && packet_hex_digit(id[i + 1]) >= 0;
+
+		if ((!digit && !memchr("p.-", id[i], 3)) || n == REPLY_THREAD_MAX - 1) {
+			n = 0;
+			break;
+		}
+		if (id[i] == '0' && more && !in_number)
+			continue; /* a leading zero */
+		in_number = digit;
+		to[n++] = id[i];
+	}
+	to[n] = '\0';
 }
 
 unsigned reply_thread_cpu(const char *thread)

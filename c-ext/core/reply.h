@@ -35,7 +35,7 @@ struct stop_reply {
 	enum stop_kind kind;
 	enum stop_cause cause;
 	uint8_t signal; /* GDB's number (5 SIGTRAP, 2 SIGINT), or the exit status */
-	char thread[REPLY_THREAD_MAX]; /* as the stub wrote it; empty where it said none */
+	char thread[REPLY_THREAD_MAX]; /* by reply_copy_thread(); empty where the stub said none */
 	/* Registers that came along: the number, and the value's bytes in the target's order, cut to 8. */
 	size_t registers;
 	struct {
@@ -51,6 +51,10 @@ void reply_parse_stop(const char *payload, size_t length, struct stop_reply *sto
 /* The error number of `Exx` or `E.text`; false for any other reply. The number carries no meaning
  * beyond failure; -1 for E.text. */
 bool reply_is_error(const char *payload, size_t length, int *number);
+
+/* Copies a thread id without leading zeros, so that equal ids are equal strings: QEMU writes p01.01
+ * where GDB writes p1.1. What is no thread id, or does not fit, becomes the empty string. */
+void reply_copy_thread(const char *id, size_t length, char to[REPLY_THREAD_MAX]);
 
 /* The number of the vCPU that a thread id stands for: stubs of whole machines number threads
  * p<process>.<vCPU + 1>. 0 for an id without a number. */

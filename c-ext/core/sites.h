@@ -12,6 +12,8 @@
 
 #include "elf.h"
 
+#define SITES_TABLES 12 /* that are known */
+
 enum site_kind {
 	SITE_ALTERNATIVE, /* `target` is the replacement's address, `extent` its length */
 	SITE_STATIC_KEY,  /* nop or a jump to `target` */
@@ -40,9 +42,12 @@ struct site {
 struct sites {
 	struct site *items;
 	size_t count;
+	const char *unread[SITES_TABLES]; /* names of tables that are there, but not in a known form */
+	size_t unread_count;
 };
 
-/* Reads the tables that the ELF has. CS_ERROR_FORMAT where one of them is malformed. */
+/* Reads the tables that the ELF has. A table in a form of a later kernel is left out and named in `unread`: what it
+ * lists is then unknown. */
 struct cs_error *sites_create(struct elf *elf, struct sites **ret);
 void sites_destroy(struct sites *sites);
 
