@@ -6,7 +6,7 @@
 #define CR4_OSFXSR_OSXMMEXCPT 0x600ull
 
 enum vm_guest vm_guest;
-u_int cpu_high, cpu_exthigh, cpu_feature, cpu_id, hv_high, amd_pminfo;
+u_int cpu_high, cpu_exthigh, cpu_feature, cpu_id, amd_pminfo;
 
 void identify_cpu(void)
 {
@@ -20,13 +20,9 @@ void identify_cpu(void)
 
 void identify_hypervisor(void)
 {
-	struct cpuid_registers r;
-
 	if (!(cpuid(1).ecx & CPUID_1_ECX_HYPERVISOR))
 		return;
-	r = cpuid(0x40000000);
-	hv_high = r.eax;
-	switch (r.ebx) {
+	switch (cpuid(0x40000000).ebx) {
 	case 0x4b4d564b: vm_guest = VM_GUEST_KVM; break;    /* "KVMK" */
 	case 0x61774d56: vm_guest = VM_GUEST_VMWARE; break; /* "VMwa" */
 	case 0x566e6558: vm_guest = VM_GUEST_XEN; break;    /* "XenV" */

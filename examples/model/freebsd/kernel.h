@@ -79,7 +79,7 @@ uint64_t clockcalib(uint64_t (*clk)(void), const char *clkname);
 enum vm_guest { VM_GUEST_NO, VM_GUEST_VM, VM_GUEST_KVM, VM_GUEST_VMWARE, VM_GUEST_XEN };
 
 extern enum vm_guest vm_guest;
-extern u_int cpu_high, cpu_exthigh, cpu_feature, cpu_id, hv_high, amd_pminfo;
+extern u_int cpu_high, cpu_exthigh, cpu_feature, cpu_id, amd_pminfo;
 
 void identify_cpu(void);
 void identify_hypervisor(void);

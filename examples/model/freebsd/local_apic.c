@@ -53,12 +53,12 @@ static int lapic_et_start(struct eventtimer *et, uint64_t first_ns, uint64_t per
 	return 0;
 }
 
-/* The hypervisor's own word for the bus frequency, leaf 0x40000010. */
+/* The hypervisor's own word for the bus frequency. */
 static bool lapic_calibrate_initcount_cpuid_vm(void)
 {
-	if (vm_guest == VM_GUEST_NO || hv_high < 0x40000010)
+	if (vm_guest == VM_GUEST_NO)
 		return false;
-	count_freq = (unsigned long)cpuid(0x40000010).ebx * 1000 / 2;
+	count_freq = (unsigned long)hypervisor_frequencies().bus_khz * 1000 / 2;
 	lapic_timer_divisor = 2;
 	return count_freq != 0;
 }

@@ -23,12 +23,12 @@ static struct timecounter tsc_timecounter = {
 
 /* ---- frequency ---- */
 
-/* Leaf 0x40000010, which VMware defined and KVM offers: kHz. */
+/* The hypervisor's own word for it. */
 static bool tsc_freq_cpuid_vm(void)
 {
-	if (vm_guest == VM_GUEST_NO || hv_high < 0x40000010)
+	if (vm_guest == VM_GUEST_NO)
 		return false;
-	tsc_freq = (uint64_t)cpuid(0x40000010).eax * 1000;
+	tsc_freq = (uint64_t)hypervisor_frequencies().tsc_khz * 1000;
 	return tsc_freq != 0;
 }
 

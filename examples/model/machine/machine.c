@@ -97,6 +97,23 @@ bool list_has(const char *list, const char *item)
 	return false;
 }
 
+/* ---- the hypervisor ---- */
+
+struct hypervisor_frequencies hypervisor_frequencies(void)
+{
+	struct hypervisor_frequencies found = {0};
+
+	if (cpuid(0x40000000).eax >= 0x40000010) {
+		struct cpuid_registers r = cpuid(0x40000010);
+
+		found.tsc_khz = r.eax;
+		found.bus_khz = r.ebx;
+	}
+	found.tsc_khz = (uint32_t)option_number("vm_tsc_khz", found.tsc_khz);
+	found.bus_khz = (uint32_t)option_number("vm_bus_khz", found.bus_khz);
+	return found;
+}
+
 /* ---- the way in ---- */
 
 /* Returns the RSDP's physical address, 0 where the loader does not tell. */

@@ -25,6 +25,17 @@ bool list_has(const char *list, const char *item);
 
 bool string_equal(const char *a, const char *b);
 
+/* ---- the hypervisor ---- */
+
+/*
+ * What CPUID's leaf 0x40000010 says, in kHz (VMware defined it, KVM offers it); zeros where there is none. TCG has
+ * none: "vm_tsc_khz=N vm_bus_khz=N" stand in for it.
+ */
+struct hypervisor_frequencies {
+	uint32_t tsc_khz, bus_khz;
+};
+struct hypervisor_frequencies hypervisor_frequencies(void);
+
 /* ---- interrupts ---- */
 
 /* As boot.S pushes it, lowest address first. */

@@ -32,9 +32,13 @@ void identify_hypervisor(void)
 		default: vm_guest = VM_GUEST_VM; break;
 		}
 	}
-	/* TCG cannot present itself as KVM; the word lets the KVM branch be taken on it. */
-	if (option_value("vm_guest", &word) && list_has(word, "kvm"))
+	/* TCG cannot present itself as another; the word lets the others' branches be taken on it. */
+	if (!option_value("vm_guest", &word))
+		return;
+	if (list_has(word, "kvm"))
 		vm_guest = VM_GUEST_KVM;
+	else if (list_has(word, "vmware"))
+		vm_guest = VM_GUEST_VMWARE;
 }
 
 /* Leaf 0x15: crystal clock and ratio. Also the LAPIC timer's frequency, which runs on the crystal. */
@@ -51,17 +55,14 @@ uint64_t tsc_freq_cpuid(struct cpu_info *ci)
 
 uint64_t tsc_freq_vmware_cpuid(struct cpu_info *ci)
 {
-	struct cpuid_registers r;
+	struct hypervisor_frequencies told = hypervisor_frequencies();
 
 	(void)ci;
-	if (cpuid(0x40000000).eax < 0x40000010)
+	if (told.tsc_khz == 0 || told.bus_khz == 0)
 		return 0;
-	r = cpuid(0x40000010);
-	if (r.eax == 0 || r.ebx == 0)
-		return 0;
-	lapic_per_second = r.ebx * 1000;
+	lapic_per_second = told.bus_khz * 1000;
 	lapic_from_cpuid = true;
-	return (uint64_t)r.eax * 1000;
+	return (uint64_t)told.tsc_khz * 1000;
 }
 
 static uint64_t measure_against_delay(void)
