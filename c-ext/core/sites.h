@@ -5,14 +5,15 @@
  *
  * Linux keeps tables of them, which this stage reads from the ELF: include/linux/jump_label.h,
  * arch/x86/include/asm/{alternative,paravirt,extable,bug}.h, include/linux/static_call_types.h,
- * arch/x86/kernel/vmlinux.lds.S. A kernel without such tables has none.
+ * arch/x86/kernel/vmlinux.lds.S. A kernel without such tables has none. Left out is __call_sites: it lists every
+ * call, which stays a call of the same function.
  */
 #ifndef CLOCKSCOPE_SITES_H
 #define CLOCKSCOPE_SITES_H
 
 #include "elf.h"
 
-#define SITES_TABLES 12 /* that are known */
+#define SITES_TABLES 11 /* that are known */
 
 enum site_kind {
 	SITE_ALTERNATIVE, /* `target` is the replacement's address, `extent` its length */
@@ -20,7 +21,6 @@ enum site_kind {
 	SITE_STATIC_CALL,
 	SITE_RETPOLINE,
 	SITE_RETURN, /* jump to the return thunk, or ret */
-	SITE_CALL,   /* call depth tracking */
 	SITE_MCOUNT, /* call of __fentry__, or nop */
 	SITE_PARAVIRT,
 	SITE_LOCK,  /* lock prefix, or none */
