@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+"""`python3 -m clockscope`, which build/clockscope runs."""
+
+import sys
+
+from clockscope.cli import main
+
+sys.exit(main())

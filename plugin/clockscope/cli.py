@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""The program `clockscope`: the commands that need no live guest, outside GDB."""
+
+import argparse
+import importlib
+import os
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol, cast
+
+from clockscope import __version__, commands
+from clockscope.errors import UserError
+from clockscope.ui import TerminalUi, Ui, one_line
+
+DESCRIPTION = "Show how a guest kernel brought up its clocks, from a trace that was recorded in GDB."
+EXAMPLES = """\
+examples:
+  clockscope timeline boot.trace
+  clockscope timeline --format json boot.trace | jq '.clocks[].name'
+
+Record a trace in GDB: `source plugin/clockscope.py`, then `help clockscope`.
+Exit status: 0 done, 1 a difference was found, 2 trouble.
+"""
+
+# What a shell reports of a program that SIGINT or SIGPIPE ended.
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_TROUBLE = 2
+
+
+class Verb(Protocol):
+    """A module of clockscope.commands."""
+
+    NAME: str
+    SUMMARY: str
+    NEEDS: str
+    prepare_parser: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Ui], int]
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_TROUBLE, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+
+def find_verbs() -> list[Verb]:
+    """The verbs that can run outside GDB, by name."""
+    verbs = []
+    for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+        try:
+            verb = cast(Verb, importlib.import_module(module.name))
+        except ModuleNotFoundError as error:
+            if error.name != "gdb":
+                raise
+            continue  # a verb that needs a live guest
+        if getattr(verb, "NEEDS", "guest") != "guest":
+            verbs.append(verb)
+    return sorted(verbs, key=lambda verb: verb.NAME)
+
+
+def make_parser(verbs: Sequence[Verb]) -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="clockscope", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=layout)
+    parser.add_argument("--version", action="version", version=f"clockscope {__version__}")
+    choices = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
+    for verb in verbs:
+        help_text = verb.SUMMARY[0].upper() + verb.SUMMARY[1:] + "."
+        own = choices.add_parser(verb.NAME, help=verb.SUMMARY, description=help_text, formatter_class=layout)
+        verb.prepare_parser(own)
+        own.set_defaults(run=verb.run)
+    return parser
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"clockscope: {one_line(message)}\n")
+    return _TROUBLE
+
+
+def _discard_output() -> None:
+    """Nobody reads it any more: let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        from clockscope._core import Error
+    except ImportError as error:
+        return _fail(f"the extension cannot be loaded ({error}); build it with: make -f setup.mk build")
+    args = make_parser(find_verbs()).parse_args(arguments)
+    try:
+        return cast(int, args.run(args, TerminalUi()))
+    except (Error, UserError) as error:
+        return _fail(str(error))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; its exit status."""
+    try:
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _discard_output()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except OSError as error:
+        _discard_output()
+        return _fail(f"cannot write the result: {error.strerror}")

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""`timeline FILE`: the bring-up of a recorded guest's clocks, in order."""
+
+import argparse
+
+from clockscope._core import Trace
+from clockscope.reports import json, text
+from clockscope.ui import Ui
+
+NAME = "timeline"
+SUMMARY = "print how a recorded guest brought up its clocks, in order"
+NEEDS = "trace"
+COMPLETE = {"file": "file"}
+EXAMPLES = """\
+examples:
+  %(prog)s boot.trace
+  %(prog)s --backtrace boot.trace
+  %(prog)s --format json boot.trace
+"""
+
+_FORMATS = {"text": text.timeline, "json": json.timeline}
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a recorded trace")
+    parser.add_argument("--backtrace", action="store_true", help="print who called, below each event")
+    parser.add_argument("--format", choices=sorted(_FORMATS), default="text", help="text (the default) or json")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    with Trace(args.file) as trace:
+        content = trace.timeline()
+    ui.out(_FORMATS[args.format](content, ui, backtrace=args.backtrace))
+    return 2 if content["damage"] is not None else 0

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""The timeline for people: a line an event, then the clocks, then what was expected and not seen."""
+
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from clockscope.reports import values
+from clockscope.reports.table import Cell, Column, render, styled
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+"""An object of schemas/timeline.schema.json."""
+
+_DETAILS_LIMIT = 80
+_NAME_LIMIT = 48
+_STYLES = {
+    "clock.selected": "green",
+    "device.selected": "green",
+    "clock.unstable": "red",
+    "clock.rejected": "red",
+    "calibration.refused": "red",
+    "calibration.retried": "yellow",
+}
+_SYSTEMS = {"linux": "Linux", "netbsd": "NetBSD", "freebsd": "FreeBSD"}
+_ABSENT = {
+    "planted": "Expected, never seen",
+    "missing": "Not in this kernel",
+    "refused": "Could not be watched",
+}
+
+
+def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
+    """`content` as schemas/timeline.schema.json describes it."""
+    time = _Clock(content["events"])
+    sections = [
+        _head(content, time, ui),
+        _events(content["events"], time, backtrace, ui),
+        *_clocks(content["clocks"], time, ui),
+        *_absent(content["never_reached"], ui),
+        *_counters(content["counters"], ui),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+class _Clock:
+    """When things happened: the guest's own time where it is exactly known of all, else the time that it ran."""
+
+    def __init__(self, events: Sequence[Record]) -> None:
+        self._key = "guest_ns" if events and all(event["guest_ns"] is not None for event in events) else "run_ns"
+        exact = self._key == "guest_ns"
+        self.name = "exact guest time" if exact else "guest run time, stops excluded"
+
+    def __call__(self, moment: Record) -> str:
+        return values.milliseconds(moment[self._key])
+
+
+def _head(content: Record, time: _Clock, ui: Ui) -> list[str]:
+    guest = content["guest"]
+    system = _SYSTEMS.get(guest["os"], guest["os"])
+    name = " ".join(one_line(part) for part in (system, guest["release"]) if part) or "unknown guest"
+    events, clocks = len(content["events"]), sum(clock["registered"] is not None for clock in content["clocks"])
+    lines = [
+        styled(name, "bold", ui.colour),
+        f"{_count(events, 'event')}, {_count(clocks, 'clock')} registered; times in ms: {time.name}",
+    ]
+    if content["complete"]:
+        lines.append("complete: " + one_line(content["end_reason"]))
+    else:
+        lines.append(styled("INCOMPLETE: " + one_line(content["end_reason"]), "red", ui.colour))
+    if content["damage"] is not None:
+        lines.append(styled("DAMAGED: " + one_line(content["damage"]), "red", ui.colour))
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def _name(text: str | None) -> str:
+    return values.cut(one_line(text or ""), _NAME_LIMIT)
+
+
+def _where(function: str, source: str) -> str:
+    """A function with its source line; the folder is left to --backtrace."""
+    return f"{_name(function)} {_name(PurePosixPath(source).name)}".strip()
+
+
+def _events(events: Sequence[Record], time: _Clock, backtrace: bool, ui: Ui) -> list[str]:
+    if not events:
+        return ["No events."]
+    columns = [Column("ms", "right"), Column("cpu", "right"), Column("event"), Column("clock"), Column("values")]
+    lines = render([*columns, Column("where")], [_event(event, time) for event in events], ui.colour)
+    if not backtrace:
+        return lines
+    header, *rows = lines
+    return [header, *(line for row, event in zip(rows, events) for line in (row, *_frames(event)))]
+
+
+def _event(event: Record, time: _Clock) -> list[Cell | str]:
+    return [
+        time(event),
+        str(event["cpu"]),
+        Cell(values.cut(values.words(event["what"]), _NAME_LIMIT), _STYLES.get(event["what"], "")),
+        Cell(_name(event["clock"]), "bold"),
+        values.cut(values.describe(event["values"]), _DETAILS_LIMIT),
+        _where(event["function"], event["source"]),
+    ]
+
+
+def _frames(event: Record) -> Iterator[str]:
+    message = event["values"].get("message")
+    if isinstance(message, str):
+        yield f'      "{one_line(message)}"'
+    for level, frame in enumerate(event["backtrace"]):
+        source = one_line(frame["source"])
+        inlined = " (inlined)" if frame["inlined"] else ""
+        yield f"      #{level:<2} {one_line(frame['function'])}" + (f" at {source}" if source else "") + inlined
+
+
+def _clocks(clocks: Sequence[Record], time: _Clock, ui: Ui) -> Iterator[list[str]]:
+    for kind in dict.fromkeys(clock["kind"] for clock in clocks):
+        same = [clock for clock in clocks if clock["kind"] == kind]
+        shown = [column for column in _CLOCK_COLUMNS if any(column[2](clock, time) for clock in same)]
+        rows = [[get(clock, time) or "-" for _, _, get in shown] for clock in same]
+        title = styled(f"{_name(kind).capitalize()}s", "bold", ui.colour)
+        yield [title, *_indented(render([Column(name, justify) for name, justify, _ in shown], rows, ui.colour))]
+
+
+def _selected(clock: Record, time: _Clock) -> str:
+    moments = [time(moment) for moment in clock["selections"]]
+    if len(moments) > 3:
+        moments = [moments[0], f"… ({len(moments) - 2} more)", moments[-1]]
+    return ", again ".join(moments) + (", in use" if clock["current"] else "")
+
+
+def _lost(clock: Record, time: _Clock) -> str:
+    lost = clock["lost"]
+    return f"{time(lost)}: {values.cut(one_line(lost['reason']), _DETAILS_LIMIT)}" if lost else ""
+
+
+def _number(key: str) -> Callable[[Record, _Clock], str]:
+    return lambda clock, _: "" if clock[key] is None else str(clock[key])
+
+
+# Header, alignment, content: "" where there is none. A column that no clock fills is left out.
+_CLOCK_COLUMNS: list[tuple[str, Any, Callable[[Record, _Clock], str]]] = [
+    ("name", "left", lambda clock, _: _name(clock["name"])),
+    ("rating", "right", _number("rating")),
+    ("quality", "right", _number("quality")),
+    ("frequency", "right", lambda clock, _: values.frequency(clock["frequency_hz"]) if clock["frequency_hz"] else ""),
+    ("mask", "right", lambda clock, _: "" if clock["mask"] is None else values.mask(clock["mask"])),
+    ("registered", "right", lambda clock, time: time(clock["registered"]) if clock["registered"] else "never"),
+    ("selected", "left", _selected),
+    ("lost", "left", _lost),
+]
+
+
+def _indented(lines: Sequence[str]) -> list[str]:
+    return ["  " + line for line in lines]
+
+
+def _absent(expectations: Sequence[Record], ui: Ui) -> Iterator[list[str]]:
+    for status, title in _ABSENT.items():
+        rows = [
+            [_name(item["rule"]), values.words(item["what"]), _name(item["function"]), one_line(item["note"])]
+            for item in expectations
+            if item["status"] == status
+        ]
+        if rows:
+            lines = render([Column("")] * 4, rows, ui.colour, header=False)
+            yield [styled(title, "bold", ui.colour), *_indented(lines)]
+
+
+def _counters(counters: Sequence[Record], ui: Ui) -> Iterator[list[str]]:
+    reached = [counter for counter in counters if counter["hits"]]
+    never = [_name(counter["function"]) for counter in counters if not counter["hits"]]
+    if reached:
+        columns = [Column("function"), Column("calls", "right"), Column("first ms", "right"), Column("cpu", "right")]
+        lines = render(columns, [_counter(counter) for counter in reached], ui.colour)
+        yield [styled("Functions reached", "bold", ui.colour), *_indented(lines)]
+    if never:
+        folded = textwrap.wrap(", ".join(never), max(ui.width - 2, 40), break_long_words=False, break_on_hyphens=False)
+        yield [styled("Functions never reached", "bold", ui.colour), *_indented(folded)]
+
+
+def _counter(counter: Record) -> list[Cell | str]:
+    first, cpu = counter["first_run_ns"], counter["first_cpu"]
+    return [
+        _name(counter["function"]),
+        str(counter["hits"]),
+        "-" if first is None else values.milliseconds(first),
+        "-" if cpu is None else str(cpu),
+    ]
