@@ -153,8 +153,8 @@ demo: build guests ## boot a guest, record its clock bring-up, print the timelin
 test: test-packages test-guests ## lint, build with gcc and clang, run every test and a minute of fuzzing
 	@$(PYTHON) .ci/test.py
 
-bench: build guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
-	@$(PYTHON) examples/bench/bench.py
+bench: packages build guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
+	@PYTHONPATH=plugin:plugin/tests $(PYTHON) -m bench $(MEASUREMENTS)
 
 fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
 	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done

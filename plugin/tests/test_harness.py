@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from gdbrun import Session, Transcript, run_gdb
-from guest import DETERMINISTIC, Guest, Machine, Registered, boot_untouched, machine, parse_messages
+from guest import DETERMINISTIC, MICROVM, Guest, Machine, Registered, boot_untouched, machine, parse_messages
 
 LOG = """\
 [    0.000000] Linux version 6.1.0 (gcc 12: ok) #1 SMP
@@ -36,6 +36,11 @@ def test_untouched_boot_says_its_clocks(untouched: Callable[[Machine], str], ker
     assert found.available == ["tsc", "hpet", "acpi_pm"]
     assert found.current == "tsc" == found.switched[-1]
     assert {clock.name for clock in found.registered} >= {"refined-jiffies", "jiffies", "hpet", "tsc-early", "tsc"}
+
+
+def test_microvm_boots(untouched: Callable[[Machine], str]) -> None:
+    found = parse_messages(untouched(machine(options=MICROVM)))
+    assert set(found.available) == {"tsc", "refined-jiffies", "jiffies"}
 
 
 def test_deterministic_boots_are_equal_to_the_byte(tmp_path: Path) -> None:

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots]…`."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from bench import boots, counters, packets
+
+MEASUREMENTS = {"packets": packets.run, "counters": counters.run, "boots": boots.run}
+
+for name in sys.argv[1:] or MEASUREMENTS:
+    with tempfile.TemporaryDirectory(prefix="clockscope-bench-") as directory:
+        MEASUREMENTS[name](Path(directory))
