@@ -12,8 +12,9 @@ typedef int32_t truths __attribute__((vector_size(4 * LANES)));
 #define BLOCK (4 * LANES)           /* positions looked at in one step */
 #define BLOCK_BYTES (BLOCK + 4 - 1) /* bytes that these positions reach */
 
-/* An instruction's end lies 4 bytes after its displacement begins, and at most 4 of an immediate further. */
-#define LONGEST_IMMEDIATE 4
+/* What a relative value is relative to: in data itself; in code the instruction's end, which lies after the value's
+ * 4 bytes and at most 4 of an immediate. */
+#define FURTHEST_ORIGIN 8
 
 struct range {
 	uint32_t relative_low, relative_span; /* of value + address of the value */
@@ -25,11 +26,11 @@ static struct range range_create(uint64_t low, uint64_t high)
 	uint64_t span = high - low;
 
 	/* A range of 4 GiB or more holds every 32-bit value. */
-	if (span + LONGEST_IMMEDIATE >= UINT32_MAX)
+	if (span + FURTHEST_ORIGIN >= UINT32_MAX)
 		return (struct range){0, UINT32_MAX, 0, UINT32_MAX};
 	return (struct range){
-		.relative_low = (uint32_t)low - 4 - LONGEST_IMMEDIATE,
-		.relative_span = (uint32_t)span + LONGEST_IMMEDIATE,
+		.relative_low = (uint32_t)low - FURTHEST_ORIGIN,
+		.relative_span = (uint32_t)span + FURTHEST_ORIGIN,
 		.absolute_low = (uint32_t)low,
 		.absolute_span = (uint32_t)span,
 	};

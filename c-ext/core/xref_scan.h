@@ -10,7 +10,8 @@
 
 /*
  * Takes one candidate: the 4 bytes at `offset` mean an address in the range asked for, either as they stand
- * (sign-extended: displacement or immediate) or relative to the end of an instruction that they may belong to.
+ * (sign-extended: displacement or immediate), or relative to themselves (data) or to the end of an instruction that
+ * they may belong to.
  * An error ends the scan and is handed on.
  */
 typedef struct cs_error *(*scan_visit)(void *context, size_t offset);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "xref_shape.h"
 
-#include <string.h>
-
 #include "xref_access.h"
 
 /*
@@ -228,7 +226,7 @@ bool shape_decode(const uint8_t *bytes, size_t size, struct shape *ret)
 	follow = follow_of(&shape);
 	if (follow == 'x' || follow == 'p')
 		return false;
-	if (strchr("mMZ3", follow))
+	if (follow == 'm' || follow == 'M' || follow == 'Z' || follow == '3')
 		read_modrm(&cursor, &shape);
 	if (follow == 'o') {
 		shape.memory = SHAPE_ABSOLUTE;
