@@ -287,6 +287,7 @@ static struct cs_error *start(struct relay *relay)
 	CS_TRY(stub_create(relay->address, relay->cancel_fd, relay->connect_timeout_ms, relay->timeout_ms, &relay->stub));
 	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &relay->stop);
 	snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", relay->stop.thread);
+	step_map_registers(relay);
 	relay->state = relay->stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED;
 	return open_socket(relay);
 }
@@ -604,6 +605,7 @@ struct cs_error *relay_create(const char *address, unsigned connect_timeout_ms, 
 	relay->cancelled = give_up;
 	if (!relay->address || relay->wake_fd < 0 || relay->cancel_fd < 0)
 		return cs_error_create(CS_ERROR_SYSTEM, "too many open files; the relay cannot start");
+	CS_TRY(insn_decoder_create(&relay->decoder));
 	CS_TRY(start_thread(relay));
 	pthread_mutex_lock(&relay->lock);
 	wait_for(relay, &relay->started);
@@ -642,6 +644,7 @@ void relay_destroy(struct relay *relay)
 	util_close_fd(&relay->wake_fd);
 	util_close_fd(&relay->cancel_fd);
 	breakpoints_clear(&relay->breakpoints);
+	insn_decoder_destroy(relay->decoder);
 	pthread_cond_destroy(&relay->changed);
 	pthread_mutex_destroy(&relay->lock);
 	free(relay->probes);

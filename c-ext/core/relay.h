@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "error.h"
+#include "insn.h"
 #include "stub.h"
 
 struct relay;
@@ -58,6 +59,9 @@ typedef void probe_function(struct probe *probe, const struct probe_hit *hit);
 struct probe {
 	uint64_t address;
 	probe_function *hit;
+	/* The instruction there, where it is known and its text never changes: it is then worked out instead
+	 * of stepped, without a look at memory. NULL: memory is read at each hit. Belongs to the creator. */
+	const struct insn *insn;
 	/* The relay's own: */
 	char type; /* the digit behind Z; 0 while not planted */
 };

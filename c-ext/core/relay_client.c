@@ -203,6 +203,7 @@ static struct cs_error *breakpoint_packet(struct relay *relay, const char *paylo
 	bool first;
 
 	*done = false;
+	relay->watchpoints_used |= insert && type >= '2' && type <= '4';
 	if ((type != '0' && type != '1') || payload[2] != ',' || !packet_hex_number(&at, &address))
 		return NULL;
 	if (!breakpoints_has(&relay->breakpoints, address, type, BREAKPOINT_OF_RELAY) || relay->all_lifted) {

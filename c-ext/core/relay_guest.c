@@ -11,97 +11,10 @@
 #define SIGNAL_INT 2  /* GDB's numbers, include/gdb/signals.def */
 #define SIGNAL_TRAP 5
 
-/* A stopped thread's registers. */
-struct registers {
-	uint8_t *bytes;
-	size_t size;
-	uint64_t pc;
-};
-
-static void registers_clear(struct registers *registers)
-{
-	free(registers->bytes);
-	*registers = (struct registers){0};
-}
-
-static bool same(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0;
-}
-
-static void copy_thread(char to[REPLY_THREAD_MAX], const char *from)
-{
-	snprintf(to, REPLY_THREAD_MAX, "%s", from);
-}
-
-/* --- Threads and registers --- */
-
-static struct cs_error *select_general(struct relay *relay, const char *thread)
-{
-	if (!thread[0] || same(relay->stub_general, thread))
-		return NULL;
-	CS_TRY(stub_command(relay->stub, "Hg%s", thread));
-	copy_thread(relay->stub_general, thread);
-	return NULL;
-}
-
-struct cs_error *guest_restore_general(struct relay *relay)
-{
-	return select_general(relay, relay->client_general);
-}
-
-static struct cs_error *select_resumed(struct relay *relay, const char *thread)
-{
-	if (!thread[0] || relay->stub->vcont[0] || same(relay->stub_resume, thread))
-		return NULL;
-	CS_TRY(stub_command(relay->stub, "Hc%s", thread));
-	copy_thread(relay->stub_resume, thread);
-	return NULL;
-}
-
-static struct cs_error *read_registers(struct relay *relay, const char *thread, struct registers *ret)
-{
-	const struct target_register *pc = target_find(relay->stub->target, "rip");
-
-	registers_clear(ret);
-	CS_TRY(select_general(relay, thread));
-	CS_TRY(stub_read_registers(relay->stub, &ret->bytes, &ret->size));
-	ret->pc = pc ? target_value(pc, ret->bytes, ret->size) : 0;
-	return NULL;
-}
-
-struct cs_error *relay_read_registers(struct relay *relay, const char *thread, uint8_t **ret, size_t *ret_size)
-{
-	CLEANUP(registers_clear) struct registers registers = {0};
-
-	CS_TRY(read_registers(relay, thread[0] ? thread : relay->stop.thread, &registers));
-	*ret = TAKE_PTR(registers.bytes);
-	*ret_size = registers.size;
-	return NULL;
-}
-
-/* --- Run time --- */
-
-static void begin_run(struct relay *relay)
-{
-	pthread_mutex_lock(&relay->lock);
-	relay->resumed_at = util_now_ns();
-	pthread_mutex_unlock(&relay->lock);
-}
-
-static void end_run(struct relay *relay)
-{
-	pthread_mutex_lock(&relay->lock);
-	if (relay->resumed_at)
-		relay->statistics.run_ns += util_now_ns() - relay->resumed_at;
-	relay->resumed_at = 0;
-	pthread_mutex_unlock(&relay->lock);
-}
-
 static struct cs_error *send_resume(struct relay *relay)
 {
 	relay_set_state(relay, RELAY_RUNNING);
-	begin_run(relay);
+	step_begin_run(relay);
 	return stub_send(relay->stub, relay->resume, strlen(relay->resume));
 }
 
@@ -131,9 +44,10 @@ static bool probe_at(const struct relay *relay, uint64_t address)
 	return i < relay->probe_count && relay->probes[i]->address == address;
 }
 
-static char probe_type(const struct relay *relay, uint64_t address)
+/* One of the probes at an address that has some: they share the breakpoint, and the instruction. */
+static const struct probe *probe_found(const struct relay *relay, uint64_t address)
 {
-	return relay->probes[probe_position(relay, address)]->type;
+	return relay->probes[probe_position(relay, address)];
 }
 
 static void set_counted(struct relay *relay, const char *thread, uint64_t address)
@@ -151,7 +65,7 @@ static bool take_counted(struct relay *relay, const char *thread, uint64_t addre
 	bool found = false;
 
 	for (size_t i = 0; i < relay->counted_count;) {
-		if (!same(relay->counted[i].thread, thread)) {
+		if (!same_thread(relay->counted[i].thread, thread)) {
 			i++;
 			continue;
 		}
@@ -181,12 +95,12 @@ static void record(struct relay *relay, const char *thread, const struct registe
 		relay->probes[i]->hit(relay->probes[i], &hit);
 }
 
-static struct cs_error *insert(struct relay *relay, char type, uint64_t address)
+struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address)
 {
 	return stub_command(relay->stub, "Z%c,%llx,1", type, (unsigned long long)address);
 }
 
-static struct cs_error *take_out(struct relay *relay, char type, uint64_t address)
+struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address)
 {
 	return stub_command(relay->stub, "z%c,%llx,1", type, (unsigned long long)address);
 }
@@ -201,7 +115,7 @@ static struct cs_error *plant_any(struct relay *relay, struct probe *probe)
 
 		cs_error_destroy(error);
 		CS_TRY(breakpoints_add(&relay->breakpoints, probe->address, *type, BREAKPOINT_OF_RELAY, &first));
-		error = first && !relay->all_lifted ? insert(relay, *type, probe->address) : NULL;
+		error = first && !relay->all_lifted ? guest_insert(relay, *type, probe->address) : NULL;
 		if (!error) {
 			probe->type = *type;
 			return NULL;
@@ -227,7 +141,7 @@ struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
 		relay->probe_capacity = capacity;
 	}
 	if (probe_at(relay, probe->address))
-		probe->type = probe_type(relay, probe->address);
+		probe->type = probe_found(relay, probe->address)->type;
 	else
 		CS_TRY(plant_any(relay, probe));
 	memmove(&relay->probes[at + 1], &relay->probes[at], (relay->probe_count - at) * sizeof(struct probe *));
@@ -251,7 +165,7 @@ struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
 	if (probe_at(relay, probe->address) ||
 	    !breakpoints_remove(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_RELAY) || relay->all_lifted)
 		return NULL;
-	return take_out(relay, type, probe->address);
+	return guest_take_out(relay, type, probe->address);
 }
 
 /* Applies FUNCTION to each breakpoint that is the relay's alone. */
@@ -271,90 +185,20 @@ struct cs_error *guest_lift_all(struct relay *relay)
 	if (relay->all_lifted)
 		return NULL;
 	relay->all_lifted = true;
-	return for_own(relay, take_out);
+	return for_own(relay, guest_take_out);
 }
 
 static struct cs_error *replant(struct relay *relay)
 {
 	if (relay->lifted) {
 		relay->lifted = false;
-		CS_TRY(insert(relay, probe_type(relay, relay->lifted_address), relay->lifted_address));
+		CS_TRY(guest_insert(relay, probe_found(relay, relay->lifted_address)->type, relay->lifted_address));
 	}
 	if (relay->all_lifted) {
 		relay->all_lifted = false;
-		CS_TRY(for_own(relay, insert));
+		CS_TRY(for_own(relay, guest_insert));
 	}
 	return NULL;
-}
-
-/* --- Stepping off a probe --- */
-
-static struct cs_error *step_once(struct relay *relay, const char *thread, struct stub_reply *reply)
-{
-	char payload[REPLY_THREAD_MAX + 16] = "s";
-	bool got = false;
-
-	CS_TRY(select_resumed(relay, thread));
-	if (relay->stub->vcont[0])
-		snprintf(payload, sizeof(payload), thread[0] ? "vCont;s:%s" : "vCont;s", thread);
-	begin_run(relay);
-	CS_TRY(stub_send(relay->stub, payload, strlen(payload)));
-	do {
-		stub_reply_clear(reply);
-		CS_TRY(stub_receive(relay->stub, -1, reply, &got));
-		if (!got)
-			return cs_error_create(CS_ERROR_TIMEOUT,
-					       "%s: the guest did not come back from a single step within %u ms",
-					       relay->stub->address, relay->stub->timeout_ms);
-	} while (reply->text[0] == 'O');
-	end_run(relay);
-	return NULL;
-}
-
-/* Whether the reply is what a completed step of that thread looks like. */
-static bool stepped(const struct stop_reply *stop, const char *thread)
-{
-	return stop->kind == STOP_SIGNAL && stop->signal == SIGNAL_TRAP && stop->cause != STOP_CAUSE_WATCHPOINT &&
-	       (!stop->thread[0] || !thread[0] || same(stop->thread, thread));
-}
-
-/* One step, and the registers after it. *reply holds the stop where it was something else (*foreign). */
-static struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
-				      struct stub_reply *reply, bool *foreign)
-{
-	struct stop_reply stop;
-
-	CS_TRY(step_once(relay, thread, reply));
-	reply_parse_stop(reply->text, reply->length, &stop);
-	if (stop.kind == STOP_NONE)
-		return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub answers a single step with \"%.40s\"",
-				       relay->stub->address, reply->text);
-	copy_thread(relay->stub_general, stop.thread);
-	*foreign = !stepped(&stop, thread);
-	return *foreign ? NULL : read_registers(relay, thread, registers);
-}
-
-/* Runs the one instruction under the probe at the thread's PC. In place where the stub can (QEMU), else
- * with the breakpoint taken out meanwhile. */
-static struct cs_error *step_off(struct relay *relay, const char *thread, struct registers *registers,
-				 struct stub_reply *reply, bool *foreign)
-{
-	uint64_t from = registers->pc;
-	char type = probe_type(relay, from);
-
-	if (relay->step_in_place[type - '0'] != IN_PLACE_FAILS) {
-		CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
-		if (*foreign || registers->pc != from) {
-			relay->step_in_place[type - '0'] = IN_PLACE_WORKS;
-			return NULL;
-		}
-		if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
-			return NULL; /* an instruction that repeats itself */
-		relay->step_in_place[type - '0'] = IN_PLACE_FAILS;
-	}
-	CS_TRY(take_out(relay, type, from));
-	CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
-	return insert(relay, type, from);
 }
 
 /* --- Stops --- */
@@ -395,11 +239,11 @@ static struct cs_error *resume_again(struct relay *relay)
 	CLEANUP(registers_clear) struct registers registers = {0};
 
 	if (relay->resume_kind == RESUME_STEP) {
-		CS_TRY(read_registers(relay, relay->step_thread, &registers));
+		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (registers.pc != relay->step_from)
 			return deliver_made(relay, SIGNAL_TRAP, relay->step_thread);
 	}
-	CS_TRY(select_resumed(relay, relay->client_resume));
+	CS_TRY(step_select_resumed(relay, relay->client_resume));
 	return send_resume(relay);
 }
 
@@ -424,7 +268,7 @@ static struct cs_error *pass_probes(struct relay *relay, const char *thread, str
 			set_counted(relay, thread, registers->pc);
 			return deliver_made(relay, SIGNAL_INT, thread);
 		}
-		CS_TRY(step_off(relay, thread, registers, &step, &foreign));
+		CS_TRY(step_off(relay, thread, probe_found(relay, registers->pc), registers, &step, &foreign));
 		if (foreign)
 			return deliver(relay, &step);
 		known_to_gdb = false;
@@ -441,7 +285,7 @@ static bool may_be_own(const struct relay *relay, const struct stop_reply *stop)
 		return false;
 	switch (relay->resume_kind) {
 	case RESUME_CONTINUE: return true;
-	case RESUME_STEP: return stop->thread[0] && !same(stop->thread, relay->step_thread);
+	case RESUME_STEP: return stop->thread[0] && !same_thread(stop->thread, relay->step_thread);
 	case RESUME_REVERSE:
 	case RESUME_OTHER: return false;
 	}
@@ -468,13 +312,13 @@ static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *re
 	CLEANUP(registers_clear) struct registers registers = {0};
 	struct cs_error *error;
 
-	end_run(relay);
+	step_end_run(relay);
 	copy_thread(relay->stub_general, stop->thread);
 	if (stop->kind == STOP_SIGNAL)
 		CS_TRY(replant(relay));
 	if (!may_be_own(relay, stop))
 		return deliver(relay, reply);
-	error = read_registers(relay, stop->thread, &registers);
+	error = step_read_registers(relay, stop->thread, &registers);
 	/* A stub that tells no registers leaves nothing to judge by: the stop is GDB's. */
 	if (error && error->code != CS_ERROR_REFUSED)
 		return error;
@@ -496,7 +340,7 @@ struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *repl
 		return NULL;
 	}
 	/* The stub did not resume: an error, or an empty reply to what it does not know. */
-	end_run(relay);
+	step_end_run(relay);
 	relay_set_state(relay, RELAY_STOPPED);
 	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
 }
@@ -572,12 +416,12 @@ static struct cs_error *begin_step(struct relay *relay, const struct registers *
 	if (!probe_at(relay, registers->pc))
 		return NULL;
 	record(relay, relay->step_thread, registers);
-	type = probe_type(relay, registers->pc);
+	type = probe_found(relay, registers->pc)->type;
 	if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
 		return NULL;
 	relay->lifted = true;
 	relay->lifted_address = registers->pc;
-	return take_out(relay, type, registers->pc);
+	return guest_take_out(relay, type, registers->pc);
 }
 
 /* A thread that takes a signal runs its handler first, and comes to the probe later. */
@@ -599,7 +443,7 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
 	if (probed) {
-		CS_TRY(read_registers(relay, relay->step_thread, &registers));
+		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (relay->resume_kind == RESUME_STEP)
 			CS_TRY(begin_step(relay, &registers));
 		else if (probe_at(relay, registers.pc))
@@ -607,9 +451,9 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 		else
 			take_counted(relay, relay->step_thread, registers.pc);
 	}
-	CS_TRY(select_resumed(relay, relay->client_resume));
+	CS_TRY(step_select_resumed(relay, relay->client_resume));
 	relay_set_state(relay, RELAY_RUNNING);
-	begin_run(relay);
+	step_begin_run(relay);
 	return stub_send(relay->stub, payload, length);
 }
 

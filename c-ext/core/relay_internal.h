@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the three files of the relay: relay.c (the thread and the calls into it), relay_client.c
- * (GDB's side), relay_guest.c (resuming, stops, probes). All of it runs in the relay's thread but
+ * Between the files of the relay: relay.c (the thread and the calls into it), relay_client.c (GDB's
+ * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe). All of it runs in the relay's thread but
  * for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
 #define CLOCKSCOPE_RELAY_INTERNAL_H
 
 #include <pthread.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "breakpoints.h"
+#include "emulate.h"
 #include "relay.h"
+#include "util.h"
 
 /* How the guest was last set going. */
 enum resume_kind {
@@ -58,6 +62,26 @@ struct client {
 	bool killing;
 	char general_pending[REPLY_THREAD_MAX]; /* an Hg under way */
 	char resume_pending[REPLY_THREAD_MAX];  /* an Hc under way */
+};
+
+/* A stopped thread's registers: the reply to `g`. */
+struct registers {
+	uint8_t *bytes;
+	size_t size;
+	uint64_t pc;
+};
+
+static inline void registers_clear(struct registers *registers)
+{
+	free(registers->bytes);
+	*registers = (struct registers){0};
+}
+
+/* The registers that an emulated instruction may use; NULL where the stub has no such register. */
+struct register_map {
+	const struct target_register *pc;
+	const struct target_register *flags;
+	const struct target_register *gpr[EMULATE_REGISTERS];
 };
 
 struct relay {
@@ -108,6 +132,10 @@ struct relay {
 	bool idle_interrupt;
 	/* Whether a step gets off a breakpoint that stays planted, for each type of breakpoint. */
 	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
+	struct register_map map;
+	struct insn_decoder *decoder;
+	bool step_only;		/* the stub refuses to write a register */
+	bool watchpoints_used;	/* by GDB: what touches memory must then really run */
 	bool lifted; /* a probe is lifted while GDB steps off it */
 	uint64_t lifted_address;
 	bool all_lifted; /* while the guest runs backwards */
@@ -119,6 +147,16 @@ struct relay {
 	char client_resume[REPLY_THREAD_MAX];
 	char stub_resume[REPLY_THREAD_MAX];
 };
+
+static inline bool same_thread(const char *a, const char *b)
+{
+	return strcmp(a, b) == 0;
+}
+
+static inline void copy_thread(char to[REPLY_THREAD_MAX], const char *from)
+{
+	snprintf(to, REPLY_THREAD_MAX, "%s", from);
+}
 
 /* relay.c */
 void relay_set_state(struct relay *relay, enum relay_state state);
@@ -138,7 +176,23 @@ void client_send(struct relay *relay, const char *raw, size_t length);
 /* The stub's answer to a request of GDB's. */
 struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply);
 
+/* relay_step.c */
+void step_map_registers(struct relay *relay);
+struct cs_error *step_select_general(struct relay *relay, const char *thread);
+/* Without vCont: the thread that `c` and `s` apply to. */
+struct cs_error *step_select_resumed(struct relay *relay, const char *thread);
+struct cs_error *step_read_registers(struct relay *relay, const char *thread, struct registers *ret);
+void step_begin_run(struct relay *relay);
+void step_end_run(struct relay *relay);
+/* Runs the one instruction under the probe at the thread's PC: works out what it does, or steps it, in
+ * place or with the breakpoint taken out meanwhile. Updates *registers. *foreign: a stop of another
+ * kind came instead; it is in *reply. */
+struct cs_error *step_off(struct relay *relay, const char *thread, const struct probe *probe,
+			  struct registers *registers, struct stub_reply *reply, bool *foreign);
+
 /* relay_guest.c */
+struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address);
+struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address);
 /* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one.
  * *resumed is false where that already brought a stop, which has been delivered. */
 struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind);
