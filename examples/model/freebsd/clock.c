@@ -96,10 +96,9 @@ static struct timecounter i8254_timecounter = {
 
 static int attimer_start(struct eventtimer *et, uint64_t first_ns, uint64_t period_ns)
 {
-	(void)et;
 	(void)first_ns;
 	set_i8254_freq((u_int)(period_ns * TIMER_FREQ / 1000000000));
-	interrupt_set(VECTOR_PIT, hardclockintr);
+	interrupt_set(VECTOR_PIT, et->et_event_cb);
 	interrupt_unmask_pit(true);
 	return 0;
 }

@@ -7,6 +7,7 @@ const char osrelease[] = "14.2-RELEASE";
 const char version[] = "FreeBSD 14.2-RELEASE (CLOCKSCOPE-MODEL)";
 const char kernel_banner[] = "FreeBSD 14.2-RELEASE (CLOCKSCOPE-MODEL): model guest \"freebsd\"";
 
+void hammer_time(void);
 void mi_startup(void);
 
 static void cpu_startup(void *dummy)
@@ -41,7 +42,8 @@ void mi_startup(void)
 		sysinit[i](NULL);
 }
 
-static void hammer_time(void)
+/* What runs before mi_startup(); FreeBSD's own is called by the assembly entry. */
+__attribute__((noinline)) void hammer_time(void)
 {
 	pcpu_init(0);
 	identify_cpu();

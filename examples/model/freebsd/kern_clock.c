@@ -20,7 +20,7 @@ static void hardclock(int count)
 	tc_ticktock(count);
 }
 
-void hardclockintr(struct interrupt_frame *frame)
+static void hardclockintr(struct interrupt_frame *frame)
 {
 	struct pcpu *pcpu = get_pcpu();
 
@@ -34,7 +34,7 @@ static void timer_start(void)
 {
 	uint64_t period_ns = 1000000000 / (uint64_t)hz;
 
-	timer->et_start(timer, period_ns, period_ns);
+	et_start(timer, period_ns, period_ns);
 }
 
 void cpu_initclocks_bsp(void)
@@ -44,7 +44,7 @@ void cpu_initclocks_bsp(void)
 		printf("model: no event timer: the clock does not tick\n");
 		return;
 	}
-	printf("model: event timer is \"%s\"\n", timer->et_name);
+	et_init(timer, hardclockintr);
 	timer_start();
 }
 

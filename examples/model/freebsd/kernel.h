@@ -48,17 +48,29 @@ void tc_ticktock(int count);
 
 /* ---- kern_et.c: event timers ---- */
 
+struct eventtimer;
+typedef void et_event_cb_t(struct interrupt_frame *frame);
+
 struct eventtimer {
-	struct eventtimer *et_next;
+	struct eventtimer *et_all; /* the next */
 	const char *et_name;
+	int et_flags;
 	int et_quality;
+	int et_active;
 	uint64_t et_frequency; /* Hz; 0 where it is not known yet */
 	int (*et_start)(struct eventtimer *et, uint64_t first_ns, uint64_t period_ns);
+	et_event_cb_t *et_event_cb;
 };
+
+_Static_assert(offsetof(struct eventtimer, et_name) == 8, "clockscope's profile reads it there");
+_Static_assert(offsetof(struct eventtimer, et_quality) == 20, "clockscope's profile reads it there");
+_Static_assert(offsetof(struct eventtimer, et_frequency) == 32, "clockscope's profile reads it there");
 
 int et_register(struct eventtimer *et);
 /* The best of those whose frequency is known, NULL where there is none. */
 struct eventtimer *et_find(void);
+int et_init(struct eventtimer *et, et_event_cb_t *event);
+int et_start(struct eventtimer *et, uint64_t first_ns, uint64_t period_ns);
 
 /* ---- kern_clock.c, kern_clocksource.c ---- */
 
@@ -66,7 +78,6 @@ extern int hz;
 extern volatile int ticks;
 
 void initclocks(void *dummy);
-void hardclockintr(struct interrupt_frame *frame);
 void cpu_initclocks_bsp(void);
 void cpu_initclocks_ap(void);
 

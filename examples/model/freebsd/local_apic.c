@@ -47,6 +47,7 @@ static int lapic_et_start(struct eventtimer *et, uint64_t first_ns, uint64_t per
 	uint32_t count = (uint32_t)(period_ns * et->et_frequency / 1000000000);
 
 	(void)first_ns;
+	interrupt_set(VECTOR_LAPIC_TIMER, et->et_event_cb);
 	lapic_timer_set_divisor((u_int)lapic_timer_divisor);
 	lapic_write(LAPIC_LVT_TIMER, LAPIC_LVTT_PERIODIC | VECTOR_LAPIC_TIMER);
 	lapic_write(LAPIC_ICR_TIMER, count);
@@ -94,6 +95,5 @@ void lapic_calibrate_timer(void)
 void lapic_init(void)
 {
 	KASSERT((cpu_feature & CPUID_1_EDX_TSC) != 0 && tsc_freq != 0, "TSC not initialized");
-	interrupt_set(VECTOR_LAPIC_TIMER, hardclockintr);
 	et_register(&lapic_et);
 }

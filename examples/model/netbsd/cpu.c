@@ -50,7 +50,7 @@ void cpu_attach(unsigned index)
 		cpu_get_tsc_freq(ci);
 		lapic_calibrate_timer(false);
 	} else {
-		ci->ci_cc_freq = cpu_info_primary.ci_cc_freq;
+		ci->ci_data.cpu_cc_freq = cpu_info_primary.ci_data.cpu_cc_freq;
 		cpu_start_secondary(ci);
 	}
 }
@@ -82,6 +82,8 @@ void cpu_boot_secondary_processors(void)
 		cpu_set_flag(ci, CPUF_GO);
 		machine_wake_others();
 		tsc_sync_bp(ci);
+		/* TCG's processors are threads: their readings show the host's scheduling, not a drift. */
+		tsc_sync_drift((int64_t)option_number("tsc_drift", 0));
 		cpu_wait_flag(ci, CPUF_RUNNING);
 		printf("cpu%u: running\n", i);
 	}

@@ -73,19 +73,27 @@ static uint64_t measure_against_delay(void)
 	return (rdtsc() - before) * 10;
 }
 
+uint64_t cpu_tsc_freq_cpuid(struct cpu_info *ci)
+{
+	if (vm_guest == VM_GUEST_VMWARE)
+		return tsc_freq_vmware_cpuid(ci);
+	return cpuid_level >= 0x15 ? tsc_freq_cpuid(ci) : 0;
+}
+
 void cpu_get_tsc_freq(struct cpu_info *ci)
 {
-	const char *method = "CPUID";
+	uint64_t freq;
 
 	if (!cpu_hascounter())
 		return;
-	if (vm_guest == VM_GUEST_VMWARE)
-		ci->ci_cc_freq = tsc_freq_vmware_cpuid(ci);
-	else if (cpuid_level >= 0x15)
-		ci->ci_cc_freq = tsc_freq_cpuid(ci);
-	if (ci->ci_cc_freq == 0 && i8254_present()) {
-		method = "DELAY";
-		ci->ci_cc_freq = measure_against_delay();
+	freq = cpu_tsc_freq_cpuid(ci);
+	if (freq != 0) {
+		printf("cpu0: TSC freq CPUID %lu Hz\n", freq);
+	} else if (i8254_present()) {
+		freq = measure_against_delay();
+		printf("cpu0: TSC freq DELAY %lu Hz\n", freq);
+	} else {
+		printf("cpu0: TSC freq unknown\n");
 	}
-	printf("cpu0: TSC freq %s %lu Hz\n", ci->ci_cc_freq ? method : "unknown", ci->ci_cc_freq);
+	ci->ci_data.cpu_cc_freq = freq;
 }

@@ -20,12 +20,27 @@ static struct timecounter dummy_timecounter = {
 struct timecounter *timecounter = &dummy_timecounter;
 struct timecounter *timecounters = &dummy_timecounter;
 
-/* The counter that the time of day is read from; follows `timecounter` at the next tick. */
+/* The counter that the time of day is read from; follows `timecounter` in tc_windup(). */
 static struct timehands {
 	struct timecounter *th_counter;
 	u_int th_offset_count;
 	uint64_t th_offset; /* counts since the boot, over all counters */
 } timehands = {.th_counter = &dummy_timecounter};
+
+static void tc_windup(void)
+{
+	struct timehands *th = &timehands;
+	u_int now = th->th_counter->tc_get_timecount(th->th_counter);
+
+	th->th_offset += (now - th->th_offset_count) & th->th_counter->tc_counter_mask;
+	th->th_offset_count = now;
+	if (th->th_counter == timecounter)
+		return;
+	th->th_counter = timecounter;
+	th->th_offset_count = timecounter->tc_get_timecount(timecounter);
+	printf("timecounter: selected timecounter \"%s\" frequency %lu Hz quality %d\n", timecounter->tc_name,
+	       timecounter->tc_frequency, timecounter->tc_quality);
+}
 
 void inittimecounter(void)
 {
@@ -44,7 +59,7 @@ static bool tc_is_better(const struct timecounter *tc)
 {
 	if (tc->tc_quality < 0 || tc->tc_quality < timecounter->tc_quality)
 		return false;
-	return tc->tc_quality > timecounter->tc_quality || tc->tc_frequency >= timecounter->tc_frequency;
+	return tc->tc_quality > timecounter->tc_quality || tc->tc_frequency > timecounter->tc_frequency;
 }
 
 void tc_init(struct timecounter *tc)
@@ -61,24 +76,9 @@ void tc_init(struct timecounter *tc)
 	timecounters = tc;
 	if (!tc_is_better(tc))
 		return;
-	printf("model: timecounter is now \"%s\", was \"%s\"\n", tc->tc_name, timecounter->tc_name);
 	tc->tc_get_timecount(tc);
 	timecounter = tc;
-}
-
-static void tc_windup(void)
-{
-	struct timehands *th = &timehands;
-	u_int now = th->th_counter->tc_get_timecount(th->th_counter);
-
-	th->th_offset += (now - th->th_offset_count) & th->th_counter->tc_counter_mask;
-	th->th_offset_count = now;
-	if (th->th_counter == timecounter)
-		return;
-	th->th_counter = timecounter;
-	th->th_offset_count = timecounter->tc_get_timecount(timecounter);
-	printf("timecounter: selected timecounter \"%s\" frequency %lu Hz quality %d\n", timecounter->tc_name,
-	       timecounter->tc_frequency, timecounter->tc_quality);
+	tc_windup();
 }
 
 void tc_ticktock(void)

@@ -78,6 +78,7 @@ struct cpu_info;
 void tsc_tc_init(void);
 void tsc_sync_bp(struct cpu_info *ci);
 void tsc_sync_ap(struct cpu_info *ci);
+void tsc_sync_drift(int64_t drift);
 uint64_t cpu_frequency(struct cpu_info *ci);
 bool cpu_hascounter(void);
 
@@ -92,6 +93,7 @@ extern uint32_t cpu_feature[2];
 void cpu_probe(struct cpu_info *ci);
 void identify_hypervisor(void);
 void cpu_get_tsc_freq(struct cpu_info *ci);
+uint64_t cpu_tsc_freq_cpuid(struct cpu_info *ci);
 uint64_t tsc_freq_cpuid(struct cpu_info *ci);
 uint64_t tsc_freq_vmware_cpuid(struct cpu_info *ci);
 
@@ -109,8 +111,10 @@ struct cpu_info {
 	volatile unsigned ci_flags;
 	volatile uint32_t ci_lapic_counter;
 	volatile uint64_t ci_clock_interrupts;
-	uint64_t ci_cc_freq; /* Hz */
-	int64_t ci_cc_skew;
+	struct {
+		uint64_t cpu_cc_freq; /* Hz */
+		int64_t cpu_cc_skew;  /* cycles */
+	} ci_data;
 };
 
 extern struct cpu_info cpu_info_primary;

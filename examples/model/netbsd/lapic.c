@@ -137,15 +137,19 @@ static void derive_from_frequency(void)
 void lapic_calibrate_timer(bool secondpass)
 {
 	bool enabled = interrupts_disable();
+	const char *how = "not calibrated, told by CPUID";
 
 	/* "lapic=stopped": an initial count of 0 really stops the timer. */
 	lapic_start(0, option("lapic") ? 0 : CALIBRATION_COUNT);
-	if (secondpass && cpu_hascounter())
+	if (secondpass && cpu_hascounter()) {
+		how = "second pass, against the TSC";
 		lapic_per_second = measure_against_tsc();
-	else if (lapic_per_second == 0)
+	} else if (lapic_per_second == 0) {
+		how = "first pass, against the i8254";
 		lapic_per_second = measure_against_i8254();
+	}
 	interrupts_restore(enabled);
-	printf("cpu0: local timer calibrated, %s pass: %u Hz\n", secondpass ? "second" : "first", lapic_per_second);
+	printf("cpu0: local timer: %s: %u Hz\n", how, lapic_per_second);
 	if (lapic_per_second == 0)
 		return;
 	derive_from_frequency();

@@ -2,7 +2,7 @@
 #include "kernel.h"
 
 uint64_t tsc_freq;
-static int64_t tsc_drift_max = 250; /* cycles */
+static int64_t tsc_drift_max = 1000; /* cycles */
 static int64_t tsc_drift_observed;
 
 static u_int tsc_get_timecount(struct timecounter *tc)
@@ -25,7 +25,7 @@ bool cpu_hascounter(void)
 
 uint64_t cpu_frequency(struct cpu_info *ci)
 {
-	return ci->ci_cc_freq;
+	return ci->ci_data.cpu_cc_freq;
 }
 
 /* Families and models whose TSC is invariant though they have no leaf that says so (Intel SDM volume 3, 17.17). */
@@ -51,17 +51,27 @@ static bool tsc_is_invariant(void)
 	return model_is_invariant(curcpu()->ci_signature);
 }
 
+static void tsc_delay(unsigned usec)
+{
+	uint64_t start = rdtsc(), cycles = usec * tsc_freq / 1000000;
+
+	while (rdtsc() - start < cycles)
+		cpu_relax();
+}
+
 void tsc_tc_init(void)
 {
 	if (!cpu_hascounter())
 		return;
-	tsc_freq = curcpu()->ci_cc_freq;
+	tsc_freq = curcpu()->ci_data.cpu_cc_freq;
 	if (!tsc_is_invariant()) {
 		printf("TSC not known invariant on this CPU\n");
 		tsc_timecounter.tc_quality = -100;
 	} else if (tsc_drift_observed > tsc_drift_max) {
 		printf("ERROR: %ld cycle TSC drift observed\n", tsc_drift_observed);
 		tsc_timecounter.tc_quality = -100;
+	} else if (vm_guest == VM_GUEST_NO) {
+		delay_func = tsc_delay;
 	}
 	if (tsc_freq != 0) {
 		tsc_timecounter.tc_frequency = tsc_freq;
@@ -71,6 +81,12 @@ void tsc_tc_init(void)
 }
 
 /* ---- the other processors' counters against ours ---- */
+
+void tsc_sync_drift(int64_t drift)
+{
+	if (drift > tsc_drift_observed)
+		tsc_drift_observed = drift;
+}
 
 static volatile uint64_t tsc_sync_val;
 
@@ -98,6 +114,6 @@ void tsc_sync_bp(struct cpu_info *ci)
 	tsc += rdtsc() >> 1;
 	while (tsc_sync_val == 0)
 		cpu_relax();
-	ci->ci_cc_skew = (int64_t)(tsc - tsc_sync_val);
-	printf("cpu%u: TSC skew %ld\n", ci->ci_index, ci->ci_cc_skew);
+	ci->ci_data.cpu_cc_skew = (int64_t)(tsc - tsc_sync_val);
+	printf("cpu%u: TSC skew %ld\n", ci->ci_index, ci->ci_data.cpu_cc_skew);
 }
