@@ -43,7 +43,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 	test-guests source demo test bench fuzz lint fmt clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
 
 # Set-up
 
@@ -65,7 +65,7 @@ interpreter: | packages
 
 guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's guest: Debian's Linux 6.1 and an initramfs
 
-test-guests: guests $(GUESTS)/linux-6.12/vmlinux
+test-guests: guests models $(GUESTS)/linux-6.12/vmlinux
 
 $(GUESTS)/linux-6.1/vmlinux: | packages
 	@examples/linux/fetch-kernel linux-image-cloud-amd64-dbg $(@D)
@@ -80,6 +80,10 @@ source: $(GUESTS)/linux-6.1/source ## fetch the kernel's source for the demo gue
 
 $(GUESTS)/linux-6.1/source: | $(GUESTS)/linux-6.1/vmlinux
 	@examples/linux/fetch-source linux-source-6.1 $@
+
+# Small kernels with the clock code of other systems.
+MODEL_MK := examples/model/model.mk
+include $(MODEL_MK)
 
 # Build
 
@@ -159,9 +163,9 @@ bench: packages build guests ## print the cost of recording, of the relay and of
 fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
 	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
 
-C_FILES = $(wildcard c-ext/*/*.[ch])
+C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init qemu-command fetch-kernel \
-	fetch-source make-initramfs)
+	fetch-source make-initramfs) examples/model/qemu-command
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	clang-format --dry-run -Werror $(C_FILES)
