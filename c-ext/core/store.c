@@ -133,14 +133,13 @@ static void save_failed(struct store *store)
 	cs_error_destroy(fold_log(store));
 }
 
-static void release(struct store *store)
+static void close_database(struct store *store)
 {
 	for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++)
 		sqlite3_finalize(store->statements[i]);
 	memset(store->statements, 0, sizeof(store->statements));
 	sqlite3_close(store->db);
 	store->db = NULL;
-	store_file_release(&store->file);
 }
 
 struct cs_error *store_close(struct store *store, bool complete, const char *reason)
@@ -157,7 +156,8 @@ struct cs_error *store_close(struct store *store, bool complete, const char *rea
 		error = write_end(store, complete, reason);
 	if (!error)
 		error = fold_log(store);
-	release(store);
+	close_database(store);
+	store_file_release(&store->file);
 	return error;
 }
 
@@ -214,10 +214,12 @@ struct cs_error *store_create(const char *path, bool force, struct store **ret)
 	CS_TRY(store_file_create(path, force, &store->file));
 	error = open_database(store);
 	if (error) {
-		unlink(store->file.path);
-		release(store);
+		close_database(store);
+		store_file_undo(&store->file);
+		store_file_release(&store->file);
 		return error;
 	}
+	store_file_accept(&store->file);
 	*ret = TAKE_PTR(store);
 	return NULL;
 }

@@ -132,19 +132,39 @@ static struct cs_error *create_new(const char *name, const char *path)
 	return error;
 }
 
-static struct cs_error *replace(const char *name, const char *path)
+/* A killed recording's log goes where its file goes. */
+static void move_log(const char *from, const char *to)
 {
-	FREE char *fresh = join(path, "-new", "");
+	FREE char *old_log = join(from, "-wal", "");
+	FREE char *new_log = join(to, "-wal", "");
 
-	if (!fresh)
+	if (old_log && new_log)
+		rename(old_log, new_log);
+}
+
+/* The name means the old file or the new one at any time. */
+static struct cs_error *replace(const char *name, struct store_file *file)
+{
+	FREE char *fresh = join(file->path, "-new", "");
+
+	file->old_path = join(file->path, "-old", "");
+	if (!fresh || !file->old_path)
 		return &cs_error_no_memory;
 	unlink(fresh);
+	unlink(file->old_path);
 	CS_TRY(create_new(name, fresh));
-	remove_companions(path);
-	if (rename(fresh, path) < 0) {
+	/* Where the file system has no second names for a file, there is no way back. */
+	if (link(file->path, file->old_path) == 0)
+		move_log(file->path, file->old_path);
+	else
+		free(TAKE_PTR(file->old_path));
+	remove_companions(file->path);
+	if (rename(fresh, file->path) < 0) {
 		struct cs_error *error = cs_error_system(CS_ERROR_SYSTEM, errno, "cannot replace %s", name);
 
 		unlink(fresh);
+		if (file->old_path)
+			store_file_undo(file);
 		return error;
 	}
 	return NULL;
@@ -161,7 +181,7 @@ static struct cs_error *create_locked(const char *name, bool force, struct store
 	CS_TRY(take_lock(name, file->lock_path, &file->lock_fd));
 	if (exists && !force)
 		return cs_error_create(CS_ERROR_EXISTS, "%s exists already; it is kept (--force replaces it)", name);
-	return exists ? replace(name, file->path) : create_new(name, file->path);
+	return exists ? replace(name, file) : create_new(name, file->path);
 }
 
 struct cs_error *store_file_create(const char *name, bool force, struct store_file *file)
@@ -175,6 +195,26 @@ struct cs_error *store_file_create(const char *name, bool force, struct store_fi
 	return error;
 }
 
+void store_file_accept(struct store_file *file)
+{
+	if (!file->old_path)
+		return;
+	unlink(file->old_path);
+	remove_companions(file->old_path);
+}
+
+void store_file_undo(struct store_file *file)
+{
+	remove_companions(file->path);
+	if (!file->old_path) {
+		unlink(file->path);
+		return;
+	}
+	rename(file->old_path, file->path);
+	unlink(file->old_path); /* two names of one file are not renamed into each other */
+	move_log(file->old_path, file->path);
+}
+
 void store_file_release(struct store_file *file)
 {
 	if (file->lock_fd >= 0) {
@@ -182,6 +222,7 @@ void store_file_release(struct store_file *file)
 		close(file->lock_fd);
 	}
 	free(file->lock_path);
+	free(file->old_path);
 	free(file->path);
 	*file = (struct store_file){.lock_fd = -1};
 }
