@@ -83,8 +83,10 @@ static bool points_at(const struct pointer_search *search, size_t offset, struct
 	memcpy(&relative, search->bytes + offset, sizeof(relative));
 	ret->kind = XREF_RELATIVE;
 	ret->target = ret->address + (uint64_t)(int64_t)relative;
-	/* Compilers align relative pointers, and per-CPU variables at small addresses are out of their reach. */
-	return in_target(target, ret->target) && !target->zero_based && ret->address % 4 == 0;
+	/* Relative pointers are aligned, and lead to another section: within one, any small number would be one.
+	 * Per-CPU variables at small addresses are out of their reach. */
+	return in_target(target, ret->target) && !target->zero_based && ret->address % 4 == 0 &&
+	       ret->target - search->address >= search->size;
 }
 
 static struct cs_error *visit_data(void *context, size_t offset)

@@ -23,5 +23,6 @@ int dict_take(PyObject *dict, const char *name, PyObject *value);
 int relay_register(PyObject *module);
 int writer_register(PyObject *module);
 int trace_register(PyObject *module);
+int xref_register(PyObject *module);
 
 #endif

@@ -9,6 +9,7 @@ static int (*const parts[])(PyObject *) = {
 	relay_register,
 	writer_register,
 	trace_register,
+	xref_register,
 };
 
 static struct PyModuleDef definition = {

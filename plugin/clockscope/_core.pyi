@@ -153,3 +153,18 @@ class Trace:
     def rows(self, sql: str, parameters: Sequence[int | str | None] = ()) -> list[dict[str, Any]]:
         """Rows of a SELECT; the file is open read-only."""
     def close(self) -> None: ...
+
+class Xref:
+    """Static questions about a kernel's ELF file; schemas/xref.schema.json describes the answers.
+
+    A variable is named NAME, FILE:NAME, NAME.field[2].field (with DWARF), NAME+0x18 or 0xADDRESS; a function NAME,
+    FILE:NAME or 0xADDRESS. NotFoundError says the nearest names, ArgumentError which of several are meant.
+    """
+
+    def __init__(self, path: str) -> None:
+        """SystemError: cannot be read; FormatError: not an ELF file of a 64-bit x86 kernel, or without symbols."""
+    def writers(self, variable: str) -> dict[str, Any]: ...
+    def readers(self, variable: str) -> dict[str, Any]: ...
+    def callers(self, function: str) -> dict[str, Any]: ...
+    def functions(self) -> set[str]:
+        """The names of all functions, those of split-off parts without their suffixes."""

@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* Xref: the static questions, asked of an ELF file. schemas/xref.schema.json describes the answers. */
+#include "convert.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../core/insn.h"
+#include "../core/lines.h"
+#include "../core/util.h"
+#include "../core/xref_graph.h"
+
+struct xref_object {
+	PyObject_HEAD struct elf *elf;
+	struct xref *xref;
+	struct xref_graph *graph; /* made when first asked for */
+	struct insn_decoder *decoder;
+	struct lines *lines;
+};
+
+/* Names come from the ELF, which is not trusted to hold UTF-8. */
+static PyObject *string(const char *text)
+{
+	return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+}
+
+static PyObject *string_or_empty(const char *text)
+{
+	return string(text ? text : "");
+}
+
+/* As text, so that no reader of JSON rounds it to a floating-point number. */
+static PyObject *hexadecimal(uint64_t address)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "0x%" PRIx64, address);
+	return string(text);
+}
+
+/* "name+0x8"; "" for an address that no symbol covers. */
+static PyObject *with_offset(const struct elf_symbol *symbol, uint64_t address)
+{
+	FREE char *text = NULL;
+
+	if (!symbol)
+		return string("");
+	if (address == symbol->address)
+		return string(symbol->name);
+	if (asprintf(&text, "%s+0x%" PRIx64, symbol->name, address - symbol->address) < 0) {
+		text = NULL;
+		return PyErr_NoMemory();
+	}
+	return string(text);
+}
+
+/* "file:line"; "" where DWARF has none. */
+static PyObject *source(const struct line *line)
+{
+	FREE char *text = NULL;
+
+	if (!line->file)
+		return string("");
+	if (asprintf(&text, "%s:%d", line->file, line->line) < 0) {
+		text = NULL;
+		return PyErr_NoMemory();
+	}
+	return string(text);
+}
+
+/* The function that was inlined there; "" where the instruction is the function's own. */
+static PyObject *inlined(const struct line *line, const struct elf_symbol *function)
+{
+	if (!line->inlined || !line->function || (function && strcmp(line->function, function->name) == 0))
+		return string("");
+	return string(line->function);
+}
+
+/* A function's name, for a part that was split off without its suffix; "" for code that no symbol covers. */
+static PyObject *base_name(const struct elf_symbol *function)
+{
+	if (!function)
+		return string("");
+	return PyUnicode_DecodeUTF8(function->name, (Py_ssize_t)elf_base_name_length(function->name),
+				    "backslashreplace");
+}
+
+static PyObject *disassembly(struct xref_object *self, uint64_t address)
+{
+	char text[160] = "(bad)";
+	struct insn insn;
+
+	for (size_t size = INSN_MAX_LENGTH; size; size--) {
+		const uint8_t *bytes = elf_bytes(self->elf, address, size);
+
+		if (!bytes)
+			continue; /* the section ends sooner */
+		if (insn_decode(self->decoder, bytes, size, address, &insn))
+			insn_text(self->decoder, &insn, text, sizeof(text));
+		break;
+	}
+	return string(text);
+}
+
+static struct cs_error *instruction_to_object(struct xref_object *self, const struct xref_site *site, PyObject **ret)
+{
+	const struct elf_symbol *function, *target;
+	struct line line = {.file = NULL};
+
+	CS_TRY(xref_symbol_over(self->xref, site->address, &function));
+	CS_TRY(xref_symbol_over(self->xref, site->target, &target));
+	lines_at(self->lines, site->address, &line, 1);
+	*ret = Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:O}", "address", hexadecimal(site->address), "function",
+			     base_name(function), "symbol", with_offset(function, site->address), "inlined",
+			     inlined(&line, function), "source", source(&line), "instruction",
+			     disassembly(self, site->address), "target", with_offset(target, site->target), "indexed",
+			     site->indexed ? Py_True : Py_False);
+	return NULL;
+}
+
+static const char *section_name(struct xref_object *self, uint64_t address)
+{
+	size_t count;
+	const struct elf_section *sections = elf_sections(self->elf, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (address - sections[i].address < sections[i].size)
+			return sections[i].name;
+	return NULL;
+}
+
+static struct cs_error *datum_to_object(struct xref_object *self, const struct xref_site *site, PyObject **ret)
+{
+	const struct elf_symbol *holder, *target;
+
+	CS_TRY(xref_symbol_over(self->xref, site->address, &holder));
+	CS_TRY(xref_symbol_over(self->xref, site->target, &target));
+	*ret = Py_BuildValue("{s:N,s:N,s:N,s:N}", "address", hexadecimal(site->address), "object",
+			     with_offset(holder, site->address), "section",
+			     string_or_empty(section_name(self, site->address)), "target",
+			     with_offset(target, site->target));
+	return NULL;
+}
+
+static struct cs_error *site_to_object(struct xref_object *self, const struct xref_site *site, PyObject **ret)
+{
+	if (site->kind == XREF_POINTER || site->kind == XREF_RELATIVE)
+		return datum_to_object(self, site, ret);
+	return instruction_to_object(self, site, ret);
+}
+
+typedef bool (*site_filter)(const struct xref_site *site);
+
+static bool reads(const struct xref_site *site)
+{
+	return site->access & SHAPE_READ;
+}
+
+static bool writes(const struct xref_site *site)
+{
+	return site->access & SHAPE_WRITE;
+}
+
+static bool takes_address(const struct xref_site *site)
+{
+	return site->access == SHAPE_ADDRESS;
+}
+
+static bool is_call_or_jump(const struct xref_site *site)
+{
+	return site->kind == XREF_CALL || site->kind == XREF_JUMP;
+}
+
+/* Appends the sites that the filter lets through. -1 with an exception set. */
+static int append_sites(struct xref_object *self, PyObject *list, const struct xref_sites *sites, site_filter filter)
+{
+	for (size_t i = 0; i < sites->count; i++) {
+		PyObject *object = NULL;
+		struct cs_error *error =
+			filter(&sites->items[i]) ? site_to_object(self, &sites->items[i], &object) : NULL;
+		int result = object ? PyList_Append(list, object) : 0;
+
+		Py_XDECREF(object);
+		if (error)
+			raise_error(error);
+		if (result < 0 || PyErr_Occurred())
+			return -1;
+	}
+	return 0;
+}
+
+/* A list of those sites; NULL with an exception set. */
+static PyObject *sites_to_object(struct xref_object *self, const struct xref_sites *sites, site_filter filter)
+{
+	PyObject *list = PyList_New(0);
+
+	if (list && append_sites(self, list, sites, filter) < 0)
+		Py_CLEAR(list);
+	return list;
+}
+
+/* All that is found of one variable. */
+struct findings {
+	struct xref_target target;
+	struct xref_sites instructions, data;
+	bool complete; /* false: a per-CPU variable in a kernel without relocations */
+};
+
+static void findings_clear(struct findings *findings)
+{
+	xref_sites_clear(&findings->instructions);
+	xref_sites_clear(&findings->data);
+}
+
+static struct cs_error *find_accesses(struct xref_object *self, const char *expression, struct findings *ret)
+{
+	CS_TRY(xref_variable(self->xref, expression, &ret->target));
+	CS_TRY(xref_accesses(self->xref, &ret->target, &ret->instructions));
+	CS_TRY(xref_pointers(self->xref, &ret->target, &ret->data));
+	ret->complete = true;
+	return ret->target.zero_based ? xref_has_relocations(self->xref, &ret->complete) : NULL;
+}
+
+static PyObject *findings_to_object(struct xref_object *self, const struct findings *findings, const char *expression,
+				    bool writers)
+{
+	const struct xref_target *target = &findings->target;
+	PyObject *taken = sites_to_object(self, &findings->instructions, takes_address);
+
+	if (taken && append_sites(self, taken, &findings->data, takes_address) < 0)
+		Py_CLEAR(taken);
+	if (!taken)
+		return NULL;
+	return Py_BuildValue("{s:N,s:N,s:K,s:O,s:N,s:N}", "variable", string(expression), "variable_address",
+			     hexadecimal(target->low), "size", (unsigned long long)(target->high - target->low),
+			     "complete", findings->complete ? Py_True : Py_False, writers ? "writers" : "readers",
+			     sites_to_object(self, &findings->instructions, writers ? writes : reads), "address_taken",
+			     taken);
+}
+
+static PyObject *answer_accesses(PyObject *self, PyObject *args, bool writers)
+{
+	struct xref_object *object = (struct xref_object *)self;
+	CLEANUP(findings_clear) struct findings findings = {0};
+	struct cs_error *error;
+	const char *expression;
+
+	if (!PyArg_ParseTuple(args, "s", &expression))
+		return NULL;
+	error = find_accesses(object, expression, &findings);
+	return error ? raise_error(error) : findings_to_object(object, &findings, expression, writers);
+}
+
+static PyObject *xref_writers(PyObject *self, PyObject *args)
+{
+	return answer_accesses(self, args, true);
+}
+
+static PyObject *xref_readers(PyObject *self, PyObject *args)
+{
+	return answer_accesses(self, args, false);
+}
+
+static struct cs_error *need_graph(struct xref_object *self)
+{
+	return self->graph ? NULL : xref_graph_create(self->xref, &self->graph);
+}
+
+/* The roots that this kernel has, of those that Linux, NetBSD and FreeBSD have. */
+static struct cs_error *find_roots(struct xref_object *self, const struct elf_symbol **roots, size_t limit,
+				   size_t *count_ret)
+{
+	static const char *const names[] = {"start_kernel", "main", "mi_startup", "hammer_time", "_start"};
+
+	*count_ret = 0;
+	for (size_t i = 0; i < ARRAY_SIZE(names) && *count_ret < limit; i++) {
+		const struct elf_symbol *found;
+
+		/* A kernel's own beginnings come first; the ELF entry only where it has none. */
+		if (*count_ret && strcmp(names[i], "_start") == 0)
+			break;
+		CS_TRY(elf_find(self->elf, names[i], NULL, &found));
+		if (found && found->function)
+			roots[(*count_ret)++] = found;
+	}
+	return NULL;
+}
+
+#define MOST_ROOTS 5
+#define MOST_PATHS 5
+
+struct call_findings {
+	const struct elf_symbol *function;
+	struct xref_sites calls, pointers;
+	struct xref_paths paths;
+};
+
+static void call_findings_clear(struct call_findings *findings)
+{
+	xref_sites_clear(&findings->calls);
+	xref_sites_clear(&findings->pointers);
+	xref_paths_clear(&findings->paths);
+}
+
+static struct cs_error *find_callers(struct xref_object *self, const char *expression, struct call_findings *ret)
+{
+	const struct elf_symbol *roots[MOST_ROOTS];
+	size_t root_count;
+
+	CS_TRY(xref_function(self->xref, expression, &ret->function));
+	CS_TRY(need_graph(self));
+	ret->function = xref_graph_function(self->graph, ret->function);
+	CS_TRY(xref_graph_callers(self->graph, ret->function, &ret->calls));
+	CS_TRY(xref_graph_pointers(self->graph, ret->function, &ret->pointers));
+	CS_TRY(find_roots(self, roots, MOST_ROOTS, &root_count));
+	return xref_graph_paths(self->graph, roots, root_count, ret->function, MOST_PATHS, &ret->paths);
+}
+
+static PyObject *path_to_object(const struct xref_path *path)
+{
+	PyObject *list = PyList_New(0);
+
+	for (size_t i = 0; list && i < path->count; i++) {
+		PyObject *step = Py_BuildValue("{s:N,s:O}", "symbol", string(path->steps[i].symbol->name), "by_pointer",
+					       path->steps[i].by_pointer ? Py_True : Py_False);
+
+		if (!step || PyList_Append(list, step) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(step);
+	}
+	return list;
+}
+
+static PyObject *paths_to_object(const struct xref_paths *paths)
+{
+	PyObject *list = PyList_New(0);
+
+	for (size_t i = 0; list && i < paths->count; i++) {
+		PyObject *path = path_to_object(&paths->items[i]);
+
+		if (!path || PyList_Append(list, path) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(path);
+	}
+	return list;
+}
+
+static PyObject *xref_callers(PyObject *self, PyObject *args)
+{
+	struct xref_object *object = (struct xref_object *)self;
+	CLEANUP(call_findings_clear) struct call_findings findings = {0};
+	struct cs_error *error;
+	const char *expression;
+
+	if (!PyArg_ParseTuple(args, "s:callers", &expression))
+		return NULL;
+	error = find_callers(object, expression, &findings);
+	if (error)
+		return raise_error(error);
+	return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N}", "function", string(findings.function->name), "function_address",
+			     hexadecimal(findings.function->address), "callers",
+			     sites_to_object(object, &findings.calls, is_call_or_jump), "address_taken",
+			     sites_to_object(object, &findings.pointers, takes_address), "paths",
+			     paths_to_object(&findings.paths));
+}
+
+/* The names of all functions, those of split-off parts without their suffixes. */
+static PyObject *xref_functions(PyObject *self, PyObject *unused)
+{
+	struct xref_object *object = (struct xref_object *)self;
+	PyObject *names = PySet_New(NULL);
+	const struct elf_symbol *symbols;
+	size_t count;
+	struct cs_error *error = elf_symbols(object->elf, &symbols, &count);
+
+	(void)unused;
+	if (error) {
+		Py_XDECREF(names);
+		return raise_error(error);
+	}
+	for (size_t i = 0; names && i < count; i++) {
+		size_t length = elf_base_name_length(symbols[i].name);
+		PyObject *name;
+
+		if (!symbols[i].function)
+			continue;
+		name = PyUnicode_DecodeUTF8(symbols[i].name, (Py_ssize_t)length, "backslashreplace");
+		if (!name || PySet_Add(names, name) < 0)
+			Py_CLEAR(names);
+		Py_XDECREF(name);
+	}
+	return names;
+}
+
+static struct cs_error *open_file(struct xref_object *self, const char *path)
+{
+	CS_TRY(elf_create(path, &self->elf));
+	CS_TRY(xref_create(self->elf, &self->xref));
+	CS_TRY(lines_create(self->elf, &self->lines));
+	return insn_decoder_create(&self->decoder);
+}
+
+static PyObject *xref_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"path", NULL};
+	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+	PyObject *path = NULL;
+	PyObject *self;
+	struct cs_error *error;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&:Xref", names, PyUnicode_FSConverter, &path))
+		return NULL;
+	self = allocate(type, 0);
+	error = self ? open_file((struct xref_object *)self, PyBytes_AsString(path)) : NULL;
+	Py_DECREF(path);
+	if (error) {
+		Py_DECREF(self);
+		return raise_error(error);
+	}
+	return self;
+}
+
+static void xref_dealloc(PyObject *self)
+{
+	PyTypeObject *type = Py_TYPE(self);
+	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+	struct xref_object *object = (struct xref_object *)self;
+
+	insn_decoder_destroy(object->decoder);
+	lines_destroy(object->lines);
+	xref_graph_destroy(object->graph);
+	xref_destroy(object->xref);
+	elf_destroy(object->elf);
+	release(self);
+	Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+	{"writers", xref_writers, METH_VARARGS, "Every instruction that writes a variable."},
+	{"readers", xref_readers, METH_VARARGS, "Every instruction that reads a variable."},
+	{"callers", xref_callers, METH_VARARGS, "Who calls a function, who holds its address, paths to it."},
+	{"functions", xref_functions, METH_NOARGS, "The names of all functions."},
+	{NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "Static questions about a kernel's ELF file."},
+	{Py_tp_new, xref_new},
+	{Py_tp_dealloc, xref_dealloc},
+	{Py_tp_methods, methods},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "clockscope._core.Xref",
+	.basicsize = sizeof(struct xref_object),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = slots,
+};
+
+int xref_register(PyObject *module)
+{
+	PyObject *type = PyType_FromSpec(&spec);
+	int result = type ? PyModule_AddObjectRef(module, "Xref", type) : -1;
+
+	Py_XDECREF(type);
+	return result;
+}
