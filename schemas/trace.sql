@@ -68,3 +68,125 @@ CREATE TABLE counter (            -- entry counters: was a function reached, how
     first_cpu    INTEGER,
     first_icount INTEGER          -- … or where instructions are not counted
 ) STRICT;
+
+-- Branch traces. What a traced function looks like, as it was analysed:
+
+CREATE TABLE function (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL,
+    entry      INTEGER NOT NULL,
+    file       TEXT NOT NULL,
+    line       INTEGER NOT NULL,  -- 0: not known
+    determined INTEGER NOT NULL CHECK (determined IN (0, 1)), -- the probes tell every path
+    note       TEXT NOT NULL      -- what was left out, and why; empty where nothing was
+) STRICT;
+
+CREATE TABLE block (
+    function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    number   INTEGER NOT NULL,    -- 0 is the entry
+    from_address INTEGER NOT NULL,
+    to_address   INTEGER NOT NULL, -- the first one behind it
+    depth    INTEGER NOT NULL,    -- of loops around it
+    cold     INTEGER NOT NULL CHECK (cold IN (0, 1)),
+    gaps     INTEGER NOT NULL,    -- bits: 1 window, 2 patched text, 4 budget: why its way cannot always be told
+    PRIMARY KEY (function, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE edge (
+    function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    source   INTEGER NOT NULL,    -- blocks
+    target   INTEGER NOT NULL,
+    kind     TEXT NOT NULL,       -- next, taken, jump, table, alternate
+    PRIMARY KEY (function, source, target, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE instruction (
+    function  INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    address   INTEGER NOT NULL,
+    block     INTEGER NOT NULL,
+    kind      TEXT NOT NULL,      -- branch, call, cmov, setcc, …
+    condition TEXT NOT NULL,      -- "ne", …; empty where it has none
+    target    INTEGER,            -- of a direct branch, jump or call
+    text      TEXT NOT NULL,      -- disassembly, AT&T syntax
+    file      TEXT NOT NULL,
+    line      INTEGER NOT NULL,
+    inlined   TEXT NOT NULL,      -- the innermost inlined function it comes from; empty: the function itself
+    PRIMARY KEY (function, address)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE window (             -- code in which a stop would change what the clocks read
+    function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    number   INTEGER NOT NULL,
+    from_address INTEGER NOT NULL,
+    to_address   INTEGER NOT NULL,
+    polls    INTEGER NOT NULL CHECK (polls IN (0, 1)),
+    PRIMARY KEY (function, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE probe (
+    function  INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    address   INTEGER NOT NULL,
+    block     INTEGER NOT NULL,
+    roles     INTEGER NOT NULL,   -- bits: 1 entry, 2 branch, 4 block, 8 return, 16 tail call
+    in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
+    PRIMARY KEY (function, address)
+) STRICT, WITHOUT ROWID;
+
+-- What happened:
+
+CREATE TABLE invocation (
+    id         INTEGER PRIMARY KEY,
+    function   INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    seq        INTEGER NOT NULL,  -- of its entry
+    end_seq    INTEGER,           -- NULL: its end was not seen
+    run_ns     INTEGER NOT NULL,
+    end_run_ns INTEGER,
+    cpu        INTEGER NOT NULL,
+    thread     TEXT NOT NULL,
+    task       TEXT NOT NULL,     -- the guest's own thread, as it names it; empty where unknown
+    stack      INTEGER NOT NULL,  -- stack pointer at the entry: tells invocations that overlap apart
+    caller     INTEGER NOT NULL,  -- return address
+    returned   TEXT NOT NULL CHECK (returned IN ('yes', 'tail call', 'not seen')),
+    value      INTEGER,           -- RAX at the return
+    complete   INTEGER NOT NULL CHECK (complete IN (0, 1)), -- the whole path is known
+    consistent INTEGER NOT NULL CHECK (consistent IN (0, 1)) -- 0: the stops fit no path; what fits is kept
+) STRICT;
+CREATE INDEX invocation_by_function ON invocation (function, seq);
+
+CREATE TABLE step (               -- an invocation's path: blocks, and gaps where it is not known
+    invocation INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
+    ordinal    INTEGER NOT NULL,
+    block      INTEGER,           -- NULL: a gap
+    window     INTEGER,           -- the window that a gap lies in
+    tries_min  INTEGER,           -- rounds of the gap's loop, where it has one
+    tries_max  INTEGER,           -- NULL: no bound known
+    PRIMARY KEY (invocation, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE gap_block (          -- the blocks that may have run in a gap
+    invocation INTEGER NOT NULL,
+    ordinal    INTEGER NOT NULL,
+    block      INTEGER NOT NULL,
+    certain    INTEGER NOT NULL CHECK (certain IN (0, 1)), -- it ran at least once
+    PRIMARY KEY (invocation, ordinal, block),
+    FOREIGN KEY (invocation, ordinal) REFERENCES step (invocation, ordinal) ON DELETE CASCADE
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE decision (           -- one conditional branch, executed once
+    invocation INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
+    ordinal    INTEGER NOT NULL,  -- of the step whose block ends in it
+    address    INTEGER NOT NULL,
+    taken      INTEGER NOT NULL CHECK (taken IN (0, 1)),
+    stop       INTEGER,           -- seq of the stop that saw it; NULL: worked out from the path
+    PRIMARY KEY (invocation, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE stop (               -- one stop of the guest for a branch probe
+    seq       INTEGER PRIMARY KEY,
+    cpu       INTEGER NOT NULL,
+    address   INTEGER NOT NULL,
+    run_ns    INTEGER NOT NULL,
+    icount    INTEGER,
+    in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
+    registers BLOB NOT NULL       -- as meta 'stub_registers' lays them out
+) STRICT;

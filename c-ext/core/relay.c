@@ -648,6 +648,7 @@ void relay_destroy(struct relay *relay)
 	pthread_cond_destroy(&relay->changed);
 	pthread_mutex_destroy(&relay->lock);
 	free(relay->probes);
+	free(relay->deferred);
 	free(relay->resume);
 	free(relay->headless_stop);
 	free(relay->reason);

@@ -63,7 +63,8 @@ struct probe {
 	 * of stepped, without a look at memory. NULL: memory is read at each hit. Belongs to the creator. */
 	const struct insn *insn;
 	/* The relay's own: */
-	char type; /* the digit behind Z; 0 while not planted */
+	char type;    /* the digit behind Z; 0 while not planted */
+	bool refused; /* the stub would not plant it (relay_defer) */
 };
 
 /* Asked about twenty times a second by whoever waits for the relay, in the waiting thread: true gives
@@ -115,6 +116,10 @@ struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe);
 /* Calls TICK in the relay's thread about ten times a second while the guest runs, and once at the end
  * of the connection. NULL for none. Returns once the old one is no longer in use. */
 void relay_set_tick(struct relay *relay, void (*tick)(void *context), void *context);
+
+/* From within a probe's function, which must change no breakpoints itself: the probe is planted, or lifted,
+ * before the guest goes on. A probe that cannot be planted is told so by `refused`. */
+struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant);
 
 /* In a QEMU replay a probe must be stepped over, for writing the PC would change the instruction
  * count; elsewhere it may be emulated. */

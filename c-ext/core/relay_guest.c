@@ -168,6 +168,37 @@ struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
 	return guest_take_out(relay, type, probe->address);
 }
 
+struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant)
+{
+	if (relay->deferred_count == relay->deferred_capacity) {
+		size_t capacity = relay->deferred_capacity ? 2 * relay->deferred_capacity : 64;
+		struct deferred *grown = reallocarray(relay->deferred, capacity, sizeof(*grown));
+
+		if (!grown)
+			return &cs_error_no_memory;
+		relay->deferred = grown;
+		relay->deferred_capacity = capacity;
+	}
+	relay->deferred[relay->deferred_count++] = (struct deferred){probe, plant};
+	return NULL;
+}
+
+/* Does what the probes asked for, in order. */
+static struct cs_error *apply_deferred(struct relay *relay)
+{
+	for (size_t i = 0; i < relay->deferred_count; i++) {
+		struct probe *probe = relay->deferred[i].probe;
+		struct cs_error *error = relay->deferred[i].plant ? guest_plant(relay, probe) : guest_unplant(relay, probe);
+
+		probe->refused = relay->deferred[i].plant && error && error->code == CS_ERROR_REFUSED;
+		if (error && error->code != CS_ERROR_REFUSED)
+			return error;
+		cs_error_destroy(error);
+	}
+	relay->deferred_count = 0;
+	return NULL;
+}
+
 /* Applies FUNCTION to each breakpoint that is the relay's alone. */
 static struct cs_error *for_own(struct relay *relay, struct cs_error *(*function)(struct relay *, char, uint64_t))
 {
@@ -192,7 +223,8 @@ static struct cs_error *replant(struct relay *relay)
 {
 	if (relay->lifted) {
 		relay->lifted = false;
-		CS_TRY(guest_insert(relay, probe_found(relay, relay->lifted_address)->type, relay->lifted_address));
+		if (probe_at(relay, relay->lifted_address))
+			CS_TRY(guest_insert(relay, probe_found(relay, relay->lifted_address)->type, relay->lifted_address));
 	}
 	if (relay->all_lifted) {
 		relay->all_lifted = false;
@@ -209,6 +241,7 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 
 	reply_parse_stop(reply->text, reply->length, &stop);
 	if (stop.kind == STOP_SIGNAL) {
+		CS_TRY(apply_deferred(relay));
 		copy_thread(relay->client_general, stop.thread);
 		pthread_mutex_lock(&relay->lock);
 		relay->idle_reached = relay->idle_interrupt;
@@ -238,6 +271,7 @@ static struct cs_error *resume_again(struct relay *relay)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
 
+	CS_TRY(apply_deferred(relay));
 	if (relay->resume_kind == RESUME_STEP) {
 		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (registers.pc != relay->step_from)

@@ -40,6 +40,11 @@ struct counted {
 };
 #define COUNTED_MAX 64
 
+struct deferred {
+	struct probe *probe;
+	bool plant;
+};
+
 struct client {
 	int fd; /* -1: none */
 	bool no_ack;
@@ -138,6 +143,9 @@ struct relay {
 	bool watchpoints_used;	/* by GDB: what touches memory must then really run */
 	bool lifted; /* a probe is lifted while GDB steps off it */
 	uint64_t lifted_address;
+	struct deferred *deferred; /* changes that probes asked for during a stop */
+	size_t deferred_count;
+	size_t deferred_capacity;
 	bool all_lifted; /* while the guest runs backwards */
 	struct counted counted[COUNTED_MAX];
 	size_t counted_count;

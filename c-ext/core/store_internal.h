@@ -17,6 +17,17 @@ enum store_statement {
 	STORE_PUT_FRAME,
 	STORE_PUT_EXPECTATION,
 	STORE_PUT_COUNTER,
+	STORE_PUT_FUNCTION,
+	STORE_PUT_BLOCK,
+	STORE_PUT_EDGE,
+	STORE_PUT_INSTRUCTION,
+	STORE_PUT_WINDOW,
+	STORE_PUT_PROBE,
+	STORE_PUT_INVOCATION,
+	STORE_PUT_STEP,
+	STORE_PUT_GAP_BLOCK,
+	STORE_PUT_DECISION,
+	STORE_PUT_STOP,
 	STORE_BEGIN,
 	STORE_COMMIT,
 	STORE_STATEMENT_COUNT,
@@ -62,6 +73,11 @@ struct cs_error *store_begin(struct store *store);
 
 /* Runs a statement whose parameters are bound, and lets them go. */
 struct cs_error *store_run(struct store *store, enum store_statement which);
+
+/* Binds a parameter of a statement that is run within the call: the text is not copied. */
+void store_bind_string(sqlite3_stmt *statement, int index, const char *text);
+/* Binds a number, or NULL for RECORD_UNKNOWN. */
+void store_bind_known(sqlite3_stmt *statement, int index, int64_t number);
 
 /* store_meta() for who holds the lock. */
 struct cs_error *store_put_meta(struct store *store, const char *key, const char *value);

@@ -21,6 +21,25 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 				  " DO UPDATE SET what = excluded.what, status = excluded.status, note = excluded.note",
 	[STORE_PUT_COUNTER] = "INSERT OR REPLACE INTO counter (address, function, hits, first_run_ns, first_cpu,"
 			      " first_icount) VALUES (?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_FUNCTION] = "INSERT INTO function (id, name, entry, file, line, determined, note)"
+			       " VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_BLOCK] = "INSERT INTO block (function, number, from_address, to_address, depth, cold, gaps)"
+			    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_EDGE] = "INSERT OR IGNORE INTO edge (function, source, target, kind) VALUES (?, ?, ?, ?)",
+	[STORE_PUT_INSTRUCTION] = "INSERT INTO instruction (function, address, block, kind, condition, target, text, file,"
+				  " line, inlined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_WINDOW] = "INSERT INTO window (function, number, from_address, to_address, polls)"
+			     " VALUES (?, ?, ?, ?, ?)",
+	[STORE_PUT_PROBE] = "INSERT INTO probe (function, address, block, roles, in_window) VALUES (?, ?, ?, ?, ?)",
+	[STORE_PUT_INVOCATION] =
+		"INSERT INTO invocation (id, function, seq, end_seq, run_ns, end_run_ns, cpu, thread, task, stack, caller,"
+		" returned, value, complete, consistent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_STEP] = "INSERT INTO step (invocation, ordinal, block, window, tries_min, tries_max)"
+			   " VALUES (?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_GAP_BLOCK] = "INSERT INTO gap_block (invocation, ordinal, block, certain) VALUES (?, ?, ?, ?)",
+	[STORE_PUT_DECISION] = "INSERT INTO decision (invocation, ordinal, address, taken, stop) VALUES (?, ?, ?, ?, ?)",
+	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers)"
+			   " VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[STORE_BEGIN] = "BEGIN",
 	[STORE_COMMIT] = "COMMIT",
 };
@@ -52,12 +71,12 @@ static int bind_text(sqlite3_stmt *statement, int index, const char *text, size_
 	return sqlite3_bind_text(statement, index, text, (int)cut_length(text, length), SQLITE_STATIC);
 }
 
-static void bind_string(sqlite3_stmt *statement, int index, const char *text)
+void store_bind_string(sqlite3_stmt *statement, int index, const char *text)
 {
 	bind_text(statement, index, text, text ? strlen(text) : 0);
 }
 
-static void bind_known(sqlite3_stmt *statement, int index, int64_t number)
+void store_bind_known(sqlite3_stmt *statement, int index, int64_t number)
 {
 	if (number == RECORD_UNKNOWN)
 		sqlite3_bind_null(statement, index);
@@ -74,7 +93,7 @@ struct cs_error *store_put_meta(struct store *store, const char *key, const char
 	if (length > STORE_LENGTH_MAX)
 		return cs_error_create(CS_ERROR_ARGUMENT, "%s: the value of '%s' is too long to be kept (%zu bytes)",
 				       store->name, key, length);
-	bind_string(s, 1, key);
+	store_bind_string(s, 1, key);
 	sqlite3_bind_text(s, 2, value, (int)length, SQLITE_STATIC);
 	store->pending++;
 	return store_run(store, STORE_PUT_META);
@@ -93,15 +112,15 @@ static struct cs_error *put_event(struct store *store, const struct record_event
 
 	sqlite3_bind_int64(s, 1, seq);
 	sqlite3_bind_int64(s, 2, event->run_ns);
-	bind_known(s, 3, event->guest_ns);
-	bind_known(s, 4, event->icount);
+	store_bind_known(s, 3, event->guest_ns);
+	store_bind_known(s, 4, event->icount);
 	sqlite3_bind_int64(s, 5, event->cpu);
-	bind_string(s, 6, event->thread);
-	bind_string(s, 7, event->what);
-	bind_string(s, 8, event->rule);
-	bind_string(s, 9, event->clock);
-	bind_string(s, 10, event->function);
-	bind_string(s, 11, event->file);
+	store_bind_string(s, 6, event->thread);
+	store_bind_string(s, 7, event->what);
+	store_bind_string(s, 8, event->rule);
+	store_bind_string(s, 9, event->clock);
+	store_bind_string(s, 10, event->function);
+	store_bind_string(s, 11, event->file);
 	sqlite3_bind_int64(s, 12, event->line);
 	sqlite3_bind_int64(s, 13, (int64_t)event->address);
 	store->pending++;
@@ -116,7 +135,7 @@ static struct cs_error *put_value(struct store *store, enum store_statement whic
 	bool is_number = value->kind == RECORD_VALUE_SIGNED || value->kind == RECORD_VALUE_UNSIGNED;
 
 	sqlite3_bind_int64(s, 1, seq);
-	bind_string(s, 2, value->name);
+	store_bind_string(s, 2, value->name);
 	if (is_number)
 		sqlite3_bind_int64(s, 3, (int64_t)value->number);
 	sqlite3_bind_int(s, 4, value->kind == RECORD_VALUE_UNSIGNED && value->number > INT64_MAX);
@@ -132,8 +151,8 @@ static struct cs_error *put_frame(struct store *store, int64_t seq, size_t level
 
 	sqlite3_bind_int64(s, 1, seq);
 	sqlite3_bind_int64(s, 2, (int64_t)level);
-	bind_string(s, 3, frame->function);
-	bind_string(s, 4, frame->file);
+	store_bind_string(s, 3, frame->function);
+	store_bind_string(s, 4, frame->file);
 	sqlite3_bind_int64(s, 5, frame->line);
 	sqlite3_bind_int64(s, 6, (int64_t)frame->address);
 	sqlite3_bind_int(s, 7, frame->inlined);
@@ -178,11 +197,11 @@ struct cs_error *store_expect(struct store *store, const struct record_expectati
 	sqlite3_stmt *s = store->statements[STORE_PUT_EXPECTATION];
 
 	CS_TRY(store_begin(store));
-	bind_string(s, 1, expectation->rule);
-	bind_string(s, 2, expectation->what);
-	bind_string(s, 3, expectation->function);
-	bind_string(s, 4, expectation->status);
-	bind_string(s, 5, expectation->note);
+	store_bind_string(s, 1, expectation->rule);
+	store_bind_string(s, 2, expectation->what);
+	store_bind_string(s, 3, expectation->function);
+	store_bind_string(s, 4, expectation->status);
+	store_bind_string(s, 5, expectation->note);
 	store->pending++;
 	return store_run(store, STORE_PUT_EXPECTATION);
 }
@@ -194,11 +213,11 @@ struct cs_error *store_counter(struct store *store, const struct record_counter 
 
 	CS_TRY(store_begin(store));
 	sqlite3_bind_int64(s, 1, (int64_t)counter->address);
-	bind_string(s, 2, counter->function);
+	store_bind_string(s, 2, counter->function);
 	sqlite3_bind_int64(s, 3, counter->hits);
-	bind_known(s, 4, counter->first_run_ns);
-	bind_known(s, 5, counter->first_cpu);
-	bind_known(s, 6, counter->first_icount);
+	store_bind_known(s, 4, counter->first_run_ns);
+	store_bind_known(s, 5, counter->first_cpu);
+	store_bind_known(s, 6, counter->first_icount);
 	store->pending++;
 	return store_run(store, STORE_PUT_COUNTER);
 }

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rows of branch traces in memory, and how they are written: schemas/trace.sql says what each field
+ * means. Nothing here owns what it points to.
+ */
+#ifndef CLOCKSCOPE_RECORD_PATH_H
+#define CLOCKSCOPE_RECORD_PATH_H
+
+#include "path.h"
+#include "store.h"
+
+/* A traced function as analysed. */
+struct record_function {
+	const char *name;
+	const char *file; /* "" where unknown */
+	int line;
+	const char *note;
+	const struct cfg *cfg;
+	const struct windows *windows;
+	const struct plan *plan;
+};
+
+struct record_invocation {
+	int64_t function; /* id */
+	int64_t seq;
+	int64_t end_seq; /* this and the next: or RECORD_UNKNOWN */
+	int64_t run_ns;
+	int64_t end_run_ns;
+	int64_t cpu;
+	const char *thread;
+	const char *task;
+	uint64_t stack;
+	uint64_t caller;
+	const char *returned; /* "yes", "tail call", "not seen" */
+	bool has_value;
+	uint64_t value;
+};
+
+struct record_stop {
+	int64_t seq;
+	int64_t cpu;
+	uint64_t address;
+	int64_t run_ns;
+	int64_t icount; /* or RECORD_UNKNOWN */
+	bool in_window;
+	const uint8_t *registers;
+	size_t registers_size;
+};
+
+/* Tells the source position of an instruction; the strings hold until the next call. file is "" and line 0
+ * where nothing is known, inlined "" where the instruction is the function's own. */
+struct record_source {
+	const char *file;
+	int line;
+	const char *inlined;
+};
+typedef struct record_source record_source_of(void *context, uint64_t address);
+
+/* Records a function with its blocks, edges, instructions, windows and probes; *id is its number. The
+ * decoder writes the disassembly. */
+struct cs_error *store_function(struct store *store, const struct record_function *function,
+				struct insn_decoder *decoder, record_source_of *source_of, void *context, int64_t *id);
+
+/* Records an invocation with its path and the decisions that the path holds. `stops` has, for each of the
+ * path's events that was a branch probe's hit, in order, the seq of its stop. */
+struct cs_error *store_invocation(struct store *store, const struct record_invocation *invocation,
+				  const struct cfg *cfg, const struct path *path, const struct path_event *events,
+				  const int64_t *event_stops, size_t event_count);
+
+struct cs_error *store_stop(struct store *store, const struct record_stop *stop);
+
+#endif
