@@ -65,13 +65,21 @@ interpreter: | packages
 
 guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's guest: Debian's Linux 6.1 and an initramfs
 
-test-guests: guests models $(GUESTS)/linux-6.12/vmlinux
+test-guests: guests models $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/xen-4.17/xen $(GUESTS)/xen-4.17/dom0
 
 $(GUESTS)/linux-6.1/vmlinux: | packages
 	@examples/linux/fetch-kernel linux-image-cloud-amd64-dbg $(@D)
 
 $(GUESTS)/linux-6.12/vmlinux: | packages
 	@examples/linux/fetch-kernel linux-image-6.12-cloud-amd64-dbg $(@D)
+
+$(GUESTS)/xen-4.17/xen: | packages
+	@examples/linux/fetch-xen xen-hypervisor-4.17-amd64 $(@D)
+
+# The kernel as Xen's first domain, without what would not fit into the guest's memory.
+$(GUESTS)/xen-4.17/dom0: $(GUESTS)/linux-6.1/vmlinux
+	@mkdir -p $(@D)
+	@strip -o $@ $<
 
 $(GUESTS)/initramfs.gz: examples/linux/make-initramfs examples/linux/init | packages
 	@examples/linux/make-initramfs $@
@@ -165,7 +173,7 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 
 C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init qemu-command fetch-kernel \
-	fetch-source make-initramfs) examples/model/qemu-command
+	fetch-source fetch-xen make-initramfs) examples/model/qemu-command
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	clang-format --dry-run -Werror $(C_FILES)

@@ -65,3 +65,9 @@ unpack_member() {
 			-f - "$2" >"$3" || fail "$1 could not be unpacked: is the disk full?"
 	[ -s "$3" ] || fail "$1 has no $2: its layout has changed"
 }
+
+# name_version DEB: prints the name and the version of the package that it holds.
+name_version() {
+	# shellcheck disable=SC2016 # dpkg-deb's own variables
+	dpkg-deb --show --showformat='${Package} ${Version}\n' "$1"
+}

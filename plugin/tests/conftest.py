@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 from gdbrun import Session, Transcript, check_no_traceback, run_gdb
-from guest import ROOT, Guest, Machine, cached_boot
+from guest import ROOT, Bootable, Guest, Machine, cached_boot
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +40,7 @@ def boot(tmp_path: Path) -> Iterator[Callable[..., Guest]]:
     """boot(machine): a QEMU that waits for a debugger, killed after the test."""
     guests: list[Guest] = []
 
-    def start(machine: Machine = Machine(), **options: object) -> Guest:
+    def start(machine: Bootable = Machine(), **options: object) -> Guest:
         directory = tmp_path / f"guest-{len(guests)}"
         directory.mkdir()
         guests.append(Guest(machine, directory, **options))  # type: ignore[arg-type]

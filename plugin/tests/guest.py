@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 GUESTS = ROOT / "build" / "guests"
@@ -33,6 +34,12 @@ DETERMINISTIC = (
 MICROVM = ("-M", "microvm", "-icount", "shift=7,sleep=off")
 
 
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing: run `make -f setup.mk test-guests`")
+    return path
+
+
 @dataclass(frozen=True)
 class Machine:
     """What to boot: kernel parameters and QEMU options beyond those of examples/linux/qemu-command."""
@@ -40,19 +47,25 @@ class Machine:
     parameters: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     kernel: str = "6.1"
+    xen: bool = False  # the kernel as the first domain of Xen (6.1 only)
 
     @property
     def vmlinux(self) -> Path:
-        path = GUESTS / f"linux-{self.kernel}" / "vmlinux"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: run `make -f setup.mk test-guests`")
-        return path
+        """The kernel with its symbols."""
+        return _existing(GUESTS / f"linux-{self.kernel}" / "vmlinux")
+
+    def _environment(self, serial: Path) -> dict[str, str]:
+        environment = {**os.environ, "KERNEL": str(self.vmlinux), "SERIAL": f"file:{serial}"}
+        if self.xen:
+            xen = GUESTS / "xen-4.17"
+            environment.update(XEN=str(_existing(xen / "xen")), KERNEL=str(_existing(xen / "dom0")))
+        return environment
 
     def command(self, serial: Path, *more: str) -> list[str]:
         """The QEMU command line, its console going to the file `serial`."""
         line = subprocess.run(
             [ROOT / "examples/linux/qemu-command", *self.parameters, "--", *self.options, *more],
-            env={**os.environ, "KERNEL": str(self.vmlinux), "SERIAL": f"file:{serial}"},
+            env=self._environment(serial),
             check=True,
             capture_output=True,
             text=True,
@@ -64,6 +77,17 @@ class Machine:
         return shlex.join(["clock", "launch", *options, "--", *self.command(serial)])
 
 
+class Bootable(Protocol):
+    """What a Guest needs to know of what it boots."""
+
+    @property
+    def vmlinux(self) -> Path:
+        ...
+
+    def command(self, serial: Path, *more: str) -> list[str]:
+        ...
+
+
 class Guest:
     """A QEMU process with its gdbstub on a private Unix socket; killed when the `with` block ends.
 
@@ -71,7 +95,7 @@ class Guest:
     process stands between, so that no QEMU outlives a test run that was itself killed.
     """
 
-    def __init__(self, machine: Machine, directory: Path, *, stopped: bool = True, limit: float = BOOT_LIMIT) -> None:
+    def __init__(self, machine: Bootable, directory: Path, *, stopped: bool = True, limit: float = BOOT_LIMIT) -> None:
         self.machine = machine
         self.serial = directory / "serial.log"
         # Not below `directory`: a socket's path may have 107 bytes, and pytest's folders are long.
@@ -197,7 +221,7 @@ _REGISTERED = re.compile(
 _SWITCHED = re.compile(r"^Switched to clocksource (\S+)$")
 _TSC_UNSTABLE = re.compile(r"^Marking TSC unstable due to (.*)$")
 _WATCHDOG = re.compile(r"Marking clocksource '([^']+)' as unstable because (.*?):?$")
-_SYSFS = re.compile(r"^clockscope-guest (available|current)_clocksource: *(.*?) *$")
+_SYSFS = re.compile(r"^\[ *[\d.]+\](?:\[[^]]*\])? clockscope-guest (available|current)_clocksource: *(.*?) *$")
 
 
 def parse_messages(log: str) -> Messages:
@@ -228,6 +252,6 @@ def _take_kernel_line(found: Messages, line: Message) -> None:
             found.unstable.append((match[1], match[2]))
 
 
-def machine(*parameters: str, options: Sequence[str] = (), kernel: str = "6.1") -> Machine:
+def machine(*parameters: str, options: Sequence[str] = (), kernel: str = "6.1", xen: bool = False) -> Machine:
     """`machine("hpet=disable", options=["-smp", "2"])`, for brevity in tests."""
-    return Machine(parameters, tuple(options), kernel)
+    return Machine(parameters, tuple(options), kernel, xen)

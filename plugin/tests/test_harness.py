@@ -15,8 +15,8 @@ LOG = """\
 [    0.835407] clocksource: Switched to clocksource tsc-early
 [    1.000000] tsc: Marking TSC unstable due to clocksource watchdog
 [    1.000001] clocksource: timekeeping watchdog on CPU0: Marking clocksource 'tsc-early' as unstable because the skew is too large:
-clockscope-guest available_clocksource: hpet acpi_pm 
-clockscope-guest current_clocksource: hpet
+[    4.600000] clockscope-guest available_clocksource: hpet acpi_pm 
+[    4.600100] clockscope-guest current_clocksource: hpet
 """
 
 
@@ -41,6 +41,11 @@ def test_untouched_boot_says_its_clocks(untouched: Callable[[Machine], str], ker
 def test_microvm_boots(untouched: Callable[[Machine], str]) -> None:
     found = parse_messages(untouched(machine(options=MICROVM)))
     assert set(found.available) == {"tsc", "refined-jiffies", "jiffies"}
+
+
+def test_xen_boots_its_first_domain(untouched: Callable[[Machine], str]) -> None:
+    found = parse_messages(untouched(machine(xen=True)))
+    assert (found.available, found.current) == (["xen", "tsc"], "xen")
 
 
 def test_deterministic_boots_are_equal_to_the_byte(tmp_path: Path) -> None:
