@@ -208,6 +208,24 @@ struct cs_error *xref_graph_callers(const struct xref_graph *graph, const struct
 	return NULL;
 }
 
+static struct cs_error *visit_incoming(const struct xref_graph *graph, const struct edges *edges, uint32_t node,
+				       bool by_pointer, xref_incoming_visit visit, void *context)
+{
+	for (size_t i = 0; i < edges->count; i++)
+		if (edges->items[i].to == node)
+			CS_TRY(visit(context, &graph->xref->symbols[edges->items[i].from], by_pointer));
+	return NULL;
+}
+
+struct cs_error *xref_graph_incoming(const struct xref_graph *graph, const struct elf_symbol *function,
+				     xref_incoming_visit visit, void *context)
+{
+	uint32_t node = graph_node(graph, function);
+
+	CS_TRY(visit_incoming(graph, &graph->calls, node, false, visit, context));
+	return visit_incoming(graph, &graph->pointers, node, true, visit, context);
+}
+
 /* The instructions and data that name one entry point. Reading a function's bytes is no way to call it. */
 static struct cs_error *entry_pointers(const struct xref_graph *graph, const struct elf_symbol *entry,
 				       struct xref_sites *ret)

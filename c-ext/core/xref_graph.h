@@ -27,6 +27,12 @@ struct cs_error *xref_graph_callers(const struct xref_graph *graph, const struct
 struct cs_error *xref_graph_pointers(const struct xref_graph *graph, const struct elf_symbol *function,
 				     struct xref_sites *ret);
 
+/* Calls `visit` with each function or object that has an edge to a function: a call or jump, or a pointer. One may
+ * come several times. */
+typedef struct cs_error *(*xref_incoming_visit)(void *context, const struct elf_symbol *from, bool by_pointer);
+struct cs_error *xref_graph_incoming(const struct xref_graph *graph, const struct elf_symbol *function,
+				     xref_incoming_visit visit, void *context);
+
 struct xref_step {
 	const struct elf_symbol *symbol; /* a function; between pointers, a table or object */
 	bool by_pointer;                 /* reached from the step before by a pointer, not by a call */

@@ -365,6 +365,51 @@ static PyObject *xref_callers(PyObject *self, PyObject *args)
 			     paths_to_object(&findings.paths));
 }
 
+/* Two sets of names: who calls, who holds a pointer. */
+struct incoming {
+	PyObject *callers, *holders;
+};
+
+static struct cs_error *note_incoming(void *context, const struct elf_symbol *from, bool by_pointer)
+{
+	struct incoming *incoming = context;
+	PyObject *name = string(from->name);
+
+	/* What fails leaves a Python exception, which is looked for at the end. */
+	if (name)
+		PySet_Add(by_pointer ? incoming->holders : incoming->callers, name);
+	Py_XDECREF(name);
+	return NULL;
+}
+
+static struct cs_error *find_incoming(struct xref_object *self, const char *expression, struct incoming *incoming)
+{
+	const struct elf_symbol *function;
+
+	CS_TRY(xref_function(self->xref, expression, &function));
+	CS_TRY(need_graph(self));
+	return xref_graph_incoming(self->graph, function, note_incoming, incoming);
+}
+
+static PyObject *xref_incoming(PyObject *self, PyObject *args)
+{
+	struct incoming incoming = {PySet_New(NULL), PySet_New(NULL)};
+	struct cs_error *error = NULL;
+	PyObject *result = NULL;
+	const char *expression;
+
+	if (incoming.callers && incoming.holders && PyArg_ParseTuple(args, "s:incoming", &expression)) {
+		error = find_incoming((struct xref_object *)self, expression, &incoming);
+		if (error)
+			raise_error(error);
+		else if (!PyErr_Occurred())
+			result = Py_BuildValue("(OO)", incoming.callers, incoming.holders);
+	}
+	Py_XDECREF(incoming.callers);
+	Py_XDECREF(incoming.holders);
+	return result;
+}
+
 /* The names of all functions, those of split-off parts without their suffixes. */
 static PyObject *xref_functions(PyObject *self, PyObject *unused)
 {
@@ -440,6 +485,7 @@ static PyMethodDef methods[] = {
 	{"writers", xref_writers, METH_VARARGS, "Every instruction that writes a variable."},
 	{"readers", xref_readers, METH_VARARGS, "Every instruction that reads a variable."},
 	{"callers", xref_callers, METH_VARARGS, "Who calls a function, who holds its address, paths to it."},
+	{"incoming", xref_incoming, METH_VARARGS, "Who calls a function, and what holds its address: names only."},
 	{"functions", xref_functions, METH_NOARGS, "The names of all functions."},
 	{NULL, NULL, 0, NULL},
 };

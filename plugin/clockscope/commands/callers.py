@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""`callers [ELF] FUNCTION`: who calls a function, who holds its address, and how the boot can come to it."""
+
+import argparse
+
+from clockscope import kernel
+from clockscope._core import Xref
+from clockscope.reports import xref
+from clockscope.ui import Ui
+
+NAME = "callers"
+SUMMARY = "list the calls of a function, and the shortest paths to it from the kernel's beginning"
+NEEDS = "nothing"
+COMPLETE = {"elf": "file", "function": "function"}
+EXAMPLES = """\
+examples:
+  %(prog)s vmlinux tsc_refine_calibration_work
+  %(prog)s netbsd.gdb tc_init
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    xref.add_arguments(parser, "function", "NAME, FILE:NAME or 0xADDRESS")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    answer = Xref(kernel.chosen(args.elf)).callers(args.function)
+    ui.out(xref.format_callers(answer, args.format, ui))
+    return 0

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+"""`reached FILE GLOB`: which of these functions ran in a trace, which not, and why not."""
+
+import argparse
+
+from clockscope import reach
+from clockscope._core import Trace, Xref
+from clockscope.errors import UserError
+from clockscope.reports import xref
+from clockscope.ui import Ui
+
+NAME = "reached"
+SUMMARY = "tell which functions ran in a recorded boot, and what kept it from the others"
+NEEDS = "trace"
+COMPLETE = {"file": "file", "glob": "function", "elf": "file"}
+EXAMPLES = """\
+examples:
+  %(prog)s boot.trace 'pvclock_*'
+  %(prog)s boot.trace tsc_freq_cpuid --elf netbsd.gdb
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a recorded trace")
+    parser.add_argument("glob", metavar="GLOB", help="a function's name, or a pattern such as 'tsc_*'")
+    parser.add_argument("--elf", metavar="ELF", help="the kernel: adds functions that the trace knows nothing of")
+    parser.add_argument("--format", choices=["json", "text"], default="text", help="text (the default) or json")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    with Trace(args.file) as trace:
+        functions = reach.examine(trace, args.glob, Xref(args.elf) if args.elf else None)
+    if not functions:
+        advice = "" if args.elf else "; --elf names the kernel, for functions that it does not know"
+        raise UserError(f"no function '{args.glob}' in {args.elf or args.file}{advice}")
+    ui.out(xref.format_reached({"functions": functions}, args.format, ui))
+    return 0

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""`writers [ELF] VARIABLE`: every instruction in the kernel that stores to a variable."""
+
+import argparse
+
+from clockscope import kernel
+from clockscope._core import Xref
+from clockscope.reports import xref
+from clockscope.ui import Ui
+
+NAME = "writers"
+SUMMARY = "list every instruction in a kernel that stores to a variable"
+NEEDS = "nothing"
+COMPLETE = {"elf": "file", "variable": "variable"}
+EXAMPLES = """\
+examples:
+  %(prog)s vmlinux tsc_khz
+  %(prog)s vmlinux clocksource_tsc.rating
+  %(prog)s netbsd.gdb lapic_per_second --format json
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    xref.add_arguments(parser, "variable", xref.VARIABLE_HELP)
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    answer = Xref(kernel.chosen(args.elf)).writers(args.variable)
+    ui.out(xref.format_accesses(answer, "writers", args.format, ui))
+    return 0

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""Answers to static questions, for people and as JSON (schemas/xref.schema.json)."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from clockscope.reports.table import Cell, Column, render, styled
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+"""An object of schemas/xref.schema.json."""
+
+VARIABLE_HELP = "NAME, FILE:NAME, NAME.field[2].field, NAME+0x18 or 0xADDRESS"
+_UNNAMED = "(no symbol)"
+
+
+def add_arguments(parser: argparse.ArgumentParser, subject: str, subject_help: str) -> None:
+    """What all static questions take."""
+    parser.add_argument("elf", metavar="ELF", nargs="?", help="the kernel with its symbols; in GDB, its symbol file")
+    parser.add_argument(subject, metavar=subject.upper(), help=subject_help)
+    parser.add_argument("--format", choices=["json", "text"], default="text", help="text (the default) or json")
+
+
+def as_json(answer: Record) -> str:
+    return json.dumps(answer, indent=2) + "\n"
+
+
+def format_accesses(answer: Record, kind: str, form: str, ui: Ui) -> str:
+    """`kind` is "writers" or "readers"."""
+    if form == "json":
+        return as_json(answer)
+    lines = [
+        styled(one_line(answer["variable"]), "bold", ui.colour)
+        + f": {answer['size']} byte{'' if answer['size'] == 1 else 's'} at {answer['variable_address']}"
+    ]
+    if not answer["complete"]:
+        lines.append(
+            "This kernel has no relocations: accesses to a per-CPU variable by register plus offset cannot be told"
+            " from others, and are not listed."
+        )
+    lines += ["", *_section(kind.capitalize(), answer[kind], ui)]
+    lines += ["", *_section("Address taken", answer["address_taken"], ui)]
+    return "\n".join(lines) + "\n"
+
+
+def format_callers(answer: Record, form: str, ui: Ui) -> str:
+    if form == "json":
+        return as_json(answer)
+    lines = [styled(one_line(answer["function"]), "bold", ui.colour) + f" at {answer['function_address']}"]
+    lines += ["", *_section("Callers", answer["callers"], ui)]
+    lines += ["", *_section("Address stored", answer["address_taken"], ui)]
+    lines += ["", *_paths(answer["paths"], ui)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, sites: Sequence[Record], ui: Ui) -> list[str]:
+    head = styled(f"{title}: {len(sites) or 'none'}", "bold", ui.colour)
+    if not sites:
+        return [head]
+    columns = [Column("address"), Column("where"), Column("source"), Column("what")]
+    return [head, *(f"  {line}" for line in render(columns, [_row(site) for site in sites], ui.colour, header=False))]
+
+
+def _row(site: Record) -> list[Cell | str]:
+    if "section" in site:
+        return [site["address"], Cell(one_line(site["object"]) or _UNNAMED), one_line(site["section"]), _pointer(site)]
+    inlined = f" ({one_line(site['inlined'])})" if site["inlined"] else ""
+    what = f"{one_line(site['instruction'])}  # {one_line(site['target'])}" + (" indexed" if site["indexed"] else "")
+    return [site["address"], (one_line(site["symbol"]) or _UNNAMED) + inlined, one_line(site["source"]), what]
+
+
+def _pointer(site: Record) -> str:
+    return f"pointer to {one_line(site['target'])}"
+
+
+def _paths(paths: Sequence[Sequence[Record]], ui: Ui) -> list[str]:
+    if not paths:
+        return [styled("Paths: none; no calls and no stored addresses lead to it", "bold", ui.colour)]
+    guessed = any(step["by_pointer"] for path in paths for step in path)
+    head = "Shortest paths" + (" (~> through a stored address: a call is possible, not certain)" if guessed else "")
+    return [styled(head, "bold", ui.colour), *(f"  {_path(path)}" for path in paths)]
+
+
+def _path(path: Sequence[Record]) -> str:
+    first, *rest = path
+    arrows = ("~>" if step["by_pointer"] else "->" for step in rest)
+    return one_line(first["symbol"]) + "".join(
+        f" {arrow} {one_line(step['symbol'])}" for arrow, step in zip(arrows, rest)
+    )
+
+
+_REACHED_STYLES = {"yes": "green", "no": "red", "unknown": "yellow"}
+
+
+def format_reached(answer: Record, form: str, ui: Ui) -> str:
+    if form == "json":
+        return as_json(answer)
+    functions = answer["functions"]
+    columns = [Column("function"), Column("reached"), Column("why")]
+    header, *rows = render(columns, [_reached_row(function) for function in functions], ui.colour)
+    lines = [header]
+    for row, function in zip(rows, functions):
+        lines += [row, *(f"    {_branch(branch)}" for branch in function["skipped_by"])]
+    return "\n".join(lines) + "\n"
+
+
+def _reached_row(function: Record) -> list[Cell | str]:
+    reached = function["reached"]
+    evidence = function["evidence"] + (f" {function['times']} times" if function["times"] > 1 else "")
+    why = f"{evidence}; {function['reason']}" if function["reason"] else evidence
+    return [one_line(function["function"]), Cell(reached, _REACHED_STYLES[reached]), one_line(why)]
+
+
+def _branch(branch: Record) -> str:
+    way = "was taken" if branch["taken"] else "was not taken"
+    where = f" at {one_line(branch['source'])}" if branch["source"] else ""
+    return f"{one_line(branch['caller'])}{where}: {one_line(branch['instruction'])} {way} ({branch['times']} times)"
