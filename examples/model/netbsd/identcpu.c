@@ -41,8 +41,9 @@ void identify_hypervisor(void)
 		vm_guest = VM_GUEST_VMWARE;
 }
 
-/* Leaf 0x15: crystal clock and ratio. Also the LAPIC timer's frequency, which runs on the crystal. */
-uint64_t tsc_freq_cpuid(struct cpu_info *ci)
+/* Neither is inlined: whether it was called is a question to ask. Leaf 0x15: crystal clock and ratio. Also the LAPIC
+ * timer's frequency, which runs on the crystal. */
+__attribute__((noinline)) uint64_t tsc_freq_cpuid(struct cpu_info *ci)
 {
 	struct cpuid_registers r = cpuid(0x15);
 
@@ -53,7 +54,7 @@ uint64_t tsc_freq_cpuid(struct cpu_info *ci)
 	return (uint64_t)r.ecx * r.ebx / r.eax;
 }
 
-uint64_t tsc_freq_vmware_cpuid(struct cpu_info *ci)
+__attribute__((noinline)) uint64_t tsc_freq_vmware_cpuid(struct cpu_info *ci)
 {
 	struct hypervisor_frequencies told = hypervisor_frequencies();
 
