@@ -58,7 +58,7 @@ test-packages:
 # The extension is loaded by GDB, so it is built for the Python that is linked into GDB.
 interpreter: | packages
 	@version='import sys; print("%d.%d" % sys.version_info[:2])'; \
-	ours=$$($(PYTHON) -c "$$version"); gdbs=$$(gdb -nx -q -batch -ex "python $$version"); \
+	ours=$$($(PYTHON) -c "$$version" 2>/dev/null); gdbs=$$(gdb -nx -q -batch -ex "python $$version" 2>/dev/null); \
 	[ -n "$$ours" ] && [ "$$ours" = "$$gdbs" ] || { \
 		echo "$(PYTHON) is Python $${ours:-(none)}, GDB has $${gdbs:-none}: build with PYTHON=the one that GDB has" >&2; \
 		exit 1; }
@@ -188,8 +188,8 @@ fmt: test-packages ## format all C and Python files
 	$(PYTHON) -m black --quiet plugin .ci examples
 
 clean: ## remove what was built; downloads stay
-	find build -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} + 2>/dev/null || true
-	rm -f plugin/clockscope/_core*.so*
+	@find build -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} + 2>/dev/null || true
+	@rm -f plugin/clockscope/_core*.so*
 
 distclean: clean ## remove the downloads too
-	rm -rf build
+	@rm -rf build
