@@ -53,11 +53,6 @@ static void item_destroy(struct item *item)
 	free(item);
 }
 
-static void on_tick(void *context)
-{
-	cs_error_destroy(counters_write(context)); /* the store keeps its error, and says it when closed */
-}
-
 struct cs_error *counters_create(struct relay *relay, struct counters **ret)
 {
 	struct counters *counters = calloc(1, sizeof(*counters));
@@ -74,7 +69,6 @@ void counters_destroy(struct counters *counters)
 {
 	if (!counters)
 		return;
-	relay_set_tick(counters->relay, NULL, NULL);
 	for (size_t i = 0; i < counters->count; i++)
 		item_destroy(counters->items[i]);
 	free(counters->items);
@@ -222,6 +216,5 @@ struct cs_error *counters_set_store(struct counters *counters, struct store *sto
 	for (size_t i = 0; store && i < counters->count; i++)
 		counters->items[i]->changed = true;
 	pthread_mutex_unlock(&counters->lock);
-	relay_set_tick(counters->relay, store ? on_tick : NULL, counters);
 	return error;
 }

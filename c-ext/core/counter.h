@@ -46,11 +46,12 @@ void counters_set_replay(struct counters *counters, bool replay);
 int counters_each(struct counters *counters, int (*function)(const struct counter *counter, void *context),
 		  void *context);
 
-/* Where counts go as they change, until the next call: written while the guest runs and by
- * counters_write(). NULL for nowhere; what is pending is written first. */
+/* Where counters_write() puts the counts that changed. NULL for nowhere; what is pending is written
+ * first. */
 struct cs_error *counters_set_store(struct counters *counters, struct store *store);
 
-/* Writes the counts that changed, and lets the store commit if it is due. */
+/* Writes the counts that changed, and lets the store commit if it is due. The relay's tick calls it while
+ * the guest runs. */
 struct cs_error *counters_write(struct counters *counters);
 
 #endif

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Relay: the connection to a guest's stub. All waiting is done without the GIL. */
-#include "convert.h"
+#include "relay.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "../core/counter.h"
-#include "../core/relay.h"
 #include "../core/replay.h"
 #include "../core/util.h"
 #include "trace.h"
@@ -14,8 +13,12 @@
 struct relay_object {
 	PyObject_HEAD struct relay *relay;
 	struct counters *counters;
+	struct cs_error *(*write)(void *context); /* see relay_object_set_writer() */
+	void *write_context;
 	PyObject *writer; /* the TraceWriter that counters go to, kept alive */
 };
+
+static PyObject *relay_type;
 
 #define SELF(OBJECT) ((struct relay_object *)(OBJECT))
 
@@ -38,13 +41,46 @@ static bool interrupted(void)
 
 /* None, or the exception: the KeyboardInterrupt that gave the wait up, if there is one, before what
  * giving up led to. */
-static PyObject *outcome(struct cs_error *error)
+PyObject *relay_outcome(struct cs_error *error)
 {
 	if (PyErr_Occurred()) {
 		cs_error_destroy(error);
 		return NULL;
 	}
 	return error ? raise_error(error) : Py_NewRef(Py_None);
+}
+
+/* In the relay's thread, without the GIL. The store keeps its error, and says it when it is closed. */
+static void on_tick(void *context)
+{
+	struct relay_object *object = context;
+
+	if (object->write)
+		cs_error_destroy(object->write(object->write_context));
+	cs_error_destroy(counters_write(object->counters));
+}
+
+void relay_object_set_writer(PyObject *object, struct cs_error *(*write)(void *context), void *context)
+{
+	struct relay_object *self = SELF(object);
+
+	if (self->relay)
+		relay_set_tick(self->relay, NULL, NULL);
+	self->write = write;
+	self->write_context = context;
+	if (self->relay)
+		relay_set_tick(self->relay, on_tick, self);
+}
+
+struct relay *relay_object_relay(PyObject *object)
+{
+	int is = PyObject_IsInstance(object, relay_type);
+
+	if (is == 0)
+		PyErr_SetString(PyExc_TypeError, "a Relay is wanted");
+	if (is > 0 && !SELF(object)->relay)
+		raise_error(cs_error_create(CS_ERROR_CLOSED, "the connection was closed"));
+	return is > 0 ? SELF(object)->relay : NULL;
 }
 
 static bool is_open(PyObject *self)
@@ -63,7 +99,8 @@ static void close_all(PyObject *self)
 
 	if (!relay)
 		return;
-	Py_BEGIN_ALLOW_THREADS relay_stop(relay);
+	Py_BEGIN_ALLOW_THREADS relay_set_tick(relay, NULL, NULL);
+	relay_stop(relay);
 	if (counters)
 		cs_error_destroy(counters_set_store(counters, NULL)); /* writes what is pending */
 	counters_destroy(counters);
@@ -91,7 +128,9 @@ static int relay_init(PyObject *self, PyObject *args, PyObject *keywords)
 					interrupted, &object->relay));
 	if (!error)
 		error = counters_create(object->relay, &object->counters);
-	Py_XDECREF(outcome(error));
+	if (!error)
+		relay_set_tick(object->relay, on_tick, object);
+	Py_XDECREF(relay_outcome(error));
 	return PyErr_Occurred() ? -1 : 0;
 }
 
@@ -288,7 +327,7 @@ static PyObject *request(PyObject *self, PyObject *args, PyObject *keywords)
 	if (!is_open(self) || !parse_request(args, keywords, "y#|d", names, &ask))
 		return NULL;
 	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_request, &ask));
-	result = outcome(error);
+	result = relay_outcome(error);
 	if (result) {
 		Py_DECREF(result);
 		result = PyBytes_FromStringAndSize(ask.reply.text, (Py_ssize_t)ask.reply.length);
@@ -317,7 +356,7 @@ static PyObject *monitor(PyObject *self, PyObject *args, PyObject *keywords)
 	if (!is_open(self) || !parse_request(args, keywords, "s#|d", names, &ask))
 		return NULL;
 	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_monitor, &ask));
-	result = outcome(error);
+	result = relay_outcome(error);
 	if (result) {
 		Py_DECREF(result);
 		result = text(ask.reply.text);
@@ -353,7 +392,7 @@ static PyObject *read_memory(PyObject *self, PyObject *args)
 	if (!memory.bytes)
 		return PyErr_NoMemory();
 	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_read, &memory));
-	result = outcome(error);
+	result = relay_outcome(error);
 	if (result) {
 		Py_DECREF(result);
 		result = PyBytes_FromStringAndSize(memory.bytes, memory.length);
@@ -377,7 +416,7 @@ static PyObject *write_memory(PyObject *self, PyObject *args)
 	if (!is_open(self) || !PyArg_ParseTuple(args, "Ky#", &memory.address, (char **)&memory.bytes, &memory.length))
 		return NULL;
 	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_write, &memory));
-	return outcome(error);
+	return relay_outcome(error);
 }
 
 struct registers_call {
@@ -404,7 +443,7 @@ static PyObject *read_registers(PyObject *self, PyObject *args)
 	if (!is_open(self) || !PyArg_ParseTuple(args, "|s", &read.thread))
 		return NULL;
 	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_read_registers, &read));
-	result = outcome(error);
+	result = relay_outcome(error);
 	if (result) {
 		Py_DECREF(result);
 		result = PyBytes_FromStringAndSize((char *)read.bytes, (Py_ssize_t)read.length);
@@ -426,7 +465,7 @@ static PyObject *add_counter(PyObject *self, PyObject *args)
 	if (!is_open(self) || !PyArg_ParseTuple(args, "Ks", &address, &name))
 		return NULL;
 	WITHOUT_GIL(error, counters_add(SELF(self)->counters, address, name, &number));
-	result = outcome(error);
+	result = relay_outcome(error);
 	Py_XDECREF(result);
 	return result ? PyLong_FromLong(number) : NULL;
 }
@@ -439,7 +478,7 @@ static PyObject *remove_counter(PyObject *self, PyObject *args)
 	if (!is_open(self) || !PyArg_ParseTuple(args, "i", &number))
 		return NULL;
 	WITHOUT_GIL(error, counters_remove(SELF(self)->counters, number));
-	return outcome(error);
+	return relay_outcome(error);
 }
 
 static PyObject *known(int64_t value)
@@ -488,7 +527,7 @@ static PyObject *set_trace(PyObject *self, PyObject *writer)
 	WITHOUT_GIL(error, counters_set_store(object->counters, store));
 	Py_XDECREF(object->writer);
 	object->writer = store ? Py_NewRef(writer) : NULL;
-	return outcome(error);
+	return relay_outcome(error);
 }
 
 static PyObject *set_replay(PyObject *self, PyObject *args)
@@ -521,7 +560,7 @@ static PyObject *instructions(PyObject *self, PyObject *unused)
 	if (!is_open(self))
 		return NULL;
 	WITHOUT_GIL(error, relay_call(SELF(self)->relay, do_instructions, &ask));
-	result = outcome(error);
+	result = relay_outcome(error);
 	Py_XDECREF(result);
 	return result ? PyLong_FromUnsignedLongLong(ask.instructions) : NULL;
 }
@@ -548,7 +587,7 @@ static PyObject *resume(PyObject *self, PyObject *args)
 	if (!is_open(self) || !PyArg_ParseTuple(args, "|y", &payload))
 		return NULL;
 	WITHOUT_GIL(error, relay_resume(SELF(self)->relay, payload[0] ? payload : NULL));
-	return outcome(error);
+	return relay_outcome(error);
 }
 
 static PyObject *wait_for_stop(PyObject *self, PyObject *args)
@@ -563,7 +602,7 @@ static PyObject *wait_for_stop(PyObject *self, PyObject *args)
 	if (!(timeout >= 0 && timeout < 1e6))
 		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds from 0"));
 	WITHOUT_GIL(error, relay_wait(SELF(self)->relay, (unsigned)(timeout * 1e3), &stop));
-	result = outcome(error);
+	result = relay_outcome(error);
 	if (result && stop) {
 		Py_DECREF(result);
 		result = PyBytes_FromString(stop);
@@ -579,7 +618,7 @@ static PyObject *interrupt(PyObject *self, PyObject *unused)
 	if (!is_open(self))
 		return NULL;
 	WITHOUT_GIL(error, relay_interrupt(SELF(self)->relay));
-	return outcome(error);
+	return relay_outcome(error);
 }
 
 static PyObject *detach(PyObject *self, PyObject *unused)
@@ -590,7 +629,7 @@ static PyObject *detach(PyObject *self, PyObject *unused)
 	if (!is_open(self))
 		return NULL;
 	WITHOUT_GIL(error, relay_detach(SELF(self)->relay));
-	return outcome(error);
+	return relay_outcome(error);
 }
 
 static PyObject *close_relay(PyObject *self, PyObject *unused)
@@ -653,9 +692,6 @@ static PyType_Spec spec = {
 
 int relay_register(PyObject *module)
 {
-	PyObject *type = PyType_FromSpec(&spec);
-	int result = type ? PyModule_AddObjectRef(module, "Relay", type) : -1;
-
-	Py_XDECREF(type);
-	return result;
+	relay_type = PyType_FromSpec(&spec);
+	return relay_type ? PyModule_AddObjectRef(module, "Relay", relay_type) : -1;
 }
