@@ -41,8 +41,9 @@ void identify_hypervisor(void)
 		vm_guest = VM_GUEST_VMWARE;
 }
 
-/* Neither is inlined: whether it was called is a question to ask. Leaf 0x15: crystal clock and ratio. Also the LAPIC
- * timer's frequency, which runs on the crystal. */
+/* Of the next two none is inlined: whether it was called is a question that one asks. */
+
+/* Leaf 0x15: crystal clock and ratio. Also the LAPIC timer's frequency, which runs on the crystal. */
 __attribute__((noinline)) uint64_t tsc_freq_cpuid(struct cpu_info *ci)
 {
 	struct cpuid_registers r = cpuid(0x15);
