@@ -114,6 +114,13 @@ CREATE TABLE instruction (
     PRIMARY KEY (function, address)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE source (             -- the text of lines, where the source was at hand
+    file TEXT NOT NULL,
+    line INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    PRIMARY KEY (file, line)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE window (             -- code in which a stop would change what the clocks read
     function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
     number   INTEGER NOT NULL,
@@ -146,6 +153,7 @@ CREATE TABLE invocation (
     task       TEXT NOT NULL,     -- the guest's own thread, as it names it; empty where unknown
     stack      INTEGER NOT NULL,  -- stack pointer at the entry: tells invocations that overlap apart
     caller     INTEGER NOT NULL,  -- return address
+    caller_name TEXT NOT NULL,    -- function+offset of the caller; empty where unknown
     returned   TEXT NOT NULL CHECK (returned IN ('yes', 'tail call', 'not seen')),
     value      INTEGER,           -- RAX at the return
     complete   INTEGER NOT NULL CHECK (complete IN (0, 1)), -- the whole path is known

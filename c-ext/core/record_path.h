@@ -31,6 +31,7 @@ struct record_invocation {
 	const char *task;
 	uint64_t stack;
 	uint64_t caller;
+	const char *caller_name; /* "" where unknown */
 	const char *returned; /* "yes", "tail call", "not seen" */
 	bool has_value;
 	uint64_t value;
@@ -68,5 +69,8 @@ struct cs_error *store_invocation(struct store *store, const struct record_invoc
 				  const int64_t *event_stops, size_t event_count);
 
 struct cs_error *store_stop(struct store *store, const struct record_stop *stop);
+
+/* Records, or replaces, the text of one source line. */
+struct cs_error *store_source(struct store *store, const char *file, int line, const char *text);
 
 #endif

@@ -167,6 +167,7 @@ static struct cs_error *put_invocation(struct store *store, const struct record_
 		sqlite3_bind_int64(s, 13, (int64_t)invocation->value);
 	sqlite3_bind_int(s, 14, path->complete);
 	sqlite3_bind_int(s, 15, path->consistent);
+	store_bind_string(s, 16, invocation->caller_name);
 	return run(store, STORE_PUT_INVOCATION);
 }
 
@@ -302,4 +303,16 @@ struct cs_error *store_stop(struct store *store, const struct record_stop *stop)
 	sqlite3_bind_int(s, 6, stop->in_window);
 	sqlite3_bind_blob(s, 7, stop->registers, (int)stop->registers_size, SQLITE_STATIC);
 	return run(store, STORE_PUT_STOP);
+}
+
+struct cs_error *store_source(struct store *store, const char *file, int line, const char *text)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_SOURCE];
+
+	CS_TRY(store_begin(store));
+	store_bind_string(s, 1, file);
+	sqlite3_bind_int(s, 2, line);
+	store_bind_string(s, 3, text);
+	return run(store, STORE_PUT_SOURCE);
 }

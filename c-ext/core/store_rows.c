@@ -33,13 +33,15 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 	[STORE_PUT_PROBE] = "INSERT INTO probe (function, address, block, roles, in_window) VALUES (?, ?, ?, ?, ?)",
 	[STORE_PUT_INVOCATION] =
 		"INSERT INTO invocation (id, function, seq, end_seq, run_ns, end_run_ns, cpu, thread, task, stack, caller,"
-		" returned, value, complete, consistent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		" returned, value, complete, consistent, caller_name)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_STEP] = "INSERT INTO step (invocation, ordinal, block, window, tries_min, tries_max)"
 			   " VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_GAP_BLOCK] = "INSERT INTO gap_block (invocation, ordinal, block, certain) VALUES (?, ?, ?, ?)",
 	[STORE_PUT_DECISION] = "INSERT INTO decision (invocation, ordinal, address, taken, stop) VALUES (?, ?, ?, ?, ?)",
 	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers)"
 			   " VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_SOURCE] = "INSERT OR REPLACE INTO source (file, line, text) VALUES (?, ?, ?)",
 	[STORE_BEGIN] = "BEGIN",
 	[STORE_COMMIT] = "COMMIT",
 };

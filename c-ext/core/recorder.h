@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The recorder of branch traces: plants a plan's probes, tells the invocations of the traced functions
+ * apart, and turns each one's stops into a path in the trace.
+ *
+ * Invocations are told apart by the stack pointer at their entry, which the plan knows from each
+ * probe: recursion, interrupts that come in between, tasks that sleep or migrate, and other vCPUs each
+ * have a stack, or a place on one, of their own.
+ *
+ * A stop costs no database work: rows gather in memory until recorder_write(), which the relay's tick
+ * calls while the guest runs.
+ */
+#ifndef CLOCKSCOPE_RECORDER_H
+#define CLOCKSCOPE_RECORDER_H
+
+#include "record_path.h"
+#include "relay.h"
+
+struct recorder;
+
+struct recorder_options {
+	/* A probe that was hit so often in one invocation is lifted until the invocation ends; 0: never. */
+	uint32_t hit_limit;
+	/* Returns without a probe of the plan's are caught by one at the return address. */
+	bool catch_returns;
+	/* The guest is a QEMU replay: each stop carries its instruction count. */
+	bool replay;
+	/* How the guest's kernel names the running task: the per-CPU variable that points to it, as an offset
+	 * from GS, and where in the task its name lies. 0, 0: unknown. Linux: current_task (or
+	 * pcpu_hot.current_task), task_struct.comm. */
+	uint64_t task_pointer;
+	uint64_t task_name;
+	/* Writes what an address is called ("function+0x10"), or the empty string, into `text`. Called by
+	 * recorder_write(). NULL: nothing is named. */
+	void (*name)(void *context, uint64_t address, char *text, size_t size);
+	void *name_context;
+};
+
+struct recorder_statistics {
+	uint64_t stops;	      /* of its probes */
+	uint64_t invocations; /* written to the trace */
+	uint64_t orphans;     /* stops that belonged to no invocation whose entry was seen */
+	uint64_t mismatches;  /* probes whose text in memory is not what was analysed */
+	uint64_t lifted;      /* times a probe was lifted for the hit limit */
+};
+
+/* The relay and the store must outlive the recorder. *ret is released by recorder_destroy(). */
+struct cs_error *recorder_create(struct relay *relay, struct store *store, const struct recorder_options *options,
+				 struct recorder **ret);
+
+/* Releases it. The relay must have been stopped, or the recorder (recorder_stop). */
+void recorder_destroy(struct recorder *recorder);
+
+/* Plants the probes of one function, whose row in the trace is `id`. cfg, windows and plan must outlive
+ * the recorder. Probes that the stub refuses are left out, and their number is in *refused: the paths
+ * then have more gaps. The guest must stand. */
+struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struct cfg *cfg,
+			      const struct windows *windows, const struct plan *plan, uint32_t *refused);
+
+/* Lifts all probes; invocations under way are written as not returned. The guest must stand, or be gone. */
+struct cs_error *recorder_stop(struct recorder *recorder);
+
+/* Writes what gathered. */
+struct cs_error *recorder_write(struct recorder *recorder);
+
+void recorder_get_statistics(struct recorder *recorder, struct recorder_statistics *ret);
+
+#endif
