@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "insn.h"
 
-#include <capstone/capstone.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "insn_decoder.h"
 #include "util.h"
-
-struct insn_decoder {
-	csh handle;
-	cs_insn *scratch;
-};
 
 /* What capstone's instruction ids mean to the flow of control. Jumps and calls through registers or memory
  * share the id of the direct ones; their operand tells. */
@@ -194,6 +189,37 @@ static void set_operand(const cs_x86 *detail, struct insn *insn)
 	}
 }
 
+/* The forms that compilers use; whatever else changes RSP makes it unknown. Calls come back with what they found, and
+ * after a return there is nothing to know. */
+static int32_t stack_change(const cs_insn *decoded)
+{
+	const cs_x86 *detail = &decoded->detail->x86;
+	const cs_x86_op *source = &detail->operands[0];
+	const cs_x86_op *target = &detail->operands[detail->op_count ? detail->op_count - 1 : 0];
+	bool constant = detail->op_count == 2 && source->type == X86_OP_IMM && source->imm == (int32_t)source->imm;
+
+	if (decoded->id == X86_INS_PUSH || decoded->id == X86_INS_PUSHFQ)
+		return decoded->bytes[0] == 0x66 ? INSN_STACK_UNKNOWN : -8;
+	if (decoded->id == X86_INS_POPFQ)
+		return 8;
+	if (decoded->id == X86_INS_POP &&
+	    !(detail->op_count && target->type == X86_OP_REG && target->reg == X86_REG_RSP))
+		return decoded->bytes[0] == 0x66 ? INSN_STACK_UNKNOWN : 8;
+	if (decoded->id == X86_INS_LEAVE || decoded->id == X86_INS_ENTER)
+		return INSN_STACK_UNKNOWN;
+	if (!detail->op_count || target->type != X86_OP_REG || target->reg != X86_REG_RSP ||
+	    !(target->access & CS_AC_WRITE))
+		return 0;
+	if (decoded->id == X86_INS_ADD && constant)
+		return (int32_t)source->imm;
+	if (decoded->id == X86_INS_SUB && constant && source->imm != INT32_MIN)
+		return -(int32_t)source->imm;
+	if (decoded->id == X86_INS_LEA && source->mem.base == X86_REG_RSP && source->mem.index == X86_REG_INVALID &&
+	    source->mem.disp == (int32_t)source->mem.disp)
+		return (int32_t)source->mem.disp;
+	return INSN_STACK_UNKNOWN;
+}
+
 static void classify(const cs_insn *decoded, struct insn *insn)
 {
 	if (decoded->id < X86_INS_ENDING && classes[decoded->id].kind != INSN_OTHER) {
@@ -201,6 +227,7 @@ static void classify(const cs_insn *decoded, struct insn *insn)
 		insn->condition = classes[decoded->id].condition;
 		set_operand(&decoded->detail->x86, insn);
 	}
+	insn->stack = stack_change(decoded);
 	insn->narrow_count = insn->kind == INSN_BRANCH && decoded->detail->x86.addr_size == 4;
 }
 

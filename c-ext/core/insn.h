@@ -66,12 +66,15 @@ enum insn_condition {
 #define INSN_PORT_NONE (-1) /* no port I/O */
 #define INSN_PORT_DX (-2)   /* the port is in DX */
 
+#define INSN_STACK_UNKNOWN INT32_MIN
+
 struct insn {
 	uint64_t address;
 	uint64_t target; /* of a direct branch, jump or call; otherwise 0 */
 	enum insn_kind kind;
 	enum insn_condition condition;
 	int port;          /* 0 to 255, or one of INSN_PORT_… */
+	int32_t stack;     /* by how much RSP changes (push: -8); calls 0; INSN_STACK_UNKNOWN */
 	bool narrow_count; /* loop forms: counts in ECX, not RCX (address-size prefix) */
 	uint8_t length;
 	uint8_t bytes[INSN_MAX_LENGTH];

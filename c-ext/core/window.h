@@ -23,7 +23,8 @@ struct windows {
 	uint32_t *window_of; /* by block: index into items of the window it touches first, or CFG_NONE */
 	struct window *items;
 	uint32_t count;
-	uint64_t *callees; /* direct callees inside windows, sorted: probes in them are stops in a window */
+	uint64_t *callees; /* direct callees inside windows, and the references called: sorted. A stop in one is a stop
+			      in a window */
 	uint32_t callee_count;
 };
 

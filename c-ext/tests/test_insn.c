@@ -197,6 +197,43 @@ static void texts(void **state)
 	assert_string_equal(insn_kind_name(INSN_CPUID), "cpuid");
 }
 
+static void changes_of_the_stack_pointer(void **state)
+{
+	static const struct {
+		uint8_t bytes[8];
+		size_t length;
+		int32_t change;
+	} forms[] = {
+		{{0x53}, 1, -8},                                   /* push %rbx */
+		{{0x41, 0x56}, 2, -8},                             /* push %r14 */
+		{{0x6a, 0xff}, 2, -8},                             /* push $-1 */
+		{{0x9c}, 1, -8},                                   /* pushfq */
+		{{0x5b}, 1, 8},                                    /* pop %rbx */
+		{{0x9d}, 1, 8},                                    /* popfq */
+		{{0x5c}, 1, INSN_STACK_UNKNOWN},                   /* pop %rsp */
+		{{0x48, 0x83, 0xec, 0x10}, 4, -16},                /* sub $16,%rsp */
+		{{0x48, 0x83, 0xc4, 0x10}, 4, 16},                 /* add $16,%rsp */
+		{{0x48, 0x83, 0xc4, 0x80}, 4, -128},               /* add $-128,%rsp */
+		{{0x48, 0x81, 0xec, 0, 1, 0, 0}, 7, -256},         /* sub $256,%rsp */
+		{{0x48, 0x8d, 0x64, 0x24, 0x08}, 5, 8},            /* lea 8(%rsp),%rsp */
+		{{0x48, 0x8d, 0x65, 0xf0}, 4, INSN_STACK_UNKNOWN}, /* lea -16(%rbp),%rsp */
+		{{0x48, 0x83, 0xe4, 0xf0}, 4, INSN_STACK_UNKNOWN}, /* and $-16,%rsp */
+		{{0x48, 0x89, 0xec}, 3, INSN_STACK_UNKNOWN},       /* mov %rbp,%rsp */
+		{{0xc9}, 1, INSN_STACK_UNKNOWN},                   /* leave */
+		{{0x48, 0x39, 0xc4}, 3, 0},                        /* cmp %rax,%rsp */
+		{{0x48, 0x89, 0xe5}, 3, 0},                        /* mov %rsp,%rbp */
+		{{0xe8, 0, 0, 0, 0}, 5, 0},                        /* call */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+		struct insn insn;
+
+		assert_true(insn_decode(*state, forms[i].bytes, forms[i].length, AT, &insn));
+		assert_int_equal(insn.length, forms[i].length);
+		assert_int_equal(insn.stack, forms[i].change);
+	}
+}
+
 static void clock_accesses(void **state)
 {
 	size_t clocks = 0;
@@ -218,6 +255,7 @@ int main(void)
 		cmocka_unit_test(counting_jumps),
 		cmocka_unit_test(no_instruction),
 		cmocka_unit_test(texts),
+		cmocka_unit_test(changes_of_the_stack_pointer),
 		cmocka_unit_test(clock_accesses),
 	};
 
