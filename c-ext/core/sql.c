@@ -26,7 +26,9 @@ struct cs_error *sql_error(sqlite3 *db, int rc, const char *path)
 	case SQLITE_NOMEM: return &cs_error_no_memory;
 	case SQLITE_NOTADB: return cs_error_create(CS_ERROR_FORMAT, "%s: not a clockscope trace", path);
 	case SQLITE_CORRUPT:
-	case SQLITE_TOOBIG: return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: %s", path, sqlite3_errmsg(db));
+	case SQLITE_TOOBIG:
+		/* Not errmsg: it may quote the file at length. */
+		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: %s", path, sqlite3_errstr(rc));
 	case SQLITE_INTERRUPT:
 		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: reading it takes without end", path);
 	case SQLITE_BUSY:

@@ -5,7 +5,7 @@
 #include <time.h>
 
 /* A batch is due at either of the first two, and overdue, so that it is committed even in a stop, at
- * either of the others. A commit costs some 0.1 ms: nothing is synced to the disk before the end. */
+ * either of the others. A commit costs tens of microseconds: nothing is synced to the disk before the end. */
 #define DUE_ROWS 256
 #define DUE_NS 200000000u
 #define OVERDUE_ROWS 8192

@@ -18,6 +18,7 @@
 struct trace {
 	char *name;
 	sqlite3 *db;
+	uint64_t limit_ns; /* for one question */
 	uint64_t deadline_ns;
 };
 
@@ -82,7 +83,7 @@ struct cs_error *trace_prepare(struct trace *trace, const char *sql, sqlite3_stm
 	const char *rest = "";
 	int rc;
 
-	trace->deadline_ns = util_now_ns() + QUESTION_NS;
+	trace->deadline_ns = util_now_ns() + trace->limit_ns;
 	rc = sqlite3_prepare_v2(trace->db, sql, -1, &statement, &rest);
 	if (rc != SQLITE_OK)
 		return read_error(trace, rc);
@@ -122,37 +123,59 @@ static struct cs_error *check_version(struct trace *trace)
 	return NULL;
 }
 
-/* One text for each column of each true table, such as "event.seq INTEGER". */
-#define COLUMNS_SQL                                                                                                    \
-	"SELECT t.name || '.' || c.name || ' ' || c.type FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS c" \
-	" WHERE t.schema = 'main' AND t.type = 'table' AND t.strict AND c.hidden = 0"
-
-static struct cs_error *has_column(struct trace *trace, const char *column)
+/* SQLite reads what is cut off a file's last page as zeros. A killed recording's file is not looked at so: its
+ * pages are in the log as well. */
+static struct cs_error *check_length(struct trace *trace)
 {
-	SQL_STATEMENT *statement = NULL;
-	bool row;
+	struct stat status;
+	int64_t length;
+	int64_t is_logged;
 
-	CS_TRY(trace_prepare(trace, COLUMNS_SQL " AND t.name || '.' || c.name || ' ' || c.type = ?", &statement));
-	sqlite3_bind_text(statement, 1, column, -1, SQLITE_STATIC);
-	CS_TRY(trace_step(trace, statement, &row));
-	return row ? NULL
-		   : cs_error_create(CS_ERROR_FORMAT, "%s is damaged: its tables are not a trace's (no %s)",
-				     trace->name, column);
+	CS_TRY(read_integer(trace, "SELECT journal_mode = 'wal' FROM pragma_journal_mode", &is_logged));
+	CS_TRY(read_integer(trace, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", &length));
+	if (is_logged || stat(trace->name, &status) < 0 || status.st_size >= length)
+		return NULL;
+	return cs_error_create(CS_ERROR_FORMAT, "%s is truncated: %lld bytes of %lld", trace->name,
+			       (long long)status.st_size, (long long)length);
+}
+
+/* One text for each column of each true table, in order, such as "event.seq INTEGER". */
+static const char columns_sql[] =
+	"SELECT t.name || '.' || c.name || ' ' || c.type FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS c"
+	" WHERE t.schema = 'main' AND t.type = 'table' AND t.strict AND c.hidden = 0 ORDER BY 1";
+
+/* Advances THEIRS, in the same order, to the text WANTED. */
+static struct cs_error *find_column(struct trace *trace, sqlite3_stmt *theirs, const char *wanted)
+{
+	for (;;) {
+		const char *found;
+		bool row;
+
+		CS_TRY(trace_step(trace, theirs, &row));
+		found = row ? (const char *)sqlite3_column_text(theirs, 0) : NULL;
+		if (!found || strcmp(found, wanted) > 0)
+			return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: its tables are not a trace's (no %s)",
+					       trace->name, wanted);
+		if (!strcmp(found, wanted))
+			return NULL;
+	}
 }
 
 /* The tables must be the schema's: a view or a computed column of that name could do anything. */
 static struct cs_error *check_tables(struct trace *trace)
 {
-	SQL_DATABASE *ours = NULL;
-	SQL_STATEMENT *columns = NULL;
-	int rc = sqlite3_open_v2(":memory:", &ours, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL);
+	SQL_DATABASE *memory = NULL;
+	SQL_STATEMENT *ours = NULL;
+	SQL_STATEMENT *theirs = NULL;
+	int rc = sqlite3_open_v2(":memory:", &memory, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL);
 
 	if (rc != SQLITE_OK)
-		return sql_error(ours, rc, trace->name);
-	CS_TRY(sql_execute(ours, trace->name, schema_sql));
-	CS_TRY(sql_prepare(ours, trace->name, COLUMNS_SQL " AND t.name NOT LIKE 'sqlite_%'", &columns));
-	while (sqlite3_step(columns) == SQLITE_ROW)
-		CS_TRY(has_column(trace, (const char *)sqlite3_column_text(columns, 0)));
+		return sql_error(memory, rc, trace->name);
+	CS_TRY(sql_execute(memory, trace->name, schema_sql));
+	CS_TRY(sql_prepare(memory, trace->name, columns_sql, &ours));
+	CS_TRY(trace_prepare(trace, columns_sql, &theirs));
+	while (sqlite3_step(ours) == SQLITE_ROW)
+		CS_TRY(find_column(trace, theirs, (const char *)sqlite3_column_text(ours, 0)));
 	return NULL;
 }
 
@@ -167,9 +190,10 @@ static struct cs_error *open_database(struct trace *trace)
 	rc = sqlite3_open_v2(path, &trace->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc != SQLITE_OK)
 		return sql_error(trace->db, rc, trace->name);
-	trace->deadline_ns = util_now_ns() + QUESTION_NS;
+	trace_set_limit(trace, QUESTION_NS);
 	CS_TRY(configure(trace));
 	CS_TRY(check_version(trace));
+	CS_TRY(check_length(trace));
 	return check_tables(trace);
 }
 
@@ -200,6 +224,12 @@ void trace_destroy(struct trace *trace)
 	sqlite3_close(trace->db);
 	free(trace->name);
 	free(trace);
+}
+
+void trace_set_limit(struct trace *trace, uint64_t limit_ns)
+{
+	trace->limit_ns = limit_ns;
+	trace->deadline_ns = util_now_ns() + limit_ns;
 }
 
 const char *trace_path(const struct trace *trace)

@@ -11,6 +11,7 @@
 
 #include <sqlite3.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "error.h"
 
@@ -29,6 +30,9 @@ const char *trace_path(const struct trace *trace);
 /* Prepares one statement that only reads; the caller finalizes it. CS_ERROR_ARGUMENT: SQL is wrong, or
  * would write. */
 struct cs_error *trace_prepare(struct trace *trace, const char *sql, sqlite3_stmt **ret);
+
+/* Limits the time of each question from now on (60 s unless set), in nanoseconds. */
+void trace_set_limit(struct trace *trace, uint64_t limit_ns);
 
 /* Steps to the next row; *ROW is false after the last. CS_ERROR_FORMAT: the file is damaged there. */
 struct cs_error *trace_step(struct trace *trace, sqlite3_stmt *statement, bool *row);
