@@ -51,7 +51,6 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 	bool killed = relay->client.killing;
 
 	run_tick(relay);
-	client_close(relay);
 	if (relay->stub->fd >= 0)
 		close(relay->stub->fd);
 	relay->stub->fd = -1;
@@ -64,9 +63,11 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 	relay->state = killed || relay->state == RELAY_EXITED ? RELAY_EXITED : state;
 	if (!relay->reason)
 		relay->reason = strdup(reason);
+	relay->headless_awaited = false;
 	pthread_cond_broadcast(&relay->changed);
 	pthread_mutex_unlock(&relay->lock);
 	cs_error_destroy(error);
+	client_close(relay); /* last: who sees GDB's connection end finds the reason */
 }
 
 struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text)
@@ -84,6 +85,7 @@ struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t
 	pthread_mutex_lock(&relay->lock);
 	free(relay->headless_stop);
 	relay->headless_stop = copy;
+	relay->headless_awaited = false;
 	pthread_cond_broadcast(&relay->changed);
 	pthread_mutex_unlock(&relay->lock);
 	return NULL;
@@ -138,7 +140,8 @@ static struct cs_error *run_call(struct relay *relay, const struct relay_call *c
 		return cs_error_create(CS_ERROR_STATE, "your guest is running; interrupt it first");
 	case RELAY_EXITED: return cs_error_create(CS_ERROR_STATE, "your guest has ended");
 	case RELAY_CLOSED:
-		return cs_error_create(CS_ERROR_CLOSED, "%s", relay->reason ? relay->reason : "the connection is closed");
+		return cs_error_create(CS_ERROR_CLOSED, "%s",
+				       relay->reason ? relay->reason : "the connection is closed");
 	}
 	return NULL;
 }
@@ -208,8 +211,9 @@ static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 	struct pollfd fds[] = {
 		{.fd = relay->wake_fd, .events = POLLIN},
 		{.fd = relay->stub->fd, .events = POLLIN},
-		{.fd = relay->listen_fd, .events = POLLIN},
-		/* While a reply is under way GDB has nothing to say; its hanging up is seen all the same. */
+		{.fd = client->awaiting_reply && client->fd < 0 ? -1 : relay->listen_fd, .events = POLLIN},
+		/* While a reply is under way GDB has nothing to say; its hanging up is seen all the same. A
+		 * debugger that comes then waits until the one before it has got its reply, or would have. */
 		{.fd = client->fd, .events = client->awaiting_reply ? 0 : POLLIN},
 	};
 	bool running = relay_state(relay) == RELAY_RUNNING;
@@ -226,6 +230,8 @@ static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 	if (fds[3].revents && client->fd == fds[3].fd)
 		CS_TRY(client_read(relay));
 	CS_TRY(client_process(relay));
+	if (client->left && !client->awaiting_reply && relay_state(relay) == RELAY_STOPPED)
+		CS_TRY(client_bury(relay));
 	CS_TRY(look_at_clock(relay, last_tick));
 	/* The stub's reply may have been read ahead together with another packet. */
 	return relay->stub->fd >= 0 && stub_has_input(relay->stub) ? drain_stub(relay) : NULL;
@@ -284,7 +290,8 @@ static struct cs_error *open_socket(struct relay *relay)
 
 static struct cs_error *start(struct relay *relay)
 {
-	CS_TRY(stub_create(relay->address, relay->cancel_fd, relay->connect_timeout_ms, relay->timeout_ms, &relay->stub));
+	CS_TRY(stub_create(relay->address, relay->cancel_fd, relay->connect_timeout_ms, relay->timeout_ms,
+			   &relay->stub));
 	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &relay->stop);
 	snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", relay->stop.thread);
 	step_map_registers(relay);
@@ -405,21 +412,31 @@ struct resume_call {
 	const char *payload;
 };
 
+static void await_headless(struct relay *relay, bool awaited)
+{
+	pthread_mutex_lock(&relay->lock);
+	free(relay->headless_stop);
+	relay->headless_stop = NULL;
+	relay->headless_awaited = awaited;
+	pthread_mutex_unlock(&relay->lock);
+}
+
 static struct cs_error *do_resume(struct stub *stub, void *context)
 {
 	struct resume_call *arguments = context;
 	struct relay *relay = arguments->relay;
 	const char *payload = arguments->payload;
+	struct cs_error *error;
 
 	if (relay->client.fd >= 0)
 		return cs_error_create(CS_ERROR_STATE, "GDB drives this guest; continue it there");
 	if (!payload)
 		payload = stub->vcont[0] ? "vCont;c" : "c";
-	pthread_mutex_lock(&relay->lock);
-	free(relay->headless_stop);
-	relay->headless_stop = NULL;
-	pthread_mutex_unlock(&relay->lock);
-	return guest_resume(relay, payload, strlen(payload), RESUME_CONTINUE);
+	await_headless(relay, true);
+	error = guest_resume(relay, payload, strlen(payload), RESUME_CONTINUE);
+	if (error)
+		await_headless(relay, false);
+	return error;
 }
 
 struct cs_error *relay_resume(struct relay *relay, const char *payload)
@@ -433,11 +450,12 @@ struct cs_error *relay_wait(struct relay *relay, unsigned timeout_ms, char **sto
 	struct cs_error *error = NULL;
 
 	pthread_mutex_lock(&relay->lock);
-	while (!relay->headless_stop && relay->state == RELAY_RUNNING && util_now_ns() < deadline && !cancelled(relay))
+	while (relay->headless_awaited && util_now_ns() < deadline && !cancelled(relay))
 		wait_a_while(relay, deadline);
 	*stop = TAKE_PTR(relay->headless_stop);
 	if (!*stop && relay->state == RELAY_CLOSED)
-		error = cs_error_create(CS_ERROR_CLOSED, "%s", relay->reason ? relay->reason : "the connection is closed");
+		error = cs_error_create(CS_ERROR_CLOSED, "%s",
+					relay->reason ? relay->reason : "the connection is closed");
 	pthread_mutex_unlock(&relay->lock);
 	return error;
 }

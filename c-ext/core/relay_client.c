@@ -14,9 +14,22 @@
  * them: non-stop mode, fork and exec events, conditions and commands evaluated by the stub (a
  * breakpoint that both want is kept by the relay), tracepoints. qXfer objects pass, all of them. */
 static const char *const passed_features[] = {
-	"multiprocess", "swbreak", "hwbreak", "vContSupported", "ReverseStep", "ReverseContinue", "QPassSignals",
-	"QProgramSignals", "QStartupWithShell", "QEnvironmentHexEncoded", "QEnvironmentReset", "QEnvironmentUnset",
-	"QSetWorkingDir", "QCatchSyscalls", "QDisableRandomization", "augmented-libraries-svr4-read",
+	"multiprocess",
+	"swbreak",
+	"hwbreak",
+	"vContSupported",
+	"ReverseStep",
+	"ReverseContinue",
+	"QPassSignals",
+	"QProgramSignals",
+	"QStartupWithShell",
+	"QEnvironmentHexEncoded",
+	"QEnvironmentReset",
+	"QEnvironmentUnset",
+	"QSetWorkingDir",
+	"QCatchSyscalls",
+	"QDisableRandomization",
+	"augmented-libraries-svr4-read",
 };
 
 static bool starts(const char *text, const char *with)
@@ -34,18 +47,40 @@ struct cs_error *client_accept(struct relay *relay)
 		close(fd); /* one debugger at a time, as every stub has it */
 		return NULL;
 	}
-	relay->client = (struct client){.fd = fd};
+	relay->client = (struct client){.fd = fd, .left = relay->client.left};
 	/* A debugger that connects expects the guest to stand. */
 	return relay_state(relay) == RELAY_RUNNING ? guest_interrupt(relay) : NULL;
 }
 
 void client_close(struct relay *relay)
 {
-	if (relay->client.fd >= 0)
-		close(relay->client.fd);
-	packet_parser_clear(&relay->client.parser);
-	free(relay->client.last_frame);
-	relay->client = (struct client){.fd = -1};
+	struct client *client = &relay->client;
+
+	if (client->fd < 0)
+		return;
+	close(client->fd);
+	packet_parser_clear(&client->parser);
+	free(client->last_frame);
+	client->last_frame = NULL;
+	client->fd = -1;
+	client->input_at = client->input_end = 0;
+	/* What it asked for last is still on its way, and no answer to the next who asks. */
+	client->awaiting_stop = false;
+	client->left = true;
+}
+
+struct cs_error *client_bury(struct relay *relay)
+{
+	struct breakpoints *table = &relay->breakpoints;
+
+	relay->client.left = false;
+	for (size_t i = table->count; i-- > 0;) {
+		struct breakpoint at = table->items[i];
+
+		if (breakpoints_remove(table, at.address, at.type, BREAKPOINT_OF_GDB))
+			CS_TRY(guest_take_out(relay, at.type, at.address));
+	}
+	return NULL;
 }
 
 /* GDB reads all that it is sent; where it does not, it has hung up or hangs, and is let go. */
@@ -303,6 +338,12 @@ static bool is_resume(const char *payload, enum resume_kind *kind)
 	return starts(payload, "vRun") || starts(payload, "vAttach");
 }
 
+/* QEMU aborts where it is asked for this without having offered it. */
+static bool can_reverse(const struct relay *relay)
+{
+	return stub_feature(relay->stub, "ReverseStep") || stub_feature(relay->stub, "ReverseContinue");
+}
+
 static struct cs_error *handle(struct relay *relay, const char *payload, size_t length)
 {
 	enum resume_kind kind;
@@ -317,6 +358,10 @@ static struct cs_error *handle(struct relay *relay, const char *payload, size_t 
 	if (payload[0] == 'D' || payload[0] == 'k' || starts(payload, "vKill"))
 		return let_go(relay, payload, length);
 	if (is_resume(payload, &kind)) {
+		if (kind == RESUME_REVERSE && !can_reverse(relay)) {
+			answer(relay, "");
+			return NULL;
+		}
 		relay->client.awaiting_stop = true;
 		return guest_resume(relay, payload, length, kind);
 	}
@@ -353,6 +398,19 @@ static struct cs_error *while_running(struct relay *relay, const struct packet_i
 	return NULL;
 }
 
+/* A packet must be answered, and what the stub refuses on the way to it is an answer. */
+static struct cs_error *handle_packet(struct relay *relay, const struct packet_item *item)
+{
+	struct cs_error *error = handle(relay, item->payload, item->length);
+
+	if (!error || error->code != CS_ERROR_REFUSED)
+		return error;
+	cs_error_destroy(error);
+	relay->client.awaiting_stop = false;
+	answer(relay, "E01");
+	return NULL;
+}
+
 static struct cs_error *handle_item(struct relay *relay, const struct packet_item *item)
 {
 	struct client *client = &relay->client;
@@ -365,14 +423,25 @@ static struct cs_error *handle_item(struct relay *relay, const struct packet_ite
 		write_all(relay, client->last_frame, client->last_frame_length);
 	if (relay_state(relay) == RELAY_RUNNING)
 		return while_running(relay, item);
-	return item->kind == PACKET_DATA ? handle(relay, item->payload, item->length) : NULL;
+	return item->kind == PACKET_DATA ? handle_packet(relay, item) : NULL;
+}
+
+/* What a debugger says while the guest runs on its way to a stand keeps until then. */
+static bool must_wait(struct relay *relay)
+{
+	const struct client *client = &relay->client;
+	const char *next = client->input + client->input_at;
+
+	return relay_state(relay) == RELAY_RUNNING && client->parser.state == PACKET_STATE_IDLE && *next == '$' &&
+	       (client->input_end - client->input_at < 2 || next[1] != 'F');
 }
 
 struct cs_error *client_process(struct relay *relay)
 {
 	struct client *client = &relay->client;
 
-	while (client->fd >= 0 && !client->awaiting_reply && client->input_at < client->input_end) {
+	while (client->fd >= 0 && !client->awaiting_reply && client->input_at < client->input_end &&
+	       !must_wait(relay)) {
 		struct packet_item item;
 		struct cs_error *error;
 		size_t used;

@@ -8,7 +8,7 @@
 
 #include "util.h"
 
-#define SIGNAL_INT 2  /* GDB's numbers, include/gdb/signals.def */
+#define SIGNAL_INT 2 /* GDB's numbers, include/gdb/signals.def */
 #define SIGNAL_TRAP 5
 
 static struct cs_error *send_resume(struct relay *relay)
@@ -150,6 +150,15 @@ struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
 	return NULL;
 }
 
+/* Whether another probe stands at the same address. */
+static bool shared(const struct relay *relay, size_t at)
+{
+	uint64_t address = relay->probes[at]->address;
+
+	return (at && relay->probes[at - 1]->address == address) ||
+	       (at + 1 < relay->probe_count && relay->probes[at + 1]->address == address);
+}
+
 struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
 {
 	char type = probe->type;
@@ -159,13 +168,17 @@ struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
 		at++;
 	if (at == relay->probe_count)
 		return NULL;
+	if (!shared(relay, at)) {
+		/* Where the stub cannot lift it, the probe stays: its stops must not become GDB's. */
+		if (!relay->all_lifted &&
+		    !breakpoints_has(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_GDB))
+			CS_TRY(guest_take_out(relay, type, probe->address));
+		breakpoints_remove(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_RELAY);
+	}
 	relay->probe_count--;
 	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));
 	probe->type = 0;
-	if (probe_at(relay, probe->address) ||
-	    !breakpoints_remove(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_RELAY) || relay->all_lifted)
-		return NULL;
-	return guest_take_out(relay, type, probe->address);
+	return NULL;
 }
 
 struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant)
@@ -188,7 +201,8 @@ static struct cs_error *apply_deferred(struct relay *relay)
 {
 	for (size_t i = 0; i < relay->deferred_count; i++) {
 		struct probe *probe = relay->deferred[i].probe;
-		struct cs_error *error = relay->deferred[i].plant ? guest_plant(relay, probe) : guest_unplant(relay, probe);
+		struct cs_error *error =
+			relay->deferred[i].plant ? guest_plant(relay, probe) : guest_unplant(relay, probe);
 
 		probe->refused = relay->deferred[i].plant && error && error->code == CS_ERROR_REFUSED;
 		if (error && error->code != CS_ERROR_REFUSED)
@@ -199,14 +213,19 @@ static struct cs_error *apply_deferred(struct relay *relay)
 	return NULL;
 }
 
-/* Applies FUNCTION to each breakpoint that is the relay's alone. */
+/* Applies FUNCTION to each breakpoint that is the relay's alone. Some stubs cannot lift any: that keeps
+ * nobody from leaving. */
 static struct cs_error *for_own(struct relay *relay, struct cs_error *(*function)(struct relay *, char, uint64_t))
 {
 	for (size_t i = 0; i < relay->breakpoints.count; i++) {
 		const struct breakpoint *at = &relay->breakpoints.items[i];
+		struct cs_error *error = NULL;
 
 		if (at->owners == BREAKPOINT_OF_RELAY)
-			CS_TRY(function(relay, at->type, at->address));
+			error = function(relay, at->type, at->address);
+		if (error && error->code != CS_ERROR_REFUSED)
+			return error;
+		cs_error_destroy(error);
 	}
 	return NULL;
 }
@@ -224,7 +243,8 @@ static struct cs_error *replant(struct relay *relay)
 	if (relay->lifted) {
 		relay->lifted = false;
 		if (probe_at(relay, relay->lifted_address))
-			CS_TRY(guest_insert(relay, probe_found(relay, relay->lifted_address)->type, relay->lifted_address));
+			CS_TRY(guest_insert(relay, probe_found(relay, relay->lifted_address)->type,
+					    relay->lifted_address));
 	}
 	if (relay->all_lifted) {
 		relay->all_lifted = false;
@@ -250,6 +270,7 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 	}
 	relay->stop = stop;
 	relay->interrupt_sent = false;
+	relay->interrupt_owed = false;
 	relay->idle_interrupt = false;
 	relay_set_state(relay, stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED);
 	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
@@ -291,6 +312,7 @@ static struct cs_error *pass_probes(struct relay *relay, const char *thread, str
 
 	while (probe_at(relay, registers->pc)) {
 		CLEANUP(stub_reply_clear) struct stub_reply step = {0};
+		struct cs_error *error;
 		bool foreign = false;
 
 		record(relay, thread, registers);
@@ -300,9 +322,19 @@ static struct cs_error *pass_probes(struct relay *relay, const char *thread, str
 		}
 		if (relay->interrupt_sent) {
 			set_counted(relay, thread, registers->pc);
-			return deliver_made(relay, SIGNAL_INT, thread);
+			CS_TRY(deliver_made(relay, SIGNAL_INT, thread));
+			relay->interrupt_owed = true;
+			return NULL;
 		}
-		CS_TRY(step_off(relay, thread, probe_found(relay, registers->pc), registers, &step, &foreign));
+		error = step_off(relay, thread, probe_found(relay, registers->pc), registers, &step, &foreign);
+		/* A guest that cannot be got off the probe stands there, and somebody must know. */
+		if (error && error->code == CS_ERROR_REFUSED) {
+			cs_error_destroy(error);
+			set_counted(relay, thread, registers->pc);
+			return reply ? deliver(relay, reply) : deliver_made(relay, SIGNAL_TRAP, thread);
+		}
+		if (error)
+			return error;
 		if (foreign)
 			return deliver(relay, &step);
 		known_to_gdb = false;
@@ -341,6 +373,13 @@ static struct cs_error *own_stop(struct relay *relay, const char *thread, struct
 	return error;
 }
 
+/* A stub that remembers the interrupt which crossed a probe's stop reports it now: GDB knows already. */
+static bool is_owed(const struct relay *relay, const struct stop_reply *stop)
+{
+	return relay->interrupt_owed && !relay->interrupt_sent && stop->kind == STOP_SIGNAL &&
+	       stop->signal == SIGNAL_INT;
+}
+
 static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
@@ -350,6 +389,10 @@ static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *re
 	copy_thread(relay->stub_general, stop->thread);
 	if (stop->kind == STOP_SIGNAL)
 		CS_TRY(replant(relay));
+	if (is_owed(relay, stop)) {
+		relay->interrupt_owed = false;
+		return resume_again(relay);
+	}
 	if (!may_be_own(relay, stop))
 		return deliver(relay, reply);
 	error = step_read_registers(relay, stop->thread, &registers);
@@ -380,6 +423,25 @@ struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *repl
 }
 
 /* --- Resuming --- */
+
+/* Whether a resume packet sets the thread going, or leaves it standing. */
+static bool applies_to(const char *payload, const char *thread)
+{
+	const char *at = strchr(payload, ';');
+
+	for (; at; at = strchr(at + 1, ';')) {
+		size_t length = strcspn(at + 1, ";");
+		const char *colon = memchr(at + 1, ':', length);
+		char named[REPLY_THREAD_MAX];
+
+		if (!colon)
+			return true;
+		reply_copy_thread(colon + 1, (size_t)(at + 1 + length - colon - 1), named);
+		if (same_thread(named, thread) || strstr(named, "-1"))
+			return true;
+	}
+	return payload[0] != 'v';
+}
 
 /* Notes which thread a vCont packet steps, if any: the first action that applies to one. */
 static void find_step(struct relay *relay, const char *payload)
@@ -444,6 +506,7 @@ static struct cs_error *classify(struct relay *relay, const char *payload, enum 
 /* GDB steps a thread off a probe: the hit counts now, and the breakpoint must not hold the step up. */
 static struct cs_error *begin_step(struct relay *relay, const struct registers *registers)
 {
+	struct cs_error *error;
 	char type;
 
 	relay->step_from = registers->pc;
@@ -453,9 +516,13 @@ static struct cs_error *begin_step(struct relay *relay, const struct registers *
 	type = probe_found(relay, registers->pc)->type;
 	if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
 		return NULL;
-	relay->lifted = true;
+	error = guest_take_out(relay, type, registers->pc);
+	relay->lifted = !error;
 	relay->lifted_address = registers->pc;
-	return guest_take_out(relay, type, registers->pc);
+	if (!error || error->code != CS_ERROR_REFUSED)
+		return error;
+	cs_error_destroy(error); /* it cannot be lifted: the step is tried in place */
+	return NULL;
 }
 
 /* A thread that takes a signal runs its handler first, and comes to the probe later. */
@@ -480,7 +547,7 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (relay->resume_kind == RESUME_STEP)
 			CS_TRY(begin_step(relay, &registers));
-		else if (probe_at(relay, registers.pc))
+		else if (probe_at(relay, registers.pc) && applies_to(payload, relay->step_thread))
 			return own_stop(relay, relay->step_thread, &registers, NULL);
 		else
 			take_counted(relay, relay->step_thread, registers.pc);
@@ -507,7 +574,10 @@ struct cs_error *guest_leave(struct relay *relay)
 	if (relay_state(relay) != RELAY_RUNNING || !relay->probe_count)
 		return NULL;
 	CS_TRY(stub_send_interrupt(relay->stub));
-	CS_TRY(stub_receive(relay->stub, -1, &reply, &got));
+	do {
+		stub_reply_clear(&reply);
+		CS_TRY(stub_receive(relay->stub, -1, &reply, &got));
+	} while (got && reply.text[0] == 'O');
 	if (!got)
 		return NULL;
 	CS_TRY(guest_lift_all(relay));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Between the files of the relay: relay.c (the thread and the calls into it), relay_client.c (GDB's
- * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe). All of it runs in the relay's thread but
- * for what `lock` guards.
+ * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe). All of it runs in the relay's
+ * thread but for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
 #define CLOCKSCOPE_RELAY_INTERNAL_H
@@ -19,9 +19,9 @@
 /* How the guest was last set going. */
 enum resume_kind {
 	RESUME_CONTINUE,
-	RESUME_STEP,	/* one thread steps; others may run */
+	RESUME_STEP,    /* one thread steps; others may run */
 	RESUME_REVERSE, /* with the probes lifted */
-	RESUME_OTHER,	/* vRun, vAttach: answered by a stop, but not ours to repeat */
+	RESUME_OTHER,   /* vRun, vAttach: answered by a stop, but not ours to repeat */
 };
 
 struct relay_call {
@@ -65,6 +65,7 @@ struct client {
 	} breakpoint;
 	bool detaching;
 	bool killing;
+	bool left;                              /* without taking its breakpoints along */
 	char general_pending[REPLY_THREAD_MAX]; /* an Hg under way */
 	char resume_pending[REPLY_THREAD_MAX];  /* an Hc under way */
 };
@@ -113,7 +114,8 @@ struct relay {
 	struct cs_error *start_error;
 	char *reason;
 	struct relay_call *calls;
-	char *headless_stop; /* the stop that relay_wait() will fetch */
+	char *headless_stop;   /* the stop that relay_wait() will fetch */
+	bool headless_awaited; /* relay_resume() has set the guest going, and it has not stopped */
 	struct relay_statistics statistics;
 	uint64_t resumed_at; /* host's monotonic ns; 0 while stopped */
 	uint64_t idle_limit_ns;
@@ -134,14 +136,15 @@ struct relay {
 	uint64_t last_progress; /* ns: the last resume by GDB or own stop */
 	struct stop_reply stop; /* the last one that was passed on */
 	bool interrupt_sent;
+	bool interrupt_owed; /* GDB was told of an interrupt that the stub may yet report itself */
 	bool idle_interrupt;
 	/* Whether a step gets off a breakpoint that stays planted, for each type of breakpoint. */
 	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
 	struct register_map map;
 	struct insn_decoder *decoder;
-	bool step_only;		/* the stub refuses to write a register */
-	bool watchpoints_used;	/* by GDB: what touches memory must then really run */
-	bool lifted; /* a probe is lifted while GDB steps off it */
+	bool step_only;        /* the stub refuses to write a register */
+	bool watchpoints_used; /* by GDB: what touches memory must then really run */
+	bool lifted;           /* a probe is lifted while GDB steps off it */
 	uint64_t lifted_address;
 	struct deferred *deferred; /* changes that probes asked for during a stop */
 	size_t deferred_count;
@@ -176,6 +179,8 @@ struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t
 /* relay_client.c */
 struct cs_error *client_accept(struct relay *relay);
 void client_close(struct relay *relay);
+/* Drops the breakpoints of a debugger that has left without a word; the guest must stand. */
+struct cs_error *client_bury(struct relay *relay);
 /* Reads what GDB sent. */
 struct cs_error *client_read(struct relay *relay);
 /* Handles what has been read, as far as the state allows. */

@@ -96,6 +96,8 @@ static struct cs_error *step_once(struct relay *relay, const char *thread, struc
 			return cs_error_create(CS_ERROR_TIMEOUT,
 					       "%s: the guest did not come back from a single step within %u ms",
 					       relay->stub->address, relay->stub->timeout_ms);
+		if (reply->text[0] == 'O')
+			client_send(relay, reply->raw, reply->raw_length);
 	} while (reply->text[0] == 'O');
 	step_end_run(relay);
 	return NULL;
@@ -117,7 +119,7 @@ static struct cs_error *step_and_look(struct relay *relay, const char *thread, s
 	CS_TRY(step_once(relay, thread, reply));
 	reply_parse_stop(reply->text, reply->length, &stop);
 	if (stop.kind == STOP_NONE)
-		return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub answers a single step with \"%.40s\"",
+		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub answers a single step with \"%.40s\"",
 				       relay->stub->address, reply->text);
 	copy_thread(relay->stub_general, stop.thread);
 	*foreign = !stepped(&stop, thread);
@@ -129,6 +131,8 @@ static struct cs_error *by_step(struct relay *relay, const char *thread, char ty
 				struct stub_reply *reply, bool *foreign)
 {
 	uint64_t from = registers->pc;
+	struct cs_error *error;
+	struct cs_error *again;
 
 	if (relay->step_in_place[type - '0'] != IN_PLACE_FAILS) {
 		CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
@@ -141,8 +145,14 @@ static struct cs_error *by_step(struct relay *relay, const char *thread, char ty
 		relay->step_in_place[type - '0'] = IN_PLACE_FAILS;
 	}
 	CS_TRY(guest_take_out(relay, type, from));
-	CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
-	return guest_insert(relay, type, from);
+	error = step_and_look(relay, thread, registers, reply, foreign);
+	if (error && error->code != CS_ERROR_REFUSED)
+		return error;
+	again = guest_insert(relay, type, from);
+	if (!error)
+		return again;
+	cs_error_destroy(again);
+	return error;
 }
 
 /* --- Working an instruction out --- */
@@ -164,7 +174,8 @@ void step_map_registers(struct relay *relay)
 /* Whether the registers are those of a 64-bit x86, as far as emulation needs them. */
 static bool known_registers(const struct register_map *map, const struct registers *registers)
 {
-	if (!map->pc || !map->flags || map->pc->offset + 8 > registers->size || map->flags->offset + 4 > registers->size)
+	if (!map->pc || !map->flags || map->pc->offset + 8 > registers->size ||
+	    map->flags->offset + 4 > registers->size)
 		return false;
 	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
 		if (!map->gpr[i] || map->gpr[i]->bits != 64 || map->gpr[i]->offset + 8 > registers->size)
@@ -249,9 +260,9 @@ static struct cs_error *by_emulation(struct relay *relay, const char *thread, co
 	emulate_run(&insn, &state, loaded, &effect);
 	CS_TRY(step_select_general(relay, thread));
 	/* What may be refused comes first, when nothing has changed yet. */
-	error = need == EMULATE_STORE
-			? stub_write(relay->stub, state.gpr[EMULATE_RSP], &effect.store_value, sizeof(effect.store_value))
-			: NULL;
+	error = need == EMULATE_STORE ? stub_write(relay->stub, state.gpr[EMULATE_RSP], &effect.store_value,
+						   sizeof(effect.store_value))
+				      : NULL;
 	if (!error)
 		error = write_state(relay, &state, &effect, registers);
 	if (error && error->code == CS_ERROR_REFUSED) {

@@ -16,6 +16,11 @@
 #define GARBAGE_MAX 4096
 /* A reply may be damaged on a serial line; a stub that goes on like this is broken. */
 #define RETRIES_MAX 10
+/* Requests on their way at once. Their replies must fit into the sockets' buffers: a stub that cannot get
+ * rid of one reads no further request. */
+#define PIPELINE_MAX 32
+/* Memory is mapped, or not, by this much at the least. */
+#define PAGE_SIZE 4096u
 
 static void destroy_pointer(struct stub **stub)
 {
@@ -77,7 +82,8 @@ void stub_reply_clear(struct stub_reply *reply)
 
 static struct cs_error *closed(const struct stub *stub)
 {
-	return cs_error_create(CS_ERROR_CLOSED, "%s: the stub closed the connection; the guest is gone or was taken over",
+	return cs_error_create(CS_ERROR_CLOSED,
+			       "%s: the stub closed the connection; the guest is gone or was taken over",
 			       stub->address);
 }
 
@@ -110,7 +116,8 @@ static struct cs_error *write_all(struct stub *stub, const char *bytes, size_t l
 		} else if (errno == EAGAIN) {
 			CS_TRY(await(stub, POLLOUT, (int)stub->timeout_ms, &ready));
 			if (!ready)
-				return cs_error_create(CS_ERROR_TIMEOUT, "%s: the stub takes no more data", stub->address);
+				return cs_error_create(CS_ERROR_TIMEOUT, "%s: the stub takes no more data",
+						       stub->address);
 		} else if (errno != EINTR) {
 			return closed(stub);
 		}
@@ -139,7 +146,8 @@ bool stub_has_input(const struct stub *stub)
 
 static struct cs_error *no_stub(const struct stub *stub)
 {
-	return cs_error_create(CS_ERROR_PROTOCOL, "%s: what listens there is no gdbstub; is the port right?", stub->address);
+	return cs_error_create(CS_ERROR_PROTOCOL, "%s: what listens there is no gdbstub; is the port right?",
+			       stub->address);
 }
 
 /* Reads more bytes from the descriptor. *got is false at the time limit. */
@@ -214,8 +222,8 @@ static struct cs_error *receive(struct stub *stub, int timeout_ms, struct stub_r
 		uint64_t now;
 
 		while (stub->input_at < stub->input_end) {
-			CS_TRY(packet_feed(&stub->parser, stub->input + stub->input_at, stub->input_end - stub->input_at,
-					   &used, &item));
+			CS_TRY(packet_feed(&stub->parser, stub->input + stub->input_at,
+					   stub->input_end - stub->input_at, &used, &item));
 			stub->input_at += used;
 			CS_TRY(accept_item(stub, &item, &retries, reply, got));
 			if (*got)
@@ -249,9 +257,10 @@ static struct cs_error *await_reply(struct stub *stub, struct stub_reply *reply)
 
 		CS_TRY(stub_receive(stub, -1, reply, &got));
 		if (!got)
-			return cs_error_create(CS_ERROR_TIMEOUT,
-					       "%s: no answer within %u ms; is it a gdbstub, and is no other debugger attached to it?",
-					       stub->address, stub->timeout_ms);
+			return cs_error_create(
+				CS_ERROR_TIMEOUT,
+				"%s: no answer within %u ms; is it a gdbstub, and is no other debugger attached to it?",
+				stub->address, stub->timeout_ms);
 		if (reply->text[0] != 'O' || strcmp(reply->text, "OK") == 0)
 			return NULL;
 		stub_reply_clear(reply);
@@ -318,9 +327,9 @@ static struct cs_error *send_joined(struct stub *stub, const char *const *reques
 struct cs_error *stub_pipeline(struct stub *stub, const char *const *requests, size_t count, struct stub_reply *replies)
 {
 	memset(replies, 0, count * sizeof(*replies));
-	if (stub->no_ack)
-		CS_TRY(send_joined(stub, requests, count));
 	for (size_t i = 0; i < count; i++) {
+		if (stub->no_ack && i % PIPELINE_MAX == 0)
+			CS_TRY(send_joined(stub, requests + i, count - i < PIPELINE_MAX ? count - i : PIPELINE_MAX));
 		if (!stub->no_ack)
 			CS_TRY(stub_send(stub, requests[i], strlen(requests[i])));
 		CS_TRY(await_reply(stub, &replies[i]));
@@ -337,23 +346,39 @@ static size_t chunk(const struct stub *stub, size_t length)
 	return length < most ? length : most;
 }
 
+/* Reads up to n bytes; *n is 0 where the stub refuses. It may answer with less than was asked for. */
+static struct cs_error *read_piece(struct stub *stub, uint64_t address, uint8_t *to, size_t *n)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	char request[64];
+	int size = snprintf(request, sizeof(request), "m%llx,%zx", (unsigned long long)address, *n);
+
+	CS_TRY(stub_request(stub, request, (size_t)size, &reply));
+	if (reply.length > 2 * *n || !packet_unhex(reply.text, reply.length, to))
+		*n = 0;
+	else
+		*n = reply.length / 2;
+	return NULL;
+}
+
 struct cs_error *stub_read(struct stub *stub, uint64_t address, void *buffer, size_t length)
 {
 	uint8_t *to = buffer;
 
 	while (length) {
-		CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
-		size_t n = chunk(stub, length);
-		char request[64];
-		int size = snprintf(request, sizeof(request), "m%llx,%zx", (unsigned long long)address, n);
+		size_t page = PAGE_SIZE - address % PAGE_SIZE;
+		size_t asked = chunk(stub, length);
+		size_t n = asked;
 
-		CS_TRY(stub_request(stub, request, (size_t)size, &reply));
-		/* A stub may answer with less than was asked for, if with something. */
-		if (reply.length < 2 || reply.length > 2 * n || !packet_unhex(reply.text, reply.length, to))
+		CS_TRY(read_piece(stub, address, to, &n));
+		if (!n && asked > page) { /* what lies before the next page may be there */
+			n = page;
+			CS_TRY(read_piece(stub, address, to, &n));
+		}
+		if (!n)
 			return cs_error_create(CS_ERROR_REFUSED,
 					       "the guest's memory at 0x%llx cannot be read; is it mapped already?",
 					       (unsigned long long)address);
-		n = reply.length / 2;
 		to += n;
 		address += n;
 		length -= n;
@@ -447,6 +472,9 @@ struct cs_error *stub_monitor(struct stub *stub, const char *command, char **ret
 
 	if (!request)
 		return &cs_error_no_memory;
+	if (6 + 2 * length > stub->packet_size)
+		return cs_error_create(CS_ERROR_ARGUMENT,
+				       "a monitor command of %zu bytes is longer than the stub takes", length);
 	memcpy(request, "qRcmd,", 6);
 	packet_hex(command, length, request + 6);
 	CS_TRY(stub_send(stub, request, 6 + 2 * length));
