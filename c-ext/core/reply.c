@@ -26,11 +26,22 @@ static void take_register(uint32_t number, const char *hex, size_t digits, struc
 	stop->registers++;
 }
 
-/* One `name:value` of a T packet. */
+/* The reasons for a stop that the manual names, by what they mean to a breakpoint's owner. */
+static const struct {
+	const char *name;
+	enum stop_cause cause;
+} causes[] = {
+	{"swbreak", STOP_CAUSE_BREAKPOINT}, {"hwbreak", STOP_CAUSE_BREAKPOINT},  {"watch", STOP_CAUSE_WATCHPOINT},
+	{"rwatch", STOP_CAUSE_WATCHPOINT},  {"awatch", STOP_CAUSE_WATCHPOINT},   {"library", STOP_CAUSE_OTHER},
+	{"replaylog", STOP_CAUSE_OTHER},    {"fork", STOP_CAUSE_OTHER},          {"vfork", STOP_CAUSE_OTHER},
+	{"vforkdone", STOP_CAUSE_OTHER},    {"exec", STOP_CAUSE_OTHER},          {"clone", STOP_CAUSE_OTHER},
+	{"create", STOP_CAUSE_OTHER},       {"syscall_entry", STOP_CAUSE_OTHER}, {"syscall_return", STOP_CAUSE_OTHER},
+};
+
+/* One `name:value` of a T packet. What has no known name is to be ignored (the manual). */
 static void take_pair(const char *name, size_t name_length, const char *value, size_t value_length,
 		      struct stop_reply *stop)
 {
-	static const char *const watchpoints[] = {"watch", "rwatch", "awatch"};
 	const char *at = name;
 	uint64_t number;
 
@@ -38,19 +49,13 @@ static void take_pair(const char *name, size_t name_length, const char *value, s
 		reply_copy_thread(value, value_length, stop->thread);
 		return;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(watchpoints); i++)
-		if (name_is(name, name_length, watchpoints[i])) {
-			stop->cause = STOP_CAUSE_WATCHPOINT;
+	for (size_t i = 0; i < ARRAY_SIZE(causes); i++)
+		if (name_is(name, name_length, causes[i].name)) {
+			stop->cause = causes[i].cause;
 			return;
 		}
-	if (name_is(name, name_length, "swbreak") || name_is(name, name_length, "hwbreak")) {
-		stop->cause = STOP_CAUSE_BREAKPOINT;
-		return;
-	}
 	if (packet_hex_number(&at, &number) && at == name + name_length && number <= UINT32_MAX)
 		take_register((uint32_t)number, value, value_length, stop);
-	else if (!name_is(name, name_length, "core"))
-		stop->cause = STOP_CAUSE_OTHER;
 }
 
 static void take_pairs(const char *at, const char *end, struct stop_reply *stop)
@@ -113,7 +118,7 @@ void reply_copy_thread(const char *id, size_t length, char to[REPLY_THREAD_MAX])
 		if (id[i] == '0' && more && !in_number)
 			continue; /* a leading zero */
 		in_number = digit;
-		to[n++] = id[i];
+		to[n++] = (char)(digit ? id[i] | 0x20 : id[i]); /* '0' to '9' have that bit already */
 	}
 	to[n] = '\0';
 }

@@ -18,9 +18,9 @@
 #define REPLY_REGISTERS_MAX 32
 
 enum stop_kind {
-	STOP_NONE,	/* not a stop reply */
-	STOP_SIGNAL,	/* S, T */
-	STOP_EXITED,	/* W */
+	STOP_NONE,      /* not a stop reply */
+	STOP_SIGNAL,    /* S, T */
+	STOP_EXITED,    /* W */
 	STOP_TERMINATED /* X */
 };
 
@@ -34,7 +34,7 @@ enum stop_cause {
 struct stop_reply {
 	enum stop_kind kind;
 	enum stop_cause cause;
-	uint8_t signal; /* GDB's number (5 SIGTRAP, 2 SIGINT), or the exit status */
+	uint8_t signal;                /* GDB's number (5 SIGTRAP, 2 SIGINT), or the exit status */
 	char thread[REPLY_THREAD_MAX]; /* by reply_copy_thread(); empty where the stub said none */
 	/* Registers that came along: the number, and the value's bytes in the target's order, cut to 8. */
 	size_t registers;
@@ -52,8 +52,8 @@ void reply_parse_stop(const char *payload, size_t length, struct stop_reply *sto
  * beyond failure; -1 for E.text. */
 bool reply_is_error(const char *payload, size_t length, int *number);
 
-/* Copies a thread id without leading zeros, so that equal ids are equal strings: QEMU writes p01.01
- * where GDB writes p1.1. What is no thread id, or does not fit, becomes the empty string. */
+/* Copies a thread id without leading zeros and in lower case, so that equal ids are equal strings: QEMU
+ * writes p01.01 where GDB writes p1.1. What is no thread id, or does not fit, becomes the empty string. */
 void reply_copy_thread(const char *id, size_t length, char to[REPLY_THREAD_MAX]);
 
 /* The number of the vCPU that a thread id stands for: stubs of whole machines number threads
