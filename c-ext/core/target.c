@@ -12,6 +12,7 @@
 /* No description of a real stub comes near these. */
 #define INCLUDES_MAX 64
 #define REGISTERS_MAX 4096
+#define BITS_MAX 4096
 
 struct reader {
 	struct target *target;
@@ -34,17 +35,42 @@ static const char *attribute(const char **attributes, const char *name)
 	return NULL;
 }
 
-static struct cs_error *add_register(struct reader *reader, const char **attributes)
+/* Reads a decimal number, and nothing behind it, from `low` to `high`. */
+static bool read_number(const char *text, uint32_t low, uint32_t high, uint32_t *ret)
 {
-	struct target *target = reader->target;
+	size_t digits = strspn(text, "0123456789");
+	unsigned long long value;
+
+	if (!digits || text[digits] || digits > 10)
+		return false;
+	value = strtoull(text, NULL, 10);
+	*ret = (uint32_t)value;
+	return value >= low && value <= high;
+}
+
+static struct cs_error *read_register(const char **attributes, uint32_t next_number, struct target_register *reg)
+{
 	const char *name = attribute(attributes, "name");
 	const char *bits = attribute(attributes, "bitsize");
 	const char *number = attribute(attributes, "regnum");
+
+	*reg = (struct target_register){.number = next_number};
+	if (!name || !bits || !read_number(bits, 1, BITS_MAX, &reg->bits) ||
+	    (number && !read_number(number, 0, UINT32_MAX, &reg->number)))
+		return cs_error_create(CS_ERROR_PROTOCOL,
+				       "the stub's target description has a register (\"%.40s\") that no machine has",
+				       name ? name : "without a name");
+	snprintf(reg->name, sizeof(reg->name), "%s", name);
+	return NULL;
+}
+
+static struct cs_error *add_register(struct reader *reader, const char **attributes)
+{
+	struct target *target = reader->target;
 	struct target_register *reg;
 
-	if (!name || !bits || target->count == REGISTERS_MAX)
-		return cs_error_create(CS_ERROR_PROTOCOL,
-				       "the stub's target description has a register without name or size, or over %d",
+	if (target->count == REGISTERS_MAX)
+		return cs_error_create(CS_ERROR_PROTOCOL, "the stub's target description has more than %d registers",
 				       REGISTERS_MAX);
 	/* Grown in powers of two: a realloc when the count is one. */
 	if (!(target->count & (target->count - 1))) {
@@ -55,14 +81,10 @@ static struct cs_error *add_register(struct reader *reader, const char **attribu
 			return &cs_error_no_memory;
 		target->registers = reg;
 	}
-	reg = &target->registers[target->count++];
-	*reg = (struct target_register){.bits = (uint32_t)strtoul(bits, NULL, 10)};
-	snprintf(reg->name, sizeof(reg->name), "%s", name);
-	reg->number = number ? (uint32_t)strtoul(number, NULL, 10) : reader->next_number;
+	reg = &target->registers[target->count];
+	CS_TRY(read_register(attributes, reader->next_number, reg));
+	target->count++;
 	reader->next_number = reg->number + 1;
-	if (reg->bits > 4096)
-		return cs_error_create(CS_ERROR_PROTOCOL, "the stub's target description has a register of %u bits",
-				       reg->bits);
 	return NULL;
 }
 
@@ -133,9 +155,9 @@ static struct cs_error *read_annex(struct reader *reader, const char *annex)
 	status = XML_Parse(parser, text, (int)length, 1);
 	reader->parser = outer;
 	if (status == XML_STATUS_ERROR && !reader->error)
-		return cs_error_create(CS_ERROR_PROTOCOL, "the stub's target description \"%s\" is no XML: %s, line %lu",
-				       annex, XML_ErrorString(XML_GetErrorCode(parser)),
-				       (unsigned long)XML_GetCurrentLineNumber(parser));
+		return cs_error_create(
+			CS_ERROR_PROTOCOL, "the stub's target description \"%s\" is no XML: %s, line %lu", annex,
+			XML_ErrorString(XML_GetErrorCode(parser)), (unsigned long)XML_GetCurrentLineNumber(parser));
 	return TAKE_PTR(reader->error);
 }
 
@@ -178,8 +200,8 @@ struct cs_error *target_create(target_fetch *fetch, void *context, struct target
 struct cs_error *target_create_default(struct target **ret)
 {
 	static const char *const names[] = {
-		"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "r8",	  "r9", "r10", "r11",
-		"r12", "r13", "r14", "r15", "rip", "eflags", "cs", "ss", "ds", "es", "fs",  "gs",
+		"rax", "rbx", "rcx", "rdx", "rsi", "rdi",    "rbp", "rsp", "r8", "r9", "r10", "r11",
+		"r12", "r13", "r14", "r15", "rip", "eflags", "cs",  "ss",  "ds", "es", "fs",  "gs",
 	};
 	CLEANUP(destroy_pointer) struct target *target = calloc(1, sizeof(*target));
 
