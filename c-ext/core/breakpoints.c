@@ -70,9 +70,9 @@ struct cs_error *breakpoints_add(struct breakpoints *table, uint64_t address, ch
 bool breakpoints_remove(struct breakpoints *table, uint64_t address, char type, unsigned owner)
 {
 	size_t at = position(table, address, type);
-	struct breakpoint *item = &table->items[at];
+	struct breakpoint *item = at < table->count ? &table->items[at] : NULL;
 
-	if (at == table->count || item->address != address || item->type != type || !(item->owners & owner))
+	if (!item || item->address != address || item->type != type || !(item->owners & owner))
 		return false;
 	item->owners &= ~owner;
 	if (item->owners)

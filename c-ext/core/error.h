@@ -21,7 +21,7 @@ enum cs_error_code {
 	CS_ERROR_TIMEOUT,  /* the stub did not answer in time */
 	CS_ERROR_PROTOCOL, /* the stub sent what the remote protocol does not allow */
 	CS_ERROR_REFUSED,  /* the stub answered with an error, or cannot do this */
-	CS_ERROR_STATE,	   /* not possible now: the guest runs, or has exited */
+	CS_ERROR_STATE,    /* not possible now: the guest runs, or has exited */
 	CS_ERROR_FORMAT,   /* a file (trace, ELF) is not what it should be */
 	CS_ERROR_EXISTS,   /* an output file exists already */
 	CS_ERROR_NOT_FOUND,

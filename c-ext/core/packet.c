@@ -15,9 +15,10 @@ void packet_parser_clear(struct packet_parser *parser)
 static struct cs_error *append(struct packet_parser *parser, char byte)
 {
 	if (parser->length >= PACKET_MAX)
-		return cs_error_create(CS_ERROR_PROTOCOL,
-				       "a packet of more than %zu bytes arrived; the stub does not speak the remote protocol",
-				       PACKET_MAX);
+		return cs_error_create(
+			CS_ERROR_PROTOCOL,
+			"a packet of more than %zu bytes arrived; the stub does not speak the remote protocol",
+			PACKET_MAX);
 	if (parser->length + 1 >= parser->capacity) {
 		size_t capacity = parser->capacity ? parser->capacity * 2 : 1024;
 		char *buffer = realloc(parser->buffer, capacity);

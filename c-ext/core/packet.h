@@ -20,14 +20,14 @@
 #define PACKET_MAX ((size_t)1 << 20)
 
 enum packet_kind {
-	PACKET_NONE,	     /* all bytes used up, nothing complete yet */
-	PACKET_DATA,	     /* $payload#checksum, checksum right */
-	PACKET_CORRUPT,	     /* $payload#checksum, checksum wrong */
+	PACKET_NONE,         /* all bytes used up, nothing complete yet */
+	PACKET_DATA,         /* $payload#checksum, checksum right */
+	PACKET_CORRUPT,      /* $payload#checksum, checksum wrong */
 	PACKET_NOTIFICATION, /* %payload#checksum */
-	PACKET_ACK,	     /* + */
-	PACKET_NAK,	     /* - */
+	PACKET_ACK,          /* + */
+	PACKET_NAK,          /* - */
 	PACKET_INTERRUPT,    /* 0x03 */
-	PACKET_GARBAGE,	     /* a byte that belongs to no packet */
+	PACKET_GARBAGE,      /* a byte that belongs to no packet */
 };
 
 struct packet_item {
