@@ -117,3 +117,11 @@ size_t lines_at(struct lines *lines, uint64_t address, struct line *ret, size_t 
 	}
 	return ret[0].file || ret[0].function ? level + 1 : 0;
 }
+
+bool lines_position(struct lines *lines, uint64_t address, struct line *ret)
+{
+	*ret = (struct line){.function = NULL};
+	if (lines->dwarf && find_unit(lines, address))
+		set_position(lines, address, ret);
+	return ret->file;
+}

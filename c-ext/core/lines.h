@@ -26,4 +26,8 @@ void lines_destroy(struct lines *lines);
  * nothing is known. Strings belong to `lines`. */
 size_t lines_at(struct lines *lines, uint64_t address, struct line *ret, size_t limit);
 
+/* The source line alone, some fifty times as fast: for those who ask about thousands of addresses. False where
+ * nothing is known; `ret->function` is always NULL. */
+bool lines_position(struct lines *lines, uint64_t address, struct line *ret);
+
 #endif

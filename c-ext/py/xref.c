@@ -11,12 +11,15 @@
 #include "../core/util.h"
 #include "../core/xref_graph.h"
 
+#define LOOKUPS_KEPT 512
+
 struct xref_object {
 	PyObject_HEAD struct elf *elf;
 	struct xref *xref;
 	struct xref_graph *graph; /* made when first asked for */
 	struct insn_decoder *decoder;
 	struct lines *lines;
+	size_t lookups; /* of source lines */
 };
 
 /* Names come from the ELF, which is not trusted to hold UTF-8. */
@@ -55,6 +58,20 @@ static PyObject *with_offset(const struct elf_symbol *symbol, uint64_t address)
 	return string(text);
 }
 
+/* libdw keeps every line table that it has read, and sites come in the order of their addresses: what is behind
+ * can go, so that answers with thousands of sites stay small. */
+static struct cs_error *renew_lines(struct xref_object *self)
+{
+	struct lines *fresh;
+
+	if (++self->lookups % LOOKUPS_KEPT)
+		return NULL;
+	CS_TRY(lines_create(self->elf, &fresh));
+	lines_destroy(self->lines);
+	self->lines = fresh;
+	return NULL;
+}
+
 /* "file:line"; "" where DWARF has none. */
 static PyObject *source(const struct line *line)
 {
@@ -67,14 +84,6 @@ static PyObject *source(const struct line *line)
 		return PyErr_NoMemory();
 	}
 	return string(text);
-}
-
-/* The function that was inlined there; "" where the instruction is the function's own. */
-static PyObject *inlined(const struct line *line, const struct elf_symbol *function)
-{
-	if (!line->inlined || !line->function || (function && strcmp(line->function, function->name) == 0))
-		return string("");
-	return string(line->function);
 }
 
 /* A function's name, for a part that was split off without its suffix; "" for code that no symbol covers. */
@@ -110,12 +119,12 @@ static struct cs_error *instruction_to_object(struct xref_object *self, const st
 
 	CS_TRY(xref_symbol_over(self->xref, site->address, &function));
 	CS_TRY(xref_symbol_over(self->xref, site->target, &target));
-	lines_at(self->lines, site->address, &line, 1);
-	*ret = Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:O}", "address", hexadecimal(site->address), "function",
-			     base_name(function), "symbol", with_offset(function, site->address), "inlined",
-			     inlined(&line, function), "source", source(&line), "instruction",
-			     disassembly(self, site->address), "target", with_offset(target, site->target), "indexed",
-			     site->indexed ? Py_True : Py_False);
+	CS_TRY(renew_lines(self));
+	lines_position(self->lines, site->address, &line);
+	*ret = Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:N,s:O}", "address", hexadecimal(site->address), "function",
+			     base_name(function), "symbol", with_offset(function, site->address), "source",
+			     source(&line), "instruction", disassembly(self, site->address), "target",
+			     with_offset(target, site->target), "indexed", site->indexed ? Py_True : Py_False);
 	return NULL;
 }
 

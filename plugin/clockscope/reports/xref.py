@@ -66,9 +66,8 @@ def _section(title: str, sites: Sequence[Record], ui: Ui) -> list[str]:
 def _row(site: Record) -> list[Cell | str]:
     if "section" in site:
         return [site["address"], Cell(one_line(site["object"]) or _UNNAMED), one_line(site["section"]), _pointer(site)]
-    inlined = f" ({one_line(site['inlined'])})" if site["inlined"] else ""
     what = f"{one_line(site['instruction'])}  # {one_line(site['target'])}" + (" indexed" if site["indexed"] else "")
-    return [site["address"], (one_line(site["symbol"]) or _UNNAMED) + inlined, one_line(site["source"]), what]
+    return [site["address"], one_line(site["symbol"]) or _UNNAMED, one_line(site["source"]), what]
 
 
 def _pointer(site: Record) -> str:
