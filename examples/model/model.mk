@@ -16,12 +16,9 @@ MODEL_COMMON := $(patsubst $(MODEL_SOURCE)/%,%,$(wildcard $(MODEL_SOURCE)/*.c $(
 # A kernel's own flags: no C library, no vector registers, addresses in the top 2 GiB, interrupts on the same stack.
 MODEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pie -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -mcmodel=kernel -mno-red-zone \
-	-Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-mgeneral-regs-only -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wvla -Werror
 MODEL_LDFLAGS := -static -nostdlib -Wl,--build-id -Wl,-T,$(MODEL_SOURCE)/model.ld
-
-# Floating point, which FreeBSD uses in this one place too.
-MODEL_REGISTERS_subr_clockcalib.c := -msse2
 
 # GDB tells the operating system by this byte of the header, as it does for real kernels.
 MODEL_OSABI_freebsd := FreeBSD
@@ -39,7 +36,7 @@ model_objects = $(patsubst %,$(1)/obj/%.o,$(MODEL_COMMON) \
 define model_compiler
 $(1)/obj/%.o: $(MODEL_SOURCE)/% $(MODEL_HEADERS) $(MODEL_SOURCE)/model.mk
 	@mkdir -p $$(@D)
-	@$(2) $(MODEL_CFLAGS) $$(or $$(MODEL_REGISTERS_$$(*F)),-mgeneral-regs-only) -c $$< -o $$@
+	@$(2) $(MODEL_CFLAGS) -c $$< -o $$@
 
 $(foreach flavour,$(MODEL_FLAVOURS),$(call model_link,$(1),$(2),$(flavour)))
 endef

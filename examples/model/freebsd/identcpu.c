@@ -2,8 +2,6 @@
 #include "kernel.h"
 
 #define CPUID_1_ECX_HYPERVISOR (1u << 31)
-#define CR0_EMULATION 0x4ull
-#define CR4_OSFXSR_OSXMMEXCPT 0x600ull
 
 enum vm_guest vm_guest;
 u_int cpu_high, cpu_exthigh, cpu_feature, cpu_id, amd_pminfo;
@@ -28,15 +26,4 @@ void identify_hypervisor(void)
 	case 0x566e6558: vm_guest = VM_GUEST_XEN; break;    /* "XenV" */
 	default: vm_guest = VM_GUEST_VM; break;
 	}
-}
-
-/* Vector registers for clockcalib; nothing else here uses them, so nothing needs saving. */
-void fpu_kern_enter(void)
-{
-	uint64_t cr0, cr4;
-
-	__asm__ volatile("movq %%cr0, %0; movq %%cr4, %1" : "=r"(cr0), "=r"(cr4));
-	cr0 &= ~CR0_EMULATION;
-	cr4 |= CR4_OSFXSR_OSXMMEXCPT;
-	__asm__ volatile("movq %0, %%cr0; movq %1, %%cr4" : : "r"(cr0), "r"(cr4) : "memory");
 }

@@ -94,7 +94,6 @@ extern u_int cpu_high, cpu_exthigh, cpu_feature, cpu_id, amd_pminfo;
 
 void identify_cpu(void);
 void identify_hypervisor(void);
-void fpu_kern_enter(void);
 
 /* ---- tsc.c ---- */
 

@@ -73,7 +73,6 @@ static void lapic_calibrate_initcount(void)
 	lapic_timer_set_divisor(2);
 	/* "lapic=stopped": an initial count of 0 really stops the timer. */
 	lapic_timer_oneshot_nointr(option("lapic") ? 0 : APIC_TIMER_MAX_COUNT);
-	fpu_kern_enter();
 	freq = clockcalib(cb_lapic_getcount, "lapic");
 	lapic_timer_divisor = 2;
 	while (freq * 2 / lapic_timer_divisor >= APIC_TIMER_MAX_COUNT)

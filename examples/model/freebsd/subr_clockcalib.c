@@ -1,40 +1,81 @@
 /*
  * A clock's frequency by regression against the current timecounter. Name, messages and the rule (1 ppm, and no more
  * than one second as that timecounter counts it): FreeBSD's sys/kern/subr_clockcalib.c (c2705ceaeb09, 2022).
- * The one file that uses vector registers: its callers enable them.
+ * In whole numbers, where FreeBSD uses floating point: vector registers would keep the model from weak KVMs.
  */
 #include "kernel.h"
 
-#define UNCERTAINTY 1e-6
+typedef unsigned __int128 wide;
 
 /* Sums over the samples, relative to the first: x is the reference, y the clock. */
 struct regression {
-	double n, x, y, xx, xy, yy;
+	uint64_t n;
+	wide x, y, xx, xy, yy;
 };
 
-static void regression_add(struct regression *r, double x, double y)
+/* By n squared: variances and covariance. */
+struct variances {
+	wide xx, xy, yy;
+};
+
+static void regression_add(struct regression *r, uint64_t x, uint64_t y)
 {
-	r->n += 1;
+	r->n++;
 	r->x += x;
 	r->y += y;
-	r->xx += x * x;
-	r->xy += x * y;
-	r->yy += y * y;
+	r->xx += (wide)x * x;
+	r->xy += (wide)x * y;
+	r->yy += (wide)y * y;
 }
 
-/* Sets *slope to y for each x. Returns whether its relative standard error is below UNCERTAINTY. */
-static bool regression_slope(const struct regression *r, double *slope)
+static struct variances regression_variances(const struct regression *r)
 {
-	double vxx = r->xx - r->x * r->x / r->n;
-	double vxy = r->xy - r->x * r->y / r->n;
-	double vyy = r->yy - r->y * r->y / r->n;
-	/* Both counters are whole numbers: a variance of a twelfth each, taken generously. */
-	double quantum = r->n;
+	return (struct variances){
+		.xx = r->n * r->xx - r->x * r->x,
+		.xy = r->n * r->xy - r->x * r->y,
+		.yy = r->n * r->yy - r->y * r->y,
+	};
+}
 
-	if (vxx <= 0)
-		return false;
-	*slope = vxy / vxx;
-	return UNCERTAINTY * UNCERTAINTY * (r->n - 2) * vxy * vxy > (vxx + quantum) * (vyy + quantum) - vxy * vxy;
+/* How many low bits to drop so that 60 remain. */
+static unsigned excess_bits(wide value)
+{
+	uint64_t high = (uint64_t)(value >> 60);
+
+	return high ? 64 - (unsigned)__builtin_clzll(high) : 0;
+}
+
+/*
+ * Whether the slope's relative standard error is below 2^-20, about 1 ppm: (xx * yy - xy^2) / (xy^2 * (n - 2)) < 2^-40.
+ * Both counters are whole numbers, hence the quantum; products need 120 bits, hence the shifts.
+ */
+static bool slope_is_certain(const struct variances *v, uint64_t n)
+{
+	wide quantum = (wide)n * n;
+	unsigned drop_x = (excess_bits(v->xx + quantum) + 1) & ~1u;
+	unsigned drop_y = (excess_bits(v->yy + quantum) + 1) & ~1u;
+	wide xx = (v->xx + quantum) >> drop_x;
+	wide yy = (v->yy + quantum) >> drop_y;
+	wide xy = v->xy >> (drop_x + drop_y) / 2;
+
+	return n > 2 && xx * yy - xy * xy < (xy * xy >> 40) * (n - 2);
+}
+
+/* a * b / c, whose result must fit in 64 bits. */
+static uint64_t multiply_divide(uint64_t a, uint64_t b, uint64_t c)
+{
+	uint64_t low, high;
+
+	__asm__("mulq %3; divq %4" : "=&a"(low), "=&d"(high) : "0"(a), "r"(b), "r"(c) : "cc");
+	return low;
+}
+
+/* Hz of the clock: the slope times the reference's Hz. */
+static uint64_t slope_frequency(const struct variances *v, uint64_t reference_hz)
+{
+	unsigned drop = excess_bits(v->xx > v->xy ? v->xx : v->xy);
+
+	return multiply_divide(reference_hz, (uint64_t)(v->xy >> drop), (uint64_t)(v->xx >> drop));
 }
 
 /* The reference's count since its start, though it wraps. */
@@ -57,30 +98,32 @@ static uint64_t give_up(const char *clkname, const struct timecounter *tc, uint6
 {
 	printf("Statistical %s calibration failed!  Clocks might be ticking at variable rates.\n", clkname);
 	printf("Falling back to slow %s calibration.\n", clkname);
-	return (uint64_t)((double)tc->tc_frequency * (double)clk / (double)t);
+	return multiply_divide(tc->tc_frequency, clk, t);
 }
 
 uint64_t clockcalib(uint64_t (*clk)(void), const char *clkname)
 {
 	struct reference reference = {.tc = timecounter};
 	struct regression regression = {0};
-	uint64_t n, good = 0, start = clk();
-	double slope = 0;
+	struct variances variances;
+	uint64_t good = 0, start = clk();
 
 	reference.last = reference.tc->tc_get_timecount(reference.tc) & reference.tc->tc_counter_mask;
-	for (n = 1; good * 2 <= n || n < 10; n++) {
+	/* Certain for more than half of the samples, so that one lucky moment does not end it. */
+	do {
 		uint64_t y = clk() - start;
 		uint64_t x = reference_read(&reference);
 
 		if (x > reference.tc->tc_frequency)
 			return give_up(clkname, reference.tc, y, x);
-		regression_add(&regression, (double)x, (double)y);
-		good = regression_slope(&regression, &slope) ? good + 1 : 0;
+		regression_add(&regression, x, y);
+		variances = regression_variances(&regression);
+		good = slope_is_certain(&variances, regression.n) ? good + 1 : 0;
 		/* Samples at uneven distances: the loop must not run in step with the reference. */
-		for (uint64_t until = clk() + y / (n * n); clk() < until;)
+		for (uint64_t until = clk() + y / (regression.n * regression.n); clk() < until;)
 			cpu_relax();
-	}
+	} while (good * 2 <= regression.n);
 	printf("Statistical %s calibration took %lu us and %lu data points\n", clkname,
-	       reference.elapsed * 1000000 / reference.tc->tc_frequency, n);
-	return (uint64_t)((double)reference.tc->tc_frequency * slope);
+	       multiply_divide(reference.elapsed, 1000000, reference.tc->tc_frequency), regression.n);
+	return slope_frequency(&variances, reference.tc->tc_frequency);
 }

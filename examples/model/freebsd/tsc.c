@@ -135,7 +135,6 @@ void tsc_calibrate(void)
 	if (tsc_disabled)
 		return;
 	if (!tsc_early_calib_exact) {
-		fpu_kern_enter();
 		tsc_freq = clockcalib(rdtsc, "TSC");
 		printf("TSC clock: %lu Hz\n", tsc_freq);
 	}
