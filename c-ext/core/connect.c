@@ -33,8 +33,8 @@ static struct cs_error *await(int fd, const char *address, int cancel_fd, unsign
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
 		problem = errno;
 	if (problem)
-		return cs_error_system(CS_ERROR_CONNECT, problem, "%s: cannot connect; is the guest started with a gdbstub?",
-				       address);
+		return cs_error_system(CS_ERROR_CONNECT, problem,
+				       "%s: cannot connect; is the guest started with a gdbstub?", address);
 	return NULL;
 }
 
@@ -110,7 +110,8 @@ static struct cs_error *connect_tcp(const char *address, int cancel_fd, unsigned
 		return cs_error_create(CS_ERROR_CONNECT, "%s: %s", address, gai_strerror(status));
 	for (struct addrinfo *at = list; at; at = at->ai_next) {
 		cs_error_destroy(error);
-		error = connect_socket(address, at->ai_family, at->ai_addr, at->ai_addrlen, cancel_fd, timeout_ms, ret_fd);
+		error = connect_socket(address, at->ai_family, at->ai_addr, at->ai_addrlen, cancel_fd, timeout_ms,
+				       ret_fd);
 		if (!error)
 			return NULL;
 	}

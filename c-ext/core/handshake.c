@@ -108,14 +108,16 @@ static struct cs_error *fetch_annex(void *context, const char *annex, char **ret
 		char *grown;
 		int n = snprintf(request, sizeof(request), "qXfer:features:read:%s:%zx,%zx", annex, length, piece);
 
-		if (n < 0 || (size_t)n >= sizeof(request))
-			return cs_error_create(CS_ERROR_PROTOCOL, "the stub's target description names a file of %zu bytes",
-					       strlen(annex));
+		/* A name must not end the packet and begin another one. */
+		if (n < 0 || (size_t)n >= sizeof(request) || strpbrk(annex, "#$}*"))
+			return cs_error_create(
+				CS_ERROR_PROTOCOL,
+				"the stub's target description includes \"%.40s\", which is no file's name", annex);
 		CS_TRY(stub_request(stub, request, (size_t)n, &reply));
 		if (!reply.length || (reply.text[0] != 'm' && reply.text[0] != 'l') ||
 		    length + reply.length > PACKET_MAX || (reply.text[0] == 'm' && reply.length == 1))
-			return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub does not deliver its \"%s\"", stub->address,
-					       annex);
+			return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub does not deliver its \"%s\"",
+					       stub->address, annex);
 		grown = realloc(text, length + reply.length);
 		if (!grown)
 			return &cs_error_no_memory;
@@ -151,7 +153,8 @@ static struct cs_error *ask_stop(struct stub *stub)
 	CS_TRY(stub_request(stub, "?", 1, &stub->first_stop));
 	reply_parse_stop(stub->first_stop.text, stub->first_stop.length, &stop);
 	if (stop.kind == STOP_NONE)
-		return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub does not say why the guest stands (it sent \"%.40s\")",
+		return cs_error_create(CS_ERROR_PROTOCOL,
+				       "%s: the stub does not say why the guest stands (it sent \"%.40s\")",
 				       stub->address, stub->first_stop.text);
 	return NULL;
 }

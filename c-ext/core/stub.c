@@ -211,15 +211,27 @@ static struct cs_error *accept_item(struct stub *stub, const struct packet_item 
 	return NULL;
 }
 
+static uint64_t deadline_in(unsigned ms)
+{
+	return util_now_ns() + (uint64_t)ms * 1000000u;
+}
+
+/* Milliseconds from now, rounded up; 0 if it is over. */
+static int ms_until(uint64_t deadline)
+{
+	uint64_t now = util_now_ns();
+
+	return now < deadline ? (int)((deadline - now + 999999) / 1000000u) : 0;
+}
+
 static struct cs_error *receive(struct stub *stub, int timeout_ms, struct stub_reply *reply, bool *got)
 {
-	uint64_t deadline = util_now_ns() + (uint64_t)(timeout_ms < 0 ? (int)stub->timeout_ms : timeout_ms) * 1000000u;
+	uint64_t deadline = deadline_in(timeout_ms < 0 ? stub->timeout_ms : (unsigned)timeout_ms);
 	unsigned retries = 0;
 
-	for (;;) {
+	for (bool looked = false;; looked = true) {
 		struct packet_item item;
 		size_t used;
-		uint64_t now;
 
 		while (stub->input_at < stub->input_end) {
 			CS_TRY(packet_feed(&stub->parser, stub->input + stub->input_at,
@@ -229,8 +241,10 @@ static struct cs_error *receive(struct stub *stub, int timeout_ms, struct stub_r
 			if (*got)
 				return NULL;
 		}
-		now = util_now_ns();
-		CS_TRY(fill(stub, now < deadline ? (int)((deadline - now + 999999) / 1000000u) : 0, got));
+		/* One look past the limit, no more: a peer that never stops sending must not hold this up. */
+		if (looked && !ms_until(deadline))
+			return NULL;
+		CS_TRY(fill(stub, ms_until(deadline), got));
 		if (!*got)
 			return NULL;
 		*got = false;
@@ -249,18 +263,26 @@ struct cs_error *stub_receive(struct stub *stub, int timeout_ms, struct stub_rep
 	return error;
 }
 
+/* The next packet before the deadline, which holds for all that a stub says on the way to its answer. */
+static struct cs_error *next_reply(struct stub *stub, uint64_t deadline, struct stub_reply *reply)
+{
+	bool got;
+
+	CS_TRY(stub_receive(stub, ms_until(deadline), reply, &got));
+	if (got)
+		return NULL;
+	return cs_error_create(CS_ERROR_TIMEOUT,
+			       "%s: no answer within %u ms; is it a gdbstub, and is no other debugger attached to it?",
+			       stub->address, stub->timeout_ms);
+}
+
 /* The reply to a request that was sent; console output before it is skipped. */
 static struct cs_error *await_reply(struct stub *stub, struct stub_reply *reply)
 {
-	for (;;) {
-		bool got;
+	uint64_t deadline = deadline_in(stub->timeout_ms);
 
-		CS_TRY(stub_receive(stub, -1, reply, &got));
-		if (!got)
-			return cs_error_create(
-				CS_ERROR_TIMEOUT,
-				"%s: no answer within %u ms; is it a gdbstub, and is no other debugger attached to it?",
-				stub->address, stub->timeout_ms);
+	for (;;) {
+		CS_TRY(next_reply(stub, deadline, reply));
 		if (reply->text[0] != 'O' || strcmp(reply->text, "OK") == 0)
 			return NULL;
 		stub_reply_clear(reply);
@@ -294,7 +316,7 @@ struct cs_error *stub_command(struct stub *stub, const char *format, ...)
 	CS_TRY(stub_request(stub, text, (size_t)length, &reply));
 	if (strcmp(reply.text, "OK") == 0)
 		return NULL;
-	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub refuses \"%s\" (%s)", stub->address, text,
+	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub refuses \"%.60s\" (%.60s)", stub->address, text,
 			       reply.length ? reply.text : "not supported");
 }
 
@@ -442,17 +464,14 @@ static struct cs_error *append_hex(char **text, size_t *length, const char *hex,
 /* Output comes as `O<hex>` packets before OK, or as the hex reply itself. */
 static struct cs_error *monitor_output(struct stub *stub, const char *command, char **text)
 {
+	uint64_t deadline = deadline_in(stub->timeout_ms);
 	size_t length = 0;
 	int number;
 
 	for (;;) {
 		CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
-		bool got;
 
-		CS_TRY(stub_receive(stub, -1, &reply, &got));
-		if (!got)
-			return cs_error_create(CS_ERROR_TIMEOUT, "%s: no answer to \"monitor %s\" within %u ms",
-					       stub->address, command, stub->timeout_ms);
+		CS_TRY(next_reply(stub, deadline, &reply));
 		if (strcmp(reply.text, "OK") == 0)
 			return append_hex(text, &length, "", 0);
 		if (!reply.length || reply_is_error(reply.text, reply.length, &number))

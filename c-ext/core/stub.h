@@ -96,7 +96,8 @@ struct cs_error *stub_command(struct stub *stub, const char *format, ...) __attr
 
 /* Sends `count` requests and collects their replies in order, all at once where the stub needs no
  * acknowledgements. The replies are the caller's to clear, on error too. */
-struct cs_error *stub_pipeline(struct stub *stub, const char *const *requests, size_t count, struct stub_reply *replies);
+struct cs_error *stub_pipeline(struct stub *stub, const char *const *requests, size_t count,
+			       struct stub_reply *replies);
 
 /* Guest memory at a virtual address. CS_ERROR_REFUSED names the address that cannot be read. */
 struct cs_error *stub_read(struct stub *stub, uint64_t address, void *buffer, size_t length);
