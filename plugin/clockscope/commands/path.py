@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""`path FILE [FUNCTION]`: which way each invocation of a traced function went."""
+
+import argparse
+import json
+
+from clockscope import paths
+from clockscope._core import Trace
+from clockscope.reports import path as report
+from clockscope.ui import Ui
+
+NAME = "path"
+SUMMARY = "print each invocation's decisions of the traced functions, in source lines"
+NEEDS = "trace"
+COMPLETE = {"file": "file", "function": "function"}
+EXAMPLES = """\
+examples:
+  %(prog)s boot.trace
+  %(prog)s boot.trace tsc_refine_calibration_work
+  %(prog)s boot.trace 'tsc_*' --format json
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="a recorded trace")
+    parser.add_argument("function", metavar="FUNCTION", nargs="?", help="a traced function, or a glob (default: all)")
+    parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    with Trace(args.file) as trace:
+        functions = paths.functions(trace, args.function)
+    if args.format == "text":
+        ui.out(report.paths(functions, ui))
+    elif args.function and len(functions) == 1:
+        ui.out(json.dumps(functions[0], indent=2))
+    else:
+        ui.out(json.dumps({"functions": functions}, indent=2))
+    return 0

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: MIT
+"""The branch traces of a trace file, as schemas/path.schema.json describes them. Read from rows alone."""
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from clockscope._core import Trace
+from clockscope.errors import UserError
+
+Record = dict[str, Any]
+
+_UNSIGNED = 1 << 64
+# Sub-registers by the name of the whole one: %ecx, %cx and %cl are parts of rcx.
+_LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx", "si": "rsi", "di": "rdi", "bp": "rbp", "sp": "rsp"}
+_COMPARES = re.compile(r"^(?:lock )?(?:cmp|test|bt|sub|and|or|xor|add|dec|inc|u?comis)")
+
+
+def functions(trace: Trace, pattern: str | None = None) -> list[Record]:
+    """Each traced function whose name matches the glob, in order of name."""
+    rows = trace.rows("SELECT * FROM function ORDER BY name, entry")
+    if not rows:
+        raise UserError("this trace holds no branch traces; record with --functions, or a profile that names some")
+    chosen = [row for row in rows if pattern is None or _matches(row["name"], pattern)]
+    if not chosen:
+        names = ", ".join(sorted({str(row["name"]) for row in rows}))
+        raise UserError(f"no traced function is called {pattern}; traced are: {names}")
+    registers = _Registers(trace)
+    return [_Function(trace, row, registers).record() for row in chosen]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    """A function's parts (`f.part.0`) answer to its name."""
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.split(".")[0], pattern)
+
+
+def _unsigned(value: int | None) -> int | None:
+    return None if value is None else value % _UNSIGNED
+
+
+def _hex(value: int) -> str:
+    return f"{value % _UNSIGNED:#x}"
+
+
+def source(file: str, line: int) -> str:
+    """ "kernel/time/tick-common.c:210"; empty where it is not known."""
+    return f"{file}:{line}" if file and line else file
+
+
+class _Registers:
+    """Where each register lies in a stop's registers."""
+
+    def __init__(self, trace: Trace) -> None:
+        layout = json.loads(trace.meta().get("stub_registers", "[]"))
+        self._places = {item["name"]: (item["offset"], (item["bitsize"] + 7) // 8) for item in layout}
+
+    def value(self, blob: bytes, name: str) -> int | None:
+        offset, size = self._places.get(name, (0, 0))
+        if not size or offset + size > len(blob):
+            return None
+        return int.from_bytes(blob[offset : offset + size], "little")
+
+
+def whole_register(name: str) -> tuple[str, int]:
+    """The 64-bit register that a name in AT&T syntax is part of, and the part's bytes (high bytes count as whole)."""
+    numbered = re.fullmatch(r"r(\d+)([dwb]?)", name)
+    if numbered:
+        return f"r{numbered[1]}", {"": 8, "d": 4, "w": 2, "b": 1}[numbered[2]]
+    for size, form in ((8, r"r([abcd])x"), (4, r"e([abcd])x"), (2, r"([abcd])x"), (1, r"([abcd])l")):
+        if match := re.fullmatch(form, name):
+            return _LEGACY[match[1]], size
+    for size, form in ((8, r"r([sd]i|[bs]p)"), (4, r"e([sd]i|[bs]p)"), (1, r"([sd]i|[bs]p)l"), (2, r"([sd]i|[bs]p)")):
+        if match := re.fullmatch(form, name):
+            return _LEGACY[match[1]], size
+    return name, 8
+
+
+class _Function:
+    def __init__(self, trace: Trace, row: Record, registers: _Registers) -> None:
+        self._trace = trace
+        self._row = row
+        self._id = row["id"]
+        self._registers = registers
+        self._blocks = {block["number"]: block for block in self._rows("block", "number")}
+        self._instructions = self._rows("instruction", "address")
+        self._by_address = {row["address"]: row for row in self._instructions}
+        self._windows = self._rows("window", "number")
+        self._texts = {
+            (line["file"], line["line"]): line["text"]
+            for line in trace.rows(
+                "SELECT DISTINCT s.file, s.line, s.text FROM source s JOIN instruction i USING (file, line)"
+                " WHERE i.function = ?",
+                [self._id],
+            )
+        }
+        self._last = {row["block"]: row for row in self._instructions}
+
+    def _rows(self, table: str, order: str) -> list[Record]:
+        # Both names are this file's own.
+        return self._trace.rows(f"SELECT * FROM {table} WHERE function = ? ORDER BY {order}", [self._id])
+
+    def record(self) -> Record:
+        invocations = self._trace.rows("SELECT * FROM invocation WHERE function = ? ORDER BY seq", [self._id])
+        ran: set[int] = set()
+        perhaps: set[int] = set()
+        records = [self._invocation(n, row, ran, perhaps) for n, row in enumerate(invocations, 1)]
+        return {
+            "function": self._row["name"],
+            "source": source(self._row["file"], self._row["line"]),
+            "note": self._row["note"],
+            "invocations": records,
+            "never_reached": list(self._never_reached(ran, perhaps)),
+        }
+
+    def _invocation(self, n: int, row: Record, ran: set[int], perhaps: set[int]) -> Record:
+        steps = self._trace.rows("SELECT * FROM step WHERE invocation = ? ORDER BY ordinal", [row["id"]])
+        gaps = self._gaps(row["id"])
+        ran.update(step["block"] for step in steps if step["block"] is not None)
+        for blocks in gaps.values():
+            ran.update(block for block, certain in blocks if certain)
+            perhaps.update(block for block, _ in blocks)
+        return {
+            "n": n,
+            "seq": row["seq"],
+            "run_ns": row["run_ns"],
+            "end_run_ns": row["end_run_ns"],
+            "cpu": row["cpu"],
+            "task": row["task"].rstrip("\0"),
+            "caller": row["caller_name"] or _hex(row["caller"]),
+            "returned": row["returned"],
+            "value": _unsigned(row["value"]),
+            "complete": bool(row["complete"]),
+            "consistent": bool(row["consistent"]),
+            "blocks": [
+                None if step["block"] is None else _hex(self._blocks[step["block"]]["from_address"]) for step in steps
+            ],
+            "decisions": [self._decision(decision) for decision in self._decisions(row["id"])],
+            "windows": [self._gap(row["id"], step, gaps.get(step["ordinal"], [])) for step in steps
+                        if step["block"] is None],
+        }
+
+    def _gaps(self, invocation: int) -> dict[int, list[tuple[int, bool]]]:
+        gaps: dict[int, list[tuple[int, bool]]] = {}
+        for row in self._trace.rows("SELECT * FROM gap_block WHERE invocation = ?", [invocation]):
+            gaps.setdefault(row["ordinal"], []).append((row["block"], bool(row["certain"])))
+        return gaps
+
+    def _decisions(self, invocation: int) -> list[Record]:
+        return self._trace.rows(
+            "SELECT d.*, s.registers FROM decision d LEFT JOIN stop s ON s.seq = d.stop"
+            " WHERE d.invocation = ? ORDER BY d.ordinal",
+            [invocation],
+        )
+
+    def _decision(self, row: Record) -> Record:
+        instruction = self._by_address.get(row["address"], {})
+        file, line = instruction.get("file", ""), instruction.get("line", 0)
+        return {
+            "step": row["ordinal"],
+            "address": _hex(row["address"]),
+            "source": source(file, line),
+            "text": self._texts.get((file, line)),
+            "inlined": instruction.get("inlined", ""),
+            "instruction": instruction.get("text", ""),
+            "taken": bool(row["taken"]),
+            "to": self._line_of(instruction, bool(row["taken"])),
+            "seen": row["stop"] is not None,
+            "values": self._values(instruction, row["registers"]),
+        }
+
+    def _line_of(self, instruction: Mapping[str, Any], taken: bool) -> str:
+        """The source line that the branch led to."""
+        if taken:
+            address = instruction.get("target")
+        else:
+            later = [row["address"] for row in self._instructions if row["address"] > instruction.get("address", 0)]
+            address = later[0] if later else None
+        to = self._by_address.get(address, {}) if address is not None else {}
+        return source(to.get("file", ""), to.get("line", 0))
+
+    def _values(self, instruction: Mapping[str, Any], blob: bytes | None) -> dict[str, int]:
+        """What the registers held that the branch's flags came from."""
+        if blob is None or not instruction:
+            return {}
+        values = {}
+        for name in self._compared(instruction):
+            whole, size = whole_register(name)
+            value = self._registers.value(blob, whole)
+            if value is not None:
+                values[name] = value & ((1 << (8 * size)) - 1)
+        return values
+
+    def _compared(self, branch: Mapping[str, Any]) -> Sequence[str]:
+        """The registers named by the instruction that set the flags: the last one before the branch in its block."""
+        before = [
+            row
+            for row in self._instructions
+            if row["block"] == branch["block"] and row["address"] < branch["address"] and _COMPARES.match(row["text"])
+        ]
+        return re.findall(r"%([a-z0-9]+)", before[-1]["text"]) if before else []
+
+    def _gap(self, invocation: int, step: Record, blocks: Sequence[tuple[int, bool]]) -> Record:
+        window = self._windows[step["window"]] if step["window"] is not None else None
+        places = [self._blocks[block] for block, _ in blocks]
+        low = window["from_address"] if window else min((place["from_address"] for place in places), default=0)
+        high = window["to_address"] if window else max((place["to_address"] for place in places), default=0)
+        inside = self._trace.rows(
+            "SELECT count(*) AS n FROM stop WHERE in_window AND address >= ? AND address < ?"
+            " AND seq BETWEEN (SELECT seq FROM invocation WHERE id = ?)"
+            " AND (SELECT coalesce(end_seq, 9223372036854775807) FROM invocation WHERE id = ?)",
+            [low, high, invocation, invocation],
+        )
+        return {
+            "step": step["ordinal"],
+            "from": _hex(low),
+            "to": _hex(high),
+            "timing_window": window is not None,
+            "lines": self._span(low, high),
+            "stops_inside": inside[0]["n"],
+            "tries_min": step["tries_min"],
+            "tries_max": step["tries_max"],
+            "blocks": [
+                {"block": _hex(place["from_address"]), "certain": certain}
+                for place, (_, certain) in zip(places, blocks, strict=True)
+            ],
+        }
+
+    def _span(self, low: int, high: int) -> str:
+        """ "tsc.c:272-279": the lines of the function's own file between two addresses."""
+        lines = [
+            row["line"]
+            for row in self._instructions
+            if low <= row["address"] < high and row["line"] and row["file"] == self._row["file"]
+        ]
+        return f"{source(self._row['file'], min(lines))}-{max(lines)}" if lines else ""
+
+    def _never_reached(self, ran: set[int], perhaps: set[int]) -> Iterator[Record]:
+        """Source lines of which no instruction ran in any invocation; `perhaps` where a gap leaves it open."""
+        lines: dict[tuple[str, int], set[int]] = {}
+        for row in self._instructions:
+            if row["file"] and row["line"]:
+                lines.setdefault((row["file"], row["line"]), set()).add(row["block"])
+        for (file, line), blocks in sorted(lines.items()):
+            if blocks & ran:
+                continue
+            yield {
+                "source": source(file, line),
+                "text": self._texts.get((file, line)),
+                "certain": not blocks & perhaps,
+            }

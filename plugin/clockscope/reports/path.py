@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""The paths of traced functions for people: each invocation's decisions, those alike folded into one."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+from clockscope.reports import values
+from clockscope.reports.table import Column, render, styled
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+"""An object of schemas/path.schema.json."""
+
+_TEXT_LIMIT = 64
+_COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"), Column("values")]
+
+
+def paths(functions: Sequence[Record], ui: Ui) -> str:
+    return "\n\n".join("\n".join(_function(function, ui)) for function in functions) + "\n"
+
+
+def _function(function: Record, ui: Ui) -> Iterator[str]:
+    count = len(function["invocations"])
+    times = "never called" if not count else "called once" if count == 1 else f"called {count} times"
+    yield styled(f"{one_line(function['function'])}  {one_line(function['source'])}  {times}", "bold", ui.colour)
+    if function["note"]:
+        yield "  " + one_line(function["note"])
+    for group in _alike(function["invocations"]):
+        yield from _invocations(group, ui)
+    yield from _never_reached(function["never_reached"]) if count else ()
+
+
+def _alike(invocations: Sequence[Record]) -> Iterator[list[Record]]:
+    """Consecutive invocations that decided the same and returned the same."""
+    group: list[Record] = []
+    for invocation in invocations:
+        if group and _shape(group[0]) != _shape(invocation):
+            yield group
+            group = []
+        group.append(invocation)
+    if group:
+        yield group
+
+
+def _shape(invocation: Record) -> tuple[object, ...]:
+    value = invocation["value"]
+    windows = [(gap["from"], gap["to"], gap["tries_min"], gap["tries_max"]) for gap in invocation["windows"]]
+    return (
+        invocation["blocks"],
+        [(decision["address"], decision["taken"]) for decision in invocation["decisions"]],
+        windows,
+        invocation["returned"],
+        # Two results of a counter differ; success and the kernel's all-ones failure are what matters.
+        None if value is None else value in (0, (1 << 64) - 1) and value,
+    )
+
+
+def _invocations(group: Sequence[Record], ui: Ui) -> Iterator[str]:
+    first = group[0]
+    yield ""
+    number = f"#{first['n']}" if len(group) == 1 else f"#{first['n']} to #{group[-1]['n']}"
+    when = f"at {values.milliseconds(first['run_ns'])} ms, cpu {first['cpu']}"
+    task = f", task {one_line(first['task'])}" if first["task"] else ""
+    yield f"  {number}  {when}{task}, from {one_line(first['caller'])}: {_outcome(first)}"
+    if len(group) > 1:
+        gap = (group[-1]["run_ns"] - first["run_ns"]) // (len(group) - 1)
+        yield f"      {len(group)} times the same, {values.milliseconds(gap)} ms apart on average"
+    if not first["consistent"]:
+        yield styled("      its stops fit no path through the code: only what fits is shown", "red", ui.colour)
+    table = _decisions(first)
+    if table:
+        yield from ("      " + line for line in render(_COLUMNS, table, ui.colour, header=False))
+
+
+def _outcome(invocation: Record) -> str:
+    if invocation["returned"] == "yes":
+        value = invocation["value"]
+        meaning = " (all ones)" if value == (1 << 64) - 1 else ""
+        return f"returned {value:#x}{meaning}" if value is not None else "returned"
+    return "left by a tail call" if invocation["returned"] == "tail call" else "its return was not seen"
+
+
+def _decisions(invocation: Record) -> list[list[str]]:
+    """Decisions and gaps in the order of the path."""
+    rows: list[tuple[int, list[str]]] = [(one["step"], _decision(one)) for one in invocation["decisions"]]
+    rows += [(gap["step"], _gap(gap)) for gap in invocation["windows"]]
+    return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def _decision(decision: Record) -> list[str]:
+    text = decision["text"] or (f"in {decision['inlined']}" if decision["inlined"] else "")
+    held = ", ".join(f"%{name}={value:#x}" for name, value in decision["values"].items())
+    return [
+        short(decision["source"]) or decision["address"],
+        values.cut(one_line(text.strip()), _TEXT_LIMIT),
+        f"{'yes' if decision['taken'] else 'no '} {one_line(decision['instruction'].split(' ')[0])}",
+        "→ " + (short(decision["to"]) or "?"),
+        held,
+    ]
+
+
+def _gap(gap: Record) -> list[str]:
+    low, high = gap["tries_min"], gap["tries_max"]
+    tries = ""
+    if low is not None:
+        tries = f"{low} to {high} tries" if high is not None else f"at least {low} tries"
+    what = "timing window, not looked into" if gap["timing_window"] else "not determined"
+    inside = f", {gap['stops_inside']} stops inside" if gap["stops_inside"] else ""
+    return [short(gap["lines"]) or gap["from"], f"… {what}{inside}", tries, "", ""]
+
+
+def short(place: str) -> str:
+    """A source position without its folders."""
+    return one_line(PurePosixPath(place).name) if place else ""
+
+
+def _never_reached(lines: Sequence[Record]) -> Iterator[str]:
+    certain = [line for line in lines if line["certain"]]
+    if not certain:
+        return
+    yield ""
+    yield "  never reached: " + ", ".join(_ranges([line["source"] for line in certain]))
+
+
+def _ranges(places: Sequence[str]) -> Iterator[str]:
+    """ "tsc.c:272-279": consecutive lines of a file in one piece."""
+    pieces: list[tuple[str, int, int]] = []
+    for place in places:
+        file, _, number = short(place).rpartition(":")
+        line = int(number)
+        if pieces and pieces[-1][0] == file and line <= pieces[-1][2] + 1:
+            pieces[-1] = (file, pieces[-1][1], line)
+        else:
+            pieces.append((file, line, line))
+    for file, first, last in pieces:
+        yield f"{file}:{first}" if first == last else f"{file}:{first}-{last}"
