@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from gdbrun import run_gdb
-from guest import ROOT, Guest
+from guest import ROOT, Guest, read_serial
 from model import EXACT, MODELS, Boot, Model, boot_model, model, parse_clocks
 
 FLAVOURS = ["netbsd", "freebsd"]
@@ -153,12 +153,24 @@ def test_machines(machine: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
+def test_under_kvm_even_a_weak_one(flavour: str, kvm: None, tmp_path: Path) -> None:
+    machine = model(flavour, "smp", "workload=all", options=("-M", "microvm", "-cpu", "host"))
+    command = machine.command(tmp_path / "serial.log")
+    command[command.index("tcg")] = "kvm"
+    subprocess.run(["timeout", "120", *command], stdin=subprocess.DEVNULL, check=True, capture_output=True)
+    boot = Boot(read_serial(tmp_path / "serial.log"), 0)
+    check_ended_by_itself(boot)
+    assert {name for name, _, _ in parse_clocks(boot.log).registered} >= {"i8254", "TSC"}
+    assert all(boot.has(line) for line in workload_lines())
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
 def test_multiboot_image_is_the_same_kernel(flavour: str, tmp_path: Path) -> None:
     machine = model(flavour, "healthy", "workload=recurse")
     command = machine.command(tmp_path / "serial.log")
     command[command.index(str(machine.vmlinux))] = str(machine.vmlinux.with_suffix(".multiboot"))
     subprocess.run(["timeout", "60", *command], stdin=subprocess.DEVNULL, check=True, capture_output=True)
-    log = (tmp_path / "serial.log").read_text().replace("\r\n", "\n")
+    log = read_serial(tmp_path / "serial.log")
     assert "workload recurse: 13" in log  # the command line came through
     assert parse_clocks(log).final == "TSC"
 
