@@ -144,7 +144,7 @@ $(BUILD)/clockscope: $(SELF)
 	@mkdir -p $(@D)
 	@printf '%s\n' '#!/bin/sh' \
 		'root=$$(CDPATH= cd -- "$$(dirname -- "$$(readlink -f -- "$$0")")/.." && pwd)' \
-		'PYTHONPATH=$$root/plugin exec $(PYTHON) -P -m clockscope "$$@"' >$@
+		'PYTHONUNBUFFERED= PYTHONPATH=$$root/plugin exec $(PYTHON) -P -m clockscope "$$@"' >$@
 	@chmod +x $@
 
 $(BUILD)/tests/test_%: $(BUILD)/asan/tests/test_%.o $(BUILD)/asan/libcore.a

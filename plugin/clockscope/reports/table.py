@@ -2,12 +2,15 @@
 """Tables for the terminal: one line a row, whatever the width, so that they can be searched and compared."""
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 # Wider than any table: a terminal folds a long line better than a table folds its columns.
 _UNLIMITED = 10_000
+# The padding of the last column, inside or outside of its style.
+_TRAILING = re.compile(r" +((?:\x1b\[0m)?)$")
 
 
 @dataclass(frozen=True)
@@ -51,4 +54,5 @@ def render(
         legacy_windows=False,
     )
     console.print(table, soft_wrap=True)
-    return [line.rstrip() for line in text.getvalue().splitlines()]
+    # Not splitlines(), which knows more line breaks than a terminal.
+    return [_TRAILING.sub(r"\1", line) for line in text.getvalue().split("\n")[:-1]]
