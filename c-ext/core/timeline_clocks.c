@@ -81,7 +81,7 @@ static bool is_device(const struct timeline_clock *clock)
 /* A clock known by its frequency alone has no kind yet, and is taken for the first that registers. */
 static bool matches(const struct timeline_clock *clock, const char *name, enum subject subject)
 {
-	if (strcmp(clock->name, name))
+	if (strcmp(clock->name, name) != 0)
 		return false;
 	if (!clock->kind || subject == SUBJECT_EITHER)
 		return true;
@@ -122,7 +122,7 @@ static void set_kind(const struct timeline *timeline, struct timeline_clock *clo
 	if (subject == SUBJECT_DEVICE)
 		clock->kind = device_kind;
 	else
-		clock->kind = said && strcmp(said, device_kind) ? said : default_kind(timeline);
+		clock->kind = said && strcmp(said, device_kind) != 0 ? said : default_kind(timeline);
 }
 
 /* No clock is that fast; larger numbers could overflow. */
