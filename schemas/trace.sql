@@ -16,6 +16,7 @@ CREATE TABLE meta (
 CREATE TABLE event (              -- a point in the bring-up that a profile names
     seq      INTEGER PRIMARY KEY, -- order of all stops, events and decisions of the trace
     run_ns   INTEGER NOT NULL,    -- time the guest had run, stops excluded
+    host_ns  INTEGER NOT NULL,    -- time since the recording began, stops included
     guest_ns INTEGER,             -- the guest's own time where it is exactly known (replay)
     icount   INTEGER,             -- instructions executed (replay)
     cpu      INTEGER NOT NULL,
@@ -194,6 +195,7 @@ CREATE TABLE stop (               -- one stop of the guest for a branch probe
     cpu       INTEGER NOT NULL,
     address   INTEGER NOT NULL,
     run_ns    INTEGER NOT NULL,
+    host_ns   INTEGER NOT NULL,   -- as in event: what it grew by more than run_ns, the guest stood
     icount    INTEGER,
     in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
     registers BLOB NOT NULL       -- as meta 'stub_registers' lays them out

@@ -42,7 +42,8 @@ struct record_stop {
 	int64_t cpu;
 	uint64_t address;
 	int64_t run_ns;
-	int64_t icount; /* or RECORD_UNKNOWN */
+	int64_t host_ns; /* store_host_ns() at the stop */
+	int64_t icount;	 /* or RECORD_UNKNOWN */
 	bool in_window;
 	const uint8_t *registers;
 	size_t registers_size;

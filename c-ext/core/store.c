@@ -80,6 +80,11 @@ int64_t store_next_seq(struct store *store)
 	return ++store->last_seq;
 }
 
+int64_t store_host_ns(const struct store *store)
+{
+	return (int64_t)(util_now_ns() - store->began_ns);
+}
+
 const char *store_path(const struct store *store)
 {
 	return store->name;
@@ -206,6 +211,7 @@ struct cs_error *store_create(const char *path, bool force, struct store **ret)
 
 	if (!store)
 		return &cs_error_no_memory;
+	store->began_ns = util_now_ns();
 	pthread_mutex_init(&store->mutex, NULL);
 	store->file.lock_fd = -1;
 	store->name = strdup(path);

@@ -50,6 +50,9 @@ struct cs_error *store_meta(struct store *store, const char *key, const char *va
 /* Takes the next number of the one sequence that orders events, stops and decisions; the first is 1. */
 int64_t store_next_seq(struct store *store);
 
+/* Host time since the recording began, stops of the guest included, in nanoseconds. */
+int64_t store_host_ns(const struct store *store);
+
 /* Records an event with its values and backtrace; its number. */
 struct cs_error *store_event(struct store *store, const struct record_event *event, int64_t *seq);
 

@@ -37,6 +37,7 @@ enum store_statement {
 struct store {
 	pthread_mutex_t mutex; /* guards all that follows but the name */
 	char *name;
+	uint64_t began_ns; /* the host's monotonic clock; constant */
 	struct store_file file;
 	sqlite3 *db; /* NULL once closed */
 	sqlite3_stmt *statements[STORE_STATEMENT_COUNT];

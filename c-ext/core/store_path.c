@@ -302,6 +302,7 @@ struct cs_error *store_stop(struct store *store, const struct record_stop *stop)
 	store_bind_known(s, 5, stop->icount);
 	sqlite3_bind_int(s, 6, stop->in_window);
 	sqlite3_bind_blob(s, 7, stop->registers, (int)stop->registers_size, SQLITE_STATIC);
+	sqlite3_bind_int64(s, 8, stop->host_ns);
 	return run(store, STORE_PUT_STOP);
 }
 

@@ -8,7 +8,7 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 	[STORE_PUT_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
 	[STORE_PUT_EVENT] =
 		"INSERT INTO event (seq, run_ns, guest_ns, icount, cpu, thread, what, rule, clock, function, file,"
-		" line, address) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		" line, address, host_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_VALUE] = "INSERT INTO event_value (event, name, number, is_unsigned, text, ordinal)"
 			    " VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_ADD_VALUE] = "INSERT INTO event_value (event, name, number, is_unsigned, text, ordinal)"
@@ -39,8 +39,8 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 			   " VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_GAP_BLOCK] = "INSERT INTO gap_block (invocation, ordinal, block, certain) VALUES (?, ?, ?, ?)",
 	[STORE_PUT_DECISION] = "INSERT INTO decision (invocation, ordinal, address, taken, stop) VALUES (?, ?, ?, ?, ?)",
-	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers)"
-			   " VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers, host_ns)"
+			   " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_SOURCE] = "INSERT OR REPLACE INTO source (file, line, text) VALUES (?, ?, ?)",
 	[STORE_BEGIN] = "BEGIN",
 	[STORE_COMMIT] = "COMMIT",
@@ -125,6 +125,7 @@ static struct cs_error *put_event(struct store *store, const struct record_event
 	store_bind_string(s, 11, event->file);
 	sqlite3_bind_int64(s, 12, event->line);
 	sqlite3_bind_int64(s, 13, (int64_t)event->address);
+	sqlite3_bind_int64(s, 14, store_host_ns(store));
 	store->pending++;
 	return store_run(store, STORE_PUT_EVENT);
 }

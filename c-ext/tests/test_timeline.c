@@ -363,7 +363,7 @@ static void hostile_rows(void **state)
 	make_sample(directory->trace);
 	alter(directory->trace,
 	      "PRAGMA ignore_check_constraints = 1;"
-	      "INSERT INTO event VALUES (9223372036854775807, -9223372036854775807, -1, -1, -9223372036854775808, '',"
+	      "INSERT INTO event VALUES (9223372036854775807, -9223372036854775807, 0, -1, -1, -9223372036854775808, '',"
 	      " 'clock.unstable', '', char(27) || '[2J', CAST(x'ff00fe' AS TEXT), '', -1, -1);"
 	      "INSERT INTO event_value VALUES (9223372036854775807, 0, 'rating', 1, 7, 'both');"
 	      "INSERT INTO event_value VALUES (12345678, 0, 'nobody''s', 1, 0, NULL);"
@@ -398,7 +398,7 @@ static void too_many_clocks(void **state)
 	struct timeline *timeline;
 
 	make_sample(directory->trace);
-	alter(directory->trace, "INSERT INTO event SELECT value + 100, 0, NULL, NULL, 0, '', 'clock.registered', '',"
+	alter(directory->trace, "INSERT INTO event SELECT value + 100, 0, 0, NULL, NULL, 0, '', 'clock.registered', '',"
 				" 'clock' || value, '', '', 0, 0 FROM (WITH RECURSIVE n(value) AS"
 				" (SELECT 1 UNION ALL SELECT value + 1 FROM n WHERE value < 400) SELECT value FROM n)");
 	timeline = read_timeline(directory->trace);
