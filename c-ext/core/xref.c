@@ -120,48 +120,55 @@ static struct cs_error *is_address(struct search *search, const struct shape *sh
 	return *ret ? NULL : object_is_relocated(search->xref->object, field, ret);
 }
 
-static struct cs_error *examine_memory(struct search *search, const struct shape *shape, const uint8_t *bytes,
+/* Whether the instruction's memory operand is the target. */
+static struct cs_error *examine_memory(struct search *search, const struct shape *shape, uint64_t operand,
 				       uint64_t address, bool *found)
 {
-	uint64_t operand = operand_address(shape, bytes, address);
-
 	/* A register with a short displacement, or none, names no variable. */
 	if (!shape->access || shape->displacement_size < 4 || !matches(search->target, shape, operand))
 		return NULL;
-	CS_TRY(is_address(search, shape, address + shape->displacement_at, found));
-	if (!*found)
-		return NULL;
-	return xref_sites_add(search->sites, (struct xref_site){.address = address,
-								.target = operand,
-								.access = shape->access,
-								.indexed = shape->memory == SHAPE_REGISTER});
+	return is_address(search, shape, address + shape->displacement_at, found);
 }
 
+/* Whether the instruction's immediate is an address in the target. */
 static struct cs_error *examine_immediate(struct search *search, const struct shape *shape, const uint8_t *bytes,
-					  uint64_t address)
+					  uint64_t address, bool *found)
 {
 	const struct xref_target *target = search->target;
 	uint64_t value = (uint64_t)shape_immediate(shape, bytes);
-	bool is_call, genuine;
+	bool is_call;
 
 	if (shape->immediate_size < 4 || shape_is_branch(shape, &is_call) || value < target->whole_low ||
 	    value >= target->whole_high)
 		return NULL;
-	CS_TRY(is_address(search, NULL, address + shape->immediate_at, &genuine));
-	if (!genuine)
-		return NULL;
-	return xref_sites_add(search->sites,
-			      (struct xref_site){.address = address, .target = value, .access = SHAPE_ADDRESS});
+	return is_address(search, NULL, address + shape->immediate_at, found);
 }
 
 static struct cs_error *examine(struct search *search, size_t offset, const struct shape *shape)
 {
 	const uint8_t *bytes = search->walk.bytes + offset;
 	uint64_t address = search->walk.address + offset;
-	bool found = false;
+	bool in_memory = false, immediate = false;
+	struct xref_site site = {
+		.address = address,
+		.target = operand_address(shape, bytes, address),
+		.indexed = shape->memory == SHAPE_REGISTER,
+	};
 
-	CS_TRY(examine_memory(search, shape, bytes, address, &found));
-	return found ? NULL : examine_immediate(search, shape, bytes, address);
+	CS_TRY(examine_memory(search, shape, site.target, address, &in_memory));
+	CS_TRY(examine_immediate(search, shape, bytes, address, &immediate));
+	if (!in_memory && !immediate)
+		return NULL;
+	/* Both, where an empty list is made to point at itself. */
+	if (in_memory)
+		site.access = shape->access;
+	if (immediate)
+		site.access |= SHAPE_ADDRESS;
+	if (!in_memory) {
+		site.target = (uint64_t)shape_immediate(shape, bytes);
+		site.indexed = false;
+	}
+	return xref_sites_add(search->sites, site);
 }
 
 /* A candidate for a small address is only worth decoding with a %gs prefix before it or a relocation on it, or when

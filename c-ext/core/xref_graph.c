@@ -240,7 +240,7 @@ static struct cs_error *entry_pointers(const struct xref_graph *graph, const str
 
 	CS_TRY(xref_accesses(graph->xref, &target, ret));
 	for (size_t i = kept; i < ret->count; i++)
-		if (ret->items[i].access == SHAPE_ADDRESS)
+		if (ret->items[i].access & SHAPE_ADDRESS)
 			ret->items[kept++] = ret->items[i];
 	ret->count = kept;
 	return xref_pointers(graph->xref, &target, ret);

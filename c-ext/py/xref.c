@@ -173,7 +173,7 @@ static bool writes(const struct xref_site *site)
 
 static bool takes_address(const struct xref_site *site)
 {
-	return site->access == SHAPE_ADDRESS;
+	return site->access & SHAPE_ADDRESS;
 }
 
 static bool is_call_or_jump(const struct xref_site *site)
