@@ -195,6 +195,11 @@ struct cs_error *step_select_general(struct relay *relay, const char *thread);
 /* Without vCont: the thread that `c` and `s` apply to. */
 struct cs_error *step_select_resumed(struct relay *relay, const char *thread);
 struct cs_error *step_read_registers(struct relay *relay, const char *thread, struct registers *ret);
+/* Whether the registers are those of a 64-bit x86, as far as writing them needs it. */
+bool step_known_registers(const struct register_map *map, const struct registers *registers);
+/* One step, and the registers after it; *foreign as below. */
+struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
+			       struct stub_reply *reply, bool *foreign);
 void step_begin_run(struct relay *relay);
 void step_end_run(struct relay *relay);
 /* Runs the one instruction under the probe at the thread's PC: works out what it does, or steps it, in

@@ -111,7 +111,7 @@ static bool stepped(const struct stop_reply *stop, const char *thread)
 }
 
 /* One step, and the registers after it. *reply holds the stop where it was something else (*foreign). */
-static struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
+struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
 				      struct stub_reply *reply, bool *foreign)
 {
 	struct stop_reply stop;
@@ -136,7 +136,9 @@ static struct cs_error *by_step(struct relay *relay, const char *thread, char ty
 
 	if (relay->step_in_place[type - '0'] != IN_PLACE_FAILS) {
 		CS_TRY(step_and_look(relay, thread, registers, reply, foreign));
-		if (*foreign || registers->pc != from) {
+		if (*foreign) /* which says nothing of whether the step would have worked */
+			return NULL;
+		if (registers->pc != from) {
 			relay->step_in_place[type - '0'] = IN_PLACE_WORKS;
 			return NULL;
 		}
@@ -171,14 +173,19 @@ void step_map_registers(struct relay *relay)
 		relay->map.gpr[i] = target_find(target, names[i]);
 }
 
-/* Whether the registers are those of a 64-bit x86, as far as emulation needs them. */
-static bool known_registers(const struct register_map *map, const struct registers *registers)
+static bool is_there(const struct target_register *reg, const struct registers *registers, uint32_t bits)
 {
-	if (!map->pc || !map->flags || map->pc->offset + 8 > registers->size ||
-	    map->flags->offset + 4 > registers->size)
+	return reg && reg->bits == bits && reg->offset + bits / 8 <= registers->size;
+}
+
+/* Whether the registers are those of a 64-bit x86, as far as emulation needs them. */
+bool step_known_registers(const struct register_map *map, const struct registers *registers)
+{
+	if (!is_there(map->pc, registers, 64) ||
+	    (!is_there(map->flags, registers, 32) && !is_there(map->flags, registers, 64)))
 		return false;
 	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		if (!map->gpr[i] || map->gpr[i]->bits != 64 || map->gpr[i]->offset + 8 > registers->size)
+		if (!is_there(map->gpr[i], registers, 64))
 			return false;
 	return true;
 }
@@ -195,19 +202,31 @@ static struct emulate_state load_state(const struct register_map *map, const str
 	return state;
 }
 
-/* The instruction at the PC; false where memory holds none. */
-static bool find_insn(struct relay *relay, const struct probe *probe, uint64_t pc, struct insn *insn)
+/* What the stub refuses here is no failure: the instruction is stepped instead. */
+static struct cs_error *unless_refused(struct cs_error *error, bool *refused)
+{
+	*refused = error && error->code == CS_ERROR_REFUSED;
+	if (!*refused)
+		return error;
+	cs_error_destroy(error);
+	return NULL;
+}
+
+/* The instruction at the PC; *found is false where memory holds none. */
+static struct cs_error *find_insn(struct relay *relay, const struct probe *probe, uint64_t pc, struct insn *insn,
+				  bool *found)
 {
 	uint8_t bytes[INSN_MAX_LENGTH];
-	struct cs_error *error;
+	bool refused;
 
+	*found = true;
 	if (probe->insn) {
 		*insn = *probe->insn;
-		return true;
+		return NULL;
 	}
-	error = stub_read(relay->stub, pc, bytes, sizeof(bytes));
-	cs_error_destroy(error);
-	return !error && insn_decode(relay->decoder, bytes, sizeof(bytes), pc, insn);
+	CS_TRY(unless_refused(stub_read(relay->stub, pc, bytes, sizeof(bytes)), &refused));
+	*found = !refused && insn_decode(relay->decoder, bytes, sizeof(bytes), pc, insn);
+	return NULL;
 }
 
 /* Writes one register, on the wire and in the copy. */
@@ -223,7 +242,7 @@ static struct cs_error *write_register(struct relay *relay, const struct target_
 	return NULL;
 }
 
-/* RIP comes first: a stub that refuses to write it has then been left untouched. */
+/* RIP comes first: a stub that refuses to write it is then left untouched. */
 static struct cs_error *write_state(struct relay *relay, const struct emulate_state *state,
 				    const struct emulate_effect *effect, struct registers *registers)
 {
@@ -237,41 +256,57 @@ static struct cs_error *write_state(struct relay *relay, const struct emulate_st
 	return NULL;
 }
 
+/* Writes what the instruction changes. *done is false where the stub refuses some of it: what it took
+ * before that is undone. */
+static struct cs_error *write_effect(struct relay *relay, const struct emulate_state *before,
+				     const struct emulate_state *after, const struct emulate_effect *effect, bool store,
+				     struct registers *registers, bool *done)
+{
+	bool refused = false;
+	bool again;
+
+	/* Memory comes first: below the stack pointer nothing has changed yet. */
+	if (store)
+		CS_TRY(unless_refused(stub_write(relay->stub, after->gpr[EMULATE_RSP], &effect->store_value,
+						 sizeof(effect->store_value)),
+				      &refused));
+	if (!refused)
+		CS_TRY(unless_refused(write_state(relay, after, effect, registers), &refused));
+	*done = !refused;
+	relay->step_only |= refused;
+	/* In the same order, so that it ends at the same register. */
+	return refused ? unless_refused(write_state(relay, before, effect, registers), &again) : NULL;
+}
+
 /* Works out what the instruction does, and writes it. *done is false where it must be stepped. */
 static struct cs_error *by_emulation(struct relay *relay, const char *thread, const struct probe *probe,
 				     struct registers *registers, bool *done)
 {
 	struct emulate_effect effect;
-	struct emulate_state state;
-	struct cs_error *error;
+	struct emulate_state before;
+	struct emulate_state after;
 	enum emulate_need need;
+	bool refused = false;
 	uint64_t loaded = 0;
 	struct insn insn;
+	bool found;
 
 	*done = false;
-	if (!known_registers(&relay->map, registers) || !find_insn(relay, probe, registers->pc, &insn))
+	if (!step_known_registers(&relay->map, registers))
 		return NULL;
-	need = emulate_need(&insn);
+	CS_TRY(find_insn(relay, probe, registers->pc, &insn, &found));
+	need = found ? emulate_need(&insn) : EMULATE_IMPOSSIBLE;
 	if (need == EMULATE_IMPOSSIBLE || (need != EMULATE_REGISTERS_ONLY && relay->watchpoints_used))
 		return NULL;
-	state = load_state(&relay->map, registers);
+	before = after = load_state(&relay->map, registers);
 	if (need == EMULATE_LOAD)
-		CS_TRY(stub_read(relay->stub, state.gpr[EMULATE_RSP], &loaded, sizeof(loaded)));
-	emulate_run(&insn, &state, loaded, &effect);
-	CS_TRY(step_select_general(relay, thread));
-	/* What may be refused comes first, when nothing has changed yet. */
-	error = need == EMULATE_STORE ? stub_write(relay->stub, state.gpr[EMULATE_RSP], &effect.store_value,
-						   sizeof(effect.store_value))
-				      : NULL;
-	if (!error)
-		error = write_state(relay, &state, &effect, registers);
-	if (error && error->code == CS_ERROR_REFUSED) {
-		relay->step_only = true;
-		cs_error_destroy(error);
+		CS_TRY(unless_refused(stub_read(relay->stub, before.gpr[EMULATE_RSP], &loaded, sizeof(loaded)),
+				      &refused));
+	if (refused)
 		return NULL;
-	}
-	*done = true;
-	return error;
+	emulate_run(&insn, &after, loaded, &effect);
+	CS_TRY(step_select_general(relay, thread));
+	return write_effect(relay, &before, &after, &effect, need == EMULATE_STORE, registers, done);
 }
 
 struct cs_error *step_off(struct relay *relay, const char *thread, const struct probe *probe,

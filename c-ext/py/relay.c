@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/borrow.h"
 #include "../core/counter.h"
 #include "../core/replay.h"
 #include "../core/util.h"
@@ -565,6 +566,77 @@ static PyObject *instructions(PyObject *self, PyObject *unused)
 	return result ? PyLong_FromUnsignedLongLong(ask.instructions) : NULL;
 }
 
+struct borrow_call {
+	struct relay *relay;
+	enum borrow_instruction instruction;
+	unsigned long long address;
+	unsigned eax, ecx;
+	struct borrow_result result;
+};
+
+static struct cs_error *do_borrow(struct stub *stub, void *context)
+{
+	struct borrow_call *call = context;
+
+	(void)stub;
+	return relay_borrow(call->relay, call->instruction, call->address, call->eax, call->ecx, &call->result);
+}
+
+static PyObject *borrow(PyObject *self, PyObject *args)
+{
+	static const char *const names[] = {
+		[BORROW_RDTSC] = "rdtsc",
+		[BORROW_CPUID] = "cpuid",
+		[BORROW_RDMSR] = "rdmsr",
+	};
+	struct borrow_call ask = {.relay = SELF(self)->relay};
+	struct cs_error *error;
+	const char *name;
+	PyObject *result;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "sK|II", &name, &ask.address, &ask.eax, &ask.ecx))
+		return NULL;
+	while (ask.instruction < ARRAY_SIZE(names) && strcmp(names[ask.instruction], name) != 0)
+		ask.instruction++;
+	if (ask.instruction == ARRAY_SIZE(names))
+		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "only rdtsc, cpuid and rdmsr are borrowed, not %s", name));
+	WITHOUT_GIL(error, relay_call(ask.relay, do_borrow, &ask));
+	result = relay_outcome(error);
+	Py_XDECREF(result);
+	return result ? Py_BuildValue("(IIII)", ask.result.eax, ask.result.ebx, ask.result.ecx, ask.result.edx) : NULL;
+}
+
+struct measure_call {
+	struct relay *relay;
+	unsigned long long address;
+	double seconds;
+	uint64_t ticks, elapsed_ns;
+};
+
+static struct cs_error *do_measure(struct stub *stub, void *context)
+{
+	struct measure_call *call = context;
+
+	(void)stub;
+	return relay_measure_tsc(call->relay, call->address, (unsigned)(call->seconds * 1e3), &call->ticks, &call->elapsed_ns);
+}
+
+static PyObject *measure_tsc(PyObject *self, PyObject *args)
+{
+	struct measure_call ask = {.relay = SELF(self)->relay, .seconds = 0.02};
+	struct cs_error *error;
+	PyObject *result;
+
+	if (!is_open(self) || !PyArg_ParseTuple(args, "K|d", &ask.address, &ask.seconds))
+		return NULL;
+	if (!(ask.seconds >= 0 && ask.seconds <= 10))
+		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "the wait is from 0 to 10 seconds"));
+	WITHOUT_GIL(error, relay_call(ask.relay, do_measure, &ask));
+	result = relay_outcome(error);
+	Py_XDECREF(result);
+	return result ? Py_BuildValue("(KK)", (unsigned long long)ask.ticks, (unsigned long long)ask.elapsed_ns) : NULL;
+}
+
 static PyObject *set_idle_limit(PyObject *self, PyObject *args)
 {
 	double seconds;
@@ -656,6 +728,8 @@ static PyMethodDef methods[] = {
 	{"set_trace", set_trace, METH_O, NULL},
 	{"set_replay", set_replay, METH_VARARGS, NULL},
 	{"instructions", instructions, METH_NOARGS, NULL},
+	{"borrow", borrow, METH_VARARGS, NULL},
+	{"measure_tsc", measure_tsc, METH_VARARGS, NULL},
 	{"set_idle_limit", set_idle_limit, METH_VARARGS, NULL},
 	{"resume", resume, METH_VARARGS, NULL},
 	{"wait", wait_for_stop, METH_VARARGS, NULL},

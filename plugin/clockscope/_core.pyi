@@ -66,6 +66,11 @@ class Relay:
         """Whether the guest is a QEMU replay: probes are stepped, never emulated; first hits carry exact times."""
     def instructions(self) -> int:
         """Instructions a replayed guest has executed (`info replay`). RefusedError where it is no replay."""
+    def borrow(self, instruction: str, address: int, eax: int = 0, ecx: int = 0) -> tuple[int, int, int, int]:
+        """Have the paused guest run one 'rdtsc', 'cpuid' or 'rdmsr' that its text holds at `address`, and put it back
+        as it was: EAX, EBX, ECX, EDX after it. RefusedError where it cannot or faults; StateError in a replay."""
+    def measure_tsc(self, rdtsc_address: int, seconds: float = 0.02) -> tuple[int, int]:
+        """How many ticks the guest's TSC went on while the guest stood, and the nanoseconds between the two reads."""
     def run_ns(self) -> int:
         """Guest run time so far, stops excluded (ns)."""
     def set_idle_limit(self, seconds: float) -> None:
