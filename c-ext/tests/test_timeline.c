@@ -402,7 +402,7 @@ static void too_many_clocks(void **state)
 	struct timeline *timeline;
 
 	for (int i = 0; i < 400; i++) {
-		char name[16];
+		char name[24];
 
 		snprintf(name, sizeof(name), "clock%d", i);
 		TELL_NO_MORE(store, "clock.registered", name);
