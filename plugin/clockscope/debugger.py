@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: MIT
+"""The debugger as the rest of clockscope sees it. Beside the sourced file, the only module that imports gdb."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import gdb
+
+Value = int | str | None
+"""What a captured expression comes to; None where the guest cannot tell."""
+
+Variable = gdb.Value | int | str | None
+"""What a convenience variable may hold; None for nothing."""
+
+Type = gdb.Type
+
+Error = gdb.error
+"""What GDB raises where a command or expression fails."""
+
+_STRING_LIMIT = 256
+_MASK64 = (1 << 64) - 1
+_INTEGERS = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_RANGE)
+
+
+class Frame(NamedTuple):
+    """A line of a backtrace, in the order that TraceWriter.event takes."""
+
+    function: str
+    file: str
+    line: int
+    address: int
+    inlined: bool
+
+
+class Stop:
+    """The guest at a stop. Reads nothing before it is asked."""
+
+    def __init__(self) -> None:
+        self._frame = gdb.newest_frame()
+
+    @property
+    def cpu(self) -> int:
+        return int(gdb.selected_thread().num) - 1
+
+    @property
+    def thread(self) -> str:
+        """The thread's id as the stub writes it."""
+        process, thread, _ = gdb.selected_thread().ptid
+        return f"p{process:x}.{thread:x}"
+
+    def register(self, name: str) -> int:
+        return int(self._frame.read_register(name)) & _MASK64
+
+    def word(self, address: int) -> int:
+        """The 8 bytes at an address; 0 where they cannot be read."""
+        return int.from_bytes(read_memory(address, 8), "little")
+
+    def string(self, address: int) -> str:
+        return read_string(address)
+
+    def evaluate(self, expression: str, function: str | None = None) -> Value:
+        """An expression in the innermost frame, or in that of a function further out."""
+        frame = self._frame if function is None else self._find(function)
+        if frame is None:
+            return None
+        try:
+            frame.select()
+            return _plain(gdb.parse_and_eval(expression))
+        except gdb.error:
+            return None
+        finally:
+            self._frame.select()
+
+    def _find(self, function: str) -> gdb.Frame | None:
+        frame: gdb.Frame | None = self._frame
+        while frame is not None and frame.name() != function:
+            frame = frame.older()
+        return frame
+
+    def arguments(self) -> dict[str, gdb.Value]:
+        """The innermost function's arguments that can be read now, by name."""
+        try:
+            block = self._frame.block()
+        except RuntimeError:  # no debug information here
+            return {}
+        found = {}
+        for symbol in block if block.function is not None else ():
+            if symbol.is_argument:
+                try:
+                    found[symbol.name] = symbol.value(self._frame)
+                    found[symbol.name].fetch_lazy()
+                except gdb.error:
+                    found.pop(symbol.name, None)
+        return found
+
+    def return_type(self) -> gdb.Type | None:
+        """What the innermost function returns; None for nothing, or without debug information."""
+        function = self._frame.function()
+        returned = function.type.target() if function is not None else None
+        return None if returned is None or returned.strip_typedefs().code == gdb.TYPE_CODE_VOID else returned
+
+    def return_value(self, kind: gdb.Type | None) -> gdb.Value | int:
+        """What has just been returned, as `kind`; without a type, the 64 bits of rax."""
+        value = self.register("rax")
+        if kind is None or kind.sizeof > 8:
+            return value
+        # The ABI leaves the upper bits of a short value undefined.
+        return gdb.Value(value & (1 << 8 * kind.sizeof) - 1).cast(kind)
+
+    def backtrace(self, limit: int) -> list[Frame]:
+        """The frames as `bt` shows them."""
+        frames: list[Frame] = []
+        frame: gdb.Frame | None = self._frame
+        while frame is not None and len(frames) < limit:
+            frames.append(_describe(frame))
+            try:
+                frame = frame.older()
+            except gdb.error:  # the stack cannot be read further
+                break
+        return frames
+
+
+def _describe(frame: gdb.Frame) -> Frame:
+    position = frame.find_sal()
+    file = position.symtab.filename if position.symtab else ""
+    return Frame(frame.name() or "??", file, position.line, frame.pc(), frame.type() == gdb.INLINE_FRAME)
+
+
+def _plain(value: gdb.Value) -> Value:
+    """A value as the trace keeps it."""
+    kind = value.type.strip_typedefs()
+    if kind.code == gdb.TYPE_CODE_VOID or value.is_optimized_out:
+        return None
+    if kind.code in _INTEGERS:
+        return int(value)
+    if kind.code == gdb.TYPE_CODE_PTR:
+        return _pointer(int(value), kind.target().strip_typedefs())
+    if kind.code == gdb.TYPE_CODE_ARRAY and kind.target().strip_typedefs().sizeof == 1:
+        return str(value.string(errors="replace"))
+    return str(value.format_string(styling=False))
+
+
+def _pointer(address: int, target: gdb.Type) -> Value:
+    if target.code in (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR) and target.sizeof == 1:
+        return read_string(address) if address else None
+    if target.code == gdb.TYPE_CODE_FUNC:
+        return symbol_at(address) if address else None
+    return address & _MASK64
+
+
+def symbol_at(address: int) -> str:
+    """The symbol that holds an address, as the kernel's %pS prints it."""
+    text = gdb.execute(f"info symbol {address:#x}", to_string=True).split()
+    if text[:2] == ["No", "symbol"] or not text:
+        return f"{address:#x}"
+    return f"{text[0]}+{int(text[2]):#x}" if text[1:2] == ["+"] else text[0]
+
+
+def read_memory(address: int, size: int) -> bytes:
+    """Guest memory through GDB; empty where it cannot be read."""
+    try:
+        return bytes(gdb.selected_inferior().read_memory(address & _MASK64, size))
+    except gdb.error:
+        return b""
+
+
+def read_string(address: int) -> str:
+    """The C string at an address, as far as it can be read; what is no UTF-8 is replaced."""
+    text = b""
+    while len(text) < _STRING_LIMIT:
+        # In pieces that do not cross a page: the next one may not be mapped.
+        piece = read_memory(address + len(text), 64 - (address + len(text)) % 64)
+        head, end, _ = piece.partition(b"\0")
+        text += head
+        if end or not piece:
+            break
+    return text[:_STRING_LIMIT].decode("utf-8", "replace")
+
+
+@contextmanager
+def variables(values: Mapping[str, Variable]) -> Iterator[None]:
+    """Convenience variables for the time of a block."""
+    for name, value in values.items():
+        gdb.set_convenience_variable(name, value)
+    try:
+        yield
+    finally:
+        for name in values:
+            gdb.set_convenience_variable(name, None)
+
+
+class Probe(gdb.Breakpoint):
+    """An internal hardware breakpoint. `hit` is called at each stop; the guest goes on unless it returns True.
+
+    Hardware, because whoever loads the kernel overwrites software breakpoints, and early text is not mapped.
+    """
+
+    def __init__(self, address: int, hit: Callable[[Stop], bool]) -> None:
+        super().__init__(f"*{address:#x}", type=gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+        self.silent = True
+        self._hit = hit
+
+    def stop(self) -> bool:
+        return self._hit(Stop())
+
+    def switch(self, on: bool) -> None:
+        if self.enabled != on:
+            self.enabled = on
+
+    def remove(self) -> None:
+        if self.is_valid():
+            self.delete()
+
+
+def symbol_file() -> str | None:
+    """The file whose symbols GDB has: the program's or the kernel's."""
+    files = [file.filename for file in gdb.objfiles() if file.filename and os.path.isfile(file.filename)]
+    return gdb.current_progspace().filename or (files[0] if files else None)
+
+
+def inlined_copies(name: str) -> list[int]:
+    """Where a function's inlined copies begin; empty where GDB knows none."""
+    try:
+        positions = gdb.decode_line(name)[1]
+    except gdb.error:
+        return []
+    return [position.pc for position in positions or ()]
+
+
+def warm_up(addresses: Iterable[int], functions: Iterable[str], expressions: Iterable[str]) -> None:
+    """Have GDB read the debug information of what will be asked for, so that no stop waits for it."""
+    for address in addresses:
+        gdb.block_for_pc(address)
+        gdb.find_pc_line(address)
+    for text in functions:
+        inlined_copies(text)
+    for text in expressions:
+        try:
+            gdb.parse_and_eval(text)
+        except gdb.error:  # most need a frame; what they name has been looked up all the same
+            continue
+
+
+def disassemble(address: int, count: int) -> list[tuple[int, int, str]]:
+    """Instructions of the symbol file's text, as (address, length, text): the guest's memory may hold none yet."""
+    with setting("trust-readonly-sections", "on"):
+        architecture = gdb.selected_inferior().architecture()
+        found = architecture.disassemble(address, count=count)
+    return [(part["addr"], part["length"], part["asm"]) for part in found]
+
+
+@contextmanager
+def setting(name: str, value: str) -> Iterator[None]:
+    """A GDB setting for the time of a block."""
+    before = replace_setting(name, value)
+    try:
+        yield
+    finally:
+        replace_setting(name, before)
+
+
+def replace_setting(name: str, value: str) -> str:
+    """Set a GDB setting; what it was, in the words that `set` takes."""
+    before = gdb.parameter(name)
+    gdb.execute(f"set {name} {value}", to_string=True)
+    words = {True: "on", False: "off", None: "unlimited"}
+    return words[before] if before is None or isinstance(before, bool) else str(before)

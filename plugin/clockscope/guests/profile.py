@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: MIT
+"""Guest profiles: reading, checking, choosing. Pure: needs neither GDB nor a guest."""
+
+import functools
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from clockscope.errors import UserError
+
+GUESTS = Path(__file__).resolve().parent
+SCHEMA = GUESTS.parent.parent.parent / "schemas" / "profile.schema.json"
+RETURN = ":return"
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One value of an event: a text, or the first of some expressions that can be read."""
+
+    name: str
+    expressions: tuple[str, ...] = ()
+    frame: str | None = None
+    names: tuple[str, ...] = ()
+    text: str | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One event that a profile names. Either `message` or `functions` says where it happens."""
+
+    rule: str
+    what: str
+    functions: tuple[str, ...]
+    on_return: bool
+    message: re.Pattern[str] | None
+    clock: str | None
+    clock_from: str | None
+    when: str | None
+    unless: str | None
+    expected: bool
+    saved: tuple[tuple[str, str], ...]
+    captures: tuple[Capture, ...]
+
+    @functools.cached_property
+    def counts(self) -> tuple[str, ...]:
+        """The rules whose events so far this rule's expressions ask for, as $seen_RULE."""
+        expressions = [expression for capture in self.captures for expression in capture.expressions]
+        expressions += [self.when or "", *(expression for _, expression in self.saved)]
+        found = (name for expression in expressions for name in re.findall(r"\$seen_(\w+)", expression))
+        return tuple(dict.fromkeys(name.replace("_", "-") for name in found))
+
+    @property
+    def place(self) -> str:
+        """Where the rule looks, in a word for the user."""
+        return self.message.pattern if self.message else self.functions[0] + RETURN * self.on_return
+
+
+@dataclass(frozen=True)
+class Gate:
+    """When the events in some functions can happen at all: from one function's entry to another's, or one of both."""
+
+    name: str
+    covers: tuple[str, ...]
+    after: str | None
+    before: str | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    name: str
+    os: str
+    path: str
+    digest: str
+    symbols: tuple[str, ...]
+    banner: str | None
+    release: re.Pattern[str] | None
+    early: tuple[str, ...]
+    frames: tuple[str, ...]
+    printers: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    gates: tuple[Gate, ...]
+    rules: tuple[Rule, ...]
+
+    def release_of(self, banner: str) -> str:
+        match = self.release.search(banner) if self.release else None
+        return match["release"] if match else ""
+
+
+def names() -> list[str]:
+    """The profiles that come with clockscope."""
+    return sorted(path.stem for path in GUESTS.glob("*.toml"))
+
+
+def load(name_or_path: str) -> Profile:
+    """The profile of this name, or the one in this file. UserError says which line is wrong and what is expected."""
+    bundled = GUESTS / f"{name_or_path}.toml"
+    path = bundled if "/" not in name_or_path and bundled.exists() else Path(name_or_path)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"profile {name_or_path}: cannot be read ({error}); give a file or one of: {', '.join(names())}"
+        ) from error
+    return parse(text, str(path))
+
+
+def recognise(symbols: Iterable[str]) -> Profile | None:
+    """The first profile whose symbols are all among these."""
+    known = set(symbols)
+    profiles = (load(name) for name in names())
+    return next((profile for profile in profiles if known.issuperset(profile.symbols)), None)
+
+
+def parse(text: str, path: str) -> Profile:
+    """A profile from its text; `path` is for messages."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+    _check_schema(data, text, path)
+    rules = tuple(_rule(entry, text, path, index) for index, entry in enumerate(data["event"]))
+    _check_rules(rules, text, path)
+    recognise_part, messages = data["recognise"], data.get("messages", {})
+    release = recognise_part.get("release")
+    return Profile(
+        name=data["name"],
+        os=data["os"],
+        path=path,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        symbols=tuple(recognise_part["symbols"]),
+        banner=recognise_part.get("banner"),
+        release=_pattern(release, text, path, ("recognise", "release")) if release else None,
+        early=tuple(recognise_part.get("early", ())),
+        frames=tuple(recognise_part.get("frames", ())),
+        printers=tuple(messages.get("functions", ())),
+        prefixes=tuple(messages.get("prefixes", ())),
+        gates=tuple(
+            Gate(gate["name"], tuple(gate["covers"]), gate.get("after"), gate.get("before"))
+            for gate in data.get("gate", ())
+        ),
+        rules=rules,
+    )
+
+
+def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
+    where = ("event", index)
+    if ("message" in entry) == ("function" in entry):
+        raise _mistake(text, path, where, "exactly one of `message` and `function` is expected")
+    functions = _tuple(entry.get("function", ()))
+    returns = {name.endswith(RETURN) for name in functions}
+    if len(returns) > 1:
+        raise _mistake(text, path, (*where, "function"), "alternatives must be all entries or all returns")
+    message = entry.get("message")
+    return Rule(
+        rule=entry["rule"],
+        what=entry["what"],
+        functions=tuple(name.removesuffix(RETURN) for name in functions),
+        on_return=returns == {True},
+        message=_pattern(message, text, path, (*where, "message")) if message else None,
+        clock=entry.get("clock"),
+        clock_from=entry.get("clock_from"),
+        when=entry.get("when"),
+        unless=entry.get("unless"),
+        expected=entry.get("expected", False),
+        saved=tuple(entry.get("saved", {}).items()),
+        captures=tuple(_capture(name, value) for name, value in entry.get("values", {}).items()),
+    )
+
+
+def _capture(name: str, value: Any) -> Capture:
+    if isinstance(value, dict) and "text" in value:
+        return Capture(name, text=value["text"])
+    if isinstance(value, dict):
+        return Capture(name, _tuple(value["expression"]), value.get("frame"), tuple(value.get("names", ())))
+    return Capture(name, _tuple(value))
+
+
+def _tuple(value: str | Iterable[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _check_rules(rules: tuple[Rule, ...], text: str, path: str) -> None:
+    seen: set[str] = set()
+    for index, rule in enumerate(rules):
+        if rule.rule in seen:
+            raise _mistake(text, path, ("event", index, "rule"), f"the rule name {rule.rule!r} is used twice")
+        if rule.unless is not None and rule.unless not in seen:
+            raise _mistake(text, path, ("event", index, "unless"), f"no rule {rule.unless!r} stands above this one")
+        if rule.saved and not rule.on_return:
+            raise _mistake(text, path, ("event", index, "saved"), f"`saved` is for a function with {RETURN}")
+        seen.add(rule.rule)
+
+
+def _pattern(pattern: str, text: str, path: str, where: tuple[str | int, ...]) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise _mistake(text, path, where, f"not a regular expression: {error}") from error
+
+
+def _check_schema(data: Any, text: str, path: str) -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    errors = jsonschema.Draft202012Validator(schema).iter_errors(data)
+    error = jsonschema.exceptions.best_match(errors)
+    if error is None:
+        return
+    where = tuple(error.absolute_path)
+    unexpected = re.search(r"\('(\w+)' (?:was|were) unexpected", error.message)
+    if error.validator == "additionalProperties" and unexpected:
+        allowed = ", ".join(sorted(error.schema["properties"]))
+        raise _mistake(text, path, (*where, unexpected[1]), f"unknown key; expected one of: {allowed}")
+    raise _mistake(text, path, where, _explain(error))
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    said = error.message if len(error.message) < 200 else f"does not fit {error.validator}"
+    described = error.schema.get("description") if isinstance(error.schema, dict) else None
+    return f"{said}; expected: {described}" if described else said
+
+
+def _mistake(text: str, path: str, where: tuple[str | int, ...], said: str) -> UserError:
+    name = ".".join(str(part + 1) if isinstance(part, int) else part for part in where)
+    return UserError(f"{path}:{_line_of(text, where)}: {name or 'profile'}: {said}")
+
+
+def _line_of(text: str, where: tuple[str | int, ...]) -> int:
+    """The line on which a key stands, or its table begins; 1 where it cannot be told."""
+    table = str(where[0]) if where else ""
+    wanted = where[1] if len(where) > 1 and isinstance(where[1], int) else 0
+    keys = [str(part) for part in where if not isinstance(part, int)]
+    seen, found = -1, 1
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[\[?\s*([\w.-]+)", line)
+        if header:
+            seen += header[1] == table
+            inside = header[1] == table and seen == wanted
+            found = number if inside else found
+        elif (inside or len(keys) == 1) and keys and re.match(rf"\s*{re.escape(keys[1 if inside and len(keys) > 1 else 0])}\s*=", line):
+            return number
+    return found

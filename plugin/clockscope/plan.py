@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""Where a profile's events happen in one kernel: addresses for its rules. Pure: needs no guest."""
+
+import fnmatch
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from clockscope import messages
+from clockscope.elffile import ElfFile
+from clockscope.guests.profile import RETURN, Profile, Rule
+
+Locate = Callable[[str], list[int]]
+"""A function's inlined copies by its name: the addresses at which they begin."""
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """Whether a rule could be placed, as the trace keeps it."""
+
+    rule: str
+    what: str
+    function: str
+    status: str
+    note: str
+
+
+@dataclass(frozen=True)
+class MessageSite:
+    call: messages.Call
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class GatePlan:
+    """A profile's gate: the addresses that open and close it, and the sites that it covers."""
+
+    name: str
+    after: frozenset[int]
+    before: frozenset[int]
+    covers: frozenset[int]
+
+
+@dataclass
+class Plan:
+    """Addresses are those of the ELF file; a guest that relocated its kernel adds one offset to all."""
+
+    entries: dict[int, list[Rule]] = field(default_factory=dict)
+    returns: dict[int, list[Rule]] = field(default_factory=dict)
+    messages: dict[int, MessageSite] = field(default_factory=dict)
+    gates: list[GatePlan] = field(default_factory=list)
+    expectations: list[Expectation] = field(default_factory=list)
+
+    def sites(self) -> set[int]:
+        """Where events happen."""
+        return {*self.entries, *self.returns, *self.messages}
+
+
+def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler, inlined: Locate) -> Plan:
+    plan = Plan()
+    placed = _place_messages(profile, elf, disassemble, plan)
+    for rule in profile.rules:
+        if rule.unless in placed:
+            continue
+        if rule.message is not None:
+            note = "" if rule.rule in placed else "this kernel prints no such line"
+            _expect(plan, rule, rule.place, note)
+        elif _place_function(rule, elf, inlined, plan):
+            placed.add(rule.rule)
+    _place_gates(profile, elf, plan)
+    return plan
+
+
+def _place_gates(profile: Profile, elf: ElfFile, plan: Plan) -> None:
+    """Gates save time: a stub may look through all its breakpoints at each jump of the guest (QEMU's TCG does).
+
+    One whose functions this kernel lacks is left out, so that what it covers is always looked for.
+    """
+    ends = {gate: [_entries(elf, name) for name in (gate.after, gate.before)] for gate in profile.gates}
+    own = (address for parts in ends.values() for part in parts for address in part)
+    names = {address: elf.function_at(address) for address in plan.sites().union(own)}
+    for gate, (after, before) in ends.items():
+        if any(name and not found for name, found in zip((gate.after, gate.before), ends[gate])):
+            continue
+        covered = (address for address, name in names.items() if _matches(name, gate.covers))
+        # What closes a gate matters only while it is open; what opens it, never.
+        covers = before.union(covered) - after
+        plan.gates.append(GatePlan(gate.name, after, before, covers))
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _entries(elf: ElfFile, name: str | None) -> frozenset[int]:
+    return frozenset(symbol.address for symbol in elf.functions(name)) if name else frozenset()
+
+
+def _place_messages(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler, plan: Plan) -> set[str]:
+    """Fill plan.messages; the names of the rules that have a place."""
+    rules = [rule for rule in profile.rules if rule.message is not None]
+    if not rules or not profile.prefixes:
+        return set()
+    calls = messages.find_calls(elf, profile.prefixes, profile.printers, disassemble)
+    placed: set[str] = set()
+    for call in calls:
+        wanted = tuple(_matching(rules, messages.sample(call.format)))
+        if wanted:
+            plan.messages[call.address] = MessageSite(call, wanted)
+            placed.update(rule.rule for rule in wanted)
+    return placed
+
+
+def _matching(rules: list[Rule], line: str) -> Iterator[Rule]:
+    return (rule for rule in rules if rule.message is not None and rule.message.search(line))
+
+
+def _place_function(rule: Rule, elf: ElfFile, inlined: Locate, plan: Plan) -> bool:
+    where = plan.returns if rule.on_return else plan.entries
+    for name in rule.functions:
+        addresses = [symbol.address for symbol in elf.functions(name)]
+        if not addresses and not rule.on_return:
+            addresses = inlined(name)
+        if addresses:
+            for address in addresses:
+                where.setdefault(address, []).append(rule)
+            _expect(plan, rule, name + RETURN * rule.on_return, "")
+            return True
+    _expect(plan, rule, rule.place, f"this kernel has no {' or '.join(rule.functions)}, or it is inlined")
+    return False
+
+
+def _expect(plan: Plan, rule: Rule, place: str, missing: str) -> None:
+    if rule.expected:
+        plan.expectations.append(
+            Expectation(rule.rule, rule.what, place, "missing" if missing else "planted", missing)
+        )
