@@ -266,6 +266,22 @@ static uint16_t two_byte_width(const struct shape *shape)
 	return vector_width(shape);
 }
 
+static uint16_t map_0f3a_width(const struct shape *shape)
+{
+	switch (shape->opcode) {
+	case 0x14: return 1; /* pextrb */
+	case 0x15: return 2; /* pextrw */
+	case 0x16:
+	case 0x17: return shape->wide ? 8 : 4; /* pextrd, pextrq, extractps */
+	case 0x19:
+	case 0x39: return 16; /* a vector's lane of 128 bits */
+	case 0x1b:
+	case 0x3b: return 32;                             /* of 256 bits */
+	case 0x1d: return (uint16_t)(8 << shape->vector); /* vcvtps2ph halves it */
+	default: return vector_width(shape);
+	}
+}
+
 static uint16_t width_of(const struct shape *shape)
 {
 	switch (shape->map) {
@@ -275,10 +291,7 @@ static uint16_t width_of(const struct shape *shape)
 		if (shape->opcode == 0xf8)
 			return 64;
 		return shape->opcode >= 0xf0 ? general_width(shape) : vector_width(shape);
-	case SHAPE_MAP_0F3A:
-		if (shape->opcode >= 0x14 && shape->opcode <= 0x17)
-			return shape->opcode == 0x14 ? 1 : shape->opcode == 0x15 ? 2 : shape->wide ? 8 : 4;
-		return vector_width(shape);
+	case SHAPE_MAP_0F3A: return map_0f3a_width(shape);
 	default: return vector_width(shape);
 	}
 }
