@@ -73,6 +73,16 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Branches:
+    """What a branch trace of this kernel looks at."""
+
+    functions: tuple[str, ...] = ()  # traced by default; names and globs
+    references: tuple[str, ...] = ()  # functions that read a reference clock
+    task: tuple[str, ...] = ()  # expressions, the first that works: the offset from GS of the pointer to the running task
+    task_name: str | None = None  # expression: where in a task its name lies
+
+
+@dataclass(frozen=True)
 class Profile:
     name: str
     os: str
@@ -87,6 +97,7 @@ class Profile:
     prefixes: tuple[str, ...]
     gates: tuple[Gate, ...]
     rules: tuple[Rule, ...]
+    branches: Branches
 
     def release_of(self, banner: str) -> str:
         match = self.release.search(banner) if self.release else None
@@ -146,6 +157,16 @@ def parse(text: str, path: str) -> Profile:
             for gate in data.get("gate", ())
         ),
         rules=rules,
+        branches=_branches(data.get("branches", {})),
+    )
+
+
+def _branches(entry: Mapping[str, Any]) -> Branches:
+    return Branches(
+        functions=tuple(entry.get("functions", ())),
+        references=tuple(entry.get("references", ())),
+        task=tuple(entry.get("task", ())),
+        task_name=entry.get("task_name"),
     )
 
 
