@@ -48,36 +48,41 @@ struct plan_options {
 };
 
 struct plan {
-	struct plan_probe *probes; /* sorted by address */
+	struct plan_probe *probes; /* sorted by address; the entry probe among them unless `entry` is PLAN_NO_ENTRY */
 	uint32_t count;
-	bool determined;     /* every path of a finished invocation can be told from the stops */
-	bool entry_reenters; /* the entry probe lies in a loop: a hit with the same stack pointer is no new invocation
-			      */
+	uint32_t entry;         /* index of the entry probe, or PLAN_NO_ENTRY: the function cannot be traced */
+	bool entry_reenters;    /* it lies in a loop: a hit with the same stack pointer is no new invocation */
 	bool returns_witnessed; /* every return and tail call carries a probe */
-	/* Blocks whose way cannot always be told, and why: bits of enum plan_gap, by block. */
-	uint8_t *gaps;
-	/* Expected stops per invocation, entry and return left out. */
-	double cost;       /* of this plan */
+	bool determined;        /* the stops tell the path of every finished invocation */
+	uint8_t *gaps;          /* by block: bits of enum plan_gap, where it cannot always be told whether it ran */
+	/* Expected stops per invocation that tell branches; entry, and returns where they are probed, come on top. */
+	double cost;
 	double naive_cost; /* with a stop at each conditional jump */
 	uint32_t naive_count;
 	uint32_t left_out; /* probes dropped for the budget */
 };
 
+#define PLAN_NO_ENTRY UINT32_MAX
+
 enum plan_gap {
 	PLAN_GAP_WINDOW = 1,
 	PLAN_GAP_PATCHED = 2,
-	PLAN_GAP_BUDGET = 4,
+	PLAN_GAP_BUDGET = 4, /* what the budget left out would have told it */
 };
 
 struct cs_error *plan_create(const struct cfg *cfg, const struct windows *windows, const struct plan_options *options,
 			     struct plan **ret);
 void plan_destroy(struct plan *plan);
 
+/* By block, whether some probe of the plan shows that it runs (the entry alone left out). `ret` has room for
+ * cfg->block_count. */
+void plan_witnessed(const struct plan *plan, const struct cfg *cfg, bool *ret);
+
 /* The probe at an address, or NULL. */
 const struct plan_probe *plan_probe_at(const struct plan *plan, uint64_t address);
 
 /* Estimated executions of each block per invocation: branches even, loops ten times, cold parts
  * seldom. `ret` has room for cfg->block_count. */
-void plan_estimate(const struct cfg *cfg, double *ret);
+struct cs_error *plan_estimate(const struct cfg *cfg, double *ret);
 
 #endif
