@@ -198,5 +198,5 @@ CREATE TABLE stop (               -- one stop of the guest for a branch probe
     host_ns   INTEGER NOT NULL,   -- as in event: what it grew by more than run_ns, the guest stood
     icount    INTEGER,
     in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
-    registers BLOB NOT NULL       -- as meta 'stub_registers' lays them out
+    registers BLOB NOT NULL       -- as meta 'stub.registers' lays them out
 ) STRICT;

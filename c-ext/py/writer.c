@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../core/record_path.h"
 #include "../core/util.h"
 
 struct trace_writer {
@@ -352,12 +353,28 @@ static PyObject *writer_close(PyObject *self, PyObject *args, PyObject *keywords
 
 #define KEYWORDS(FUNCTION) ((PyCFunction)(void (*)(void))(FUNCTION)), METH_VARARGS | METH_KEYWORDS
 
+static PyObject *writer_source(PyObject *self, PyObject *args)
+{
+	OBJECT *keep = PyList_New(0);
+	PyObject *file;
+	PyObject *content;
+	const char *name;
+	const char *text;
+	int line;
+
+	if (!keep || !PyArg_ParseTuple(args, "UiU", &file, &line, &content) || take_string(keep, file, &name) < 0 ||
+	    take_string(keep, content, &text) < 0)
+		return NULL;
+	return none_or_raise(store_source(store_of(self), name, line, text));
+}
+
 static PyMethodDef methods[] = {
 	{"meta", writer_meta, METH_VARARGS, "Set one row of provenance."},
 	{"event", KEYWORDS(writer_event), "Record an event; its seq."},
 	{"add_value", writer_add_value, METH_VARARGS, "Add a value to an event."},
 	{"expect", KEYWORDS(writer_expect), "Record what the profile expects."},
 	{"counter", KEYWORDS(writer_counter), "Record, or replace, an entry counter."},
+	{"source", writer_source, METH_VARARGS, "Record the text of a source line."},
 	{"flush", writer_flush, METH_NOARGS, "Commit what is pending."},
 	{"close", KEYWORDS(writer_close), "Commit, say how the recording ended, leave one ordinary file."},
 	{0},

@@ -89,6 +89,39 @@ class Relay:
     def close(self) -> None:
         """Lift all probes if the guest is stopped, and close; the guest stays as it is."""
 
+class BranchRecorder:
+    """Records the branches of functions: plants the probes of their plans, tells invocations apart, writes paths."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        writer: "TraceWriter",
+        elf: str,
+        *,
+        replay: bool = False,
+        intrusive: bool = False,
+        allow_patched: bool = False,
+        probe_returns: bool = True,
+        catch_returns: bool = True,
+        budget: int = 0,
+        hit_limit: int = 1000,
+        task_pointer: int = 0,
+        task_name: int = 0,
+        references: Sequence[int] = (),
+    ) -> None:
+        """`intrusive`: windows may be probed. `allow_patched`: so may text that the kernel patches, for the stub's
+        breakpoints change no memory. `budget`: most probes a function; 0 for no limit. `hit_limit`: a probe hit so often
+        in one invocation is lifted until it ends; 0 for never. `references`: addresses of functions that read a
+        reference clock. See c-ext/core/recorder.h for the rest. FormatError, SystemError for the ELF."""
+    def add(self, name: str) -> list[dict[str, Any]]:
+        """Trace what the compiler made of one function, parts included; the guest must stand. For each: {"id", "name",
+        "address", "probes", "refused", "windows", "branches", "determined", "note", "cost", "naive_cost"}; empty where
+        the ELF has none of that name."""
+    def stop(self) -> None:
+        """Lift the probes and write the rest. StateError while the guest runs: nothing has changed then."""
+    def statistics(self) -> dict[str, int]:
+        """{"stops", "invocations", "orphans", "mismatches", "lifted"}; all 0 once stopped."""
+
 class TraceWriter:
     """A trace file being recorded. Rows are committed in batches; see schemas/trace.sql."""
 
@@ -132,6 +165,8 @@ class TraceWriter:
         """
     def counter(self, *, function: str, address: int, hits: int, first_run_ns: int | None, first_cpu: int | None,
                 first_icount: int | None) -> None: ...
+    def source(self, file: str, line: int, text: str) -> None:
+        """Record the text of a source line, as the trace names its file."""
     def flush(self) -> None:
         """Commit what is pending."""
     def close(self, complete: bool, reason: str) -> None:

@@ -53,7 +53,7 @@ class _Registers:
     """Where each register lies in a stop's registers."""
 
     def __init__(self, trace: Trace) -> None:
-        layout = json.loads(trace.meta().get("stub_registers", "[]"))
+        layout = json.loads(trace.meta().get("stub.registers", "[]"))
         self._places = {item["name"]: (item["offset"], (item["bitsize"] + 7) // 8) for item in layout}
 
     def value(self, blob: bytes, name: str) -> int | None:

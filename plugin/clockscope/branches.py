@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Branch traces: which functions, how their probes are placed, and the source lines that make them readable."""
+
+import json
+import linecache
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clockscope._core import BranchRecorder, Error, Relay, Trace, TraceWriter
+from clockscope.elffile import ElfFile
+from clockscope.guests.profile import Branches
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a recording disturbs its guest."""
+
+    replay: bool = False
+    intrusive: bool = False  # probes may stand in timing windows
+    virtual: bool = False  # the stub's breakpoints change no memory (TCG): patched text may carry them
+    budget: int = 0
+    hit_limit: int = 1000
+    task_pointer: int = 0
+    task_name: int = 0
+
+
+def breakpoints_are_virtual(relay: Relay) -> bool:
+    """Whether the guest runs under QEMU's TCG, whose breakpoints are no bytes in memory."""
+    try:
+        return "disabled" in relay.monitor("info kvm")
+    except Error:
+        return False
+
+
+class BranchTrace:
+    """The branch trace of one recording."""
+
+    def __init__(
+        self, relay: Relay, writer: TraceWriter, elf: ElfFile, branches: Branches, options: Options = Options()
+    ) -> None:
+        """`branches` names the functions; those that this kernel does not have are left out."""
+        self._writer = writer
+        self._elf = elf
+        self._branches = branches
+        references = [symbol.address for name in branches.references for symbol in elf.functions(name)]
+        self._recorder = BranchRecorder(
+            relay,
+            writer,
+            elf.path,
+            replay=options.replay,
+            intrusive=options.intrusive or options.replay,
+            allow_patched=options.virtual,
+            budget=options.budget,
+            hit_limit=0 if options.replay else options.hit_limit,
+            task_pointer=options.task_pointer,
+            task_name=options.task_name,
+            references=references,
+        )
+        writer.meta("stub.registers", json.dumps(relay.capabilities()["registers"]))
+        writer.meta("plan.intrusive", "1" if options.intrusive else "0")
+
+    def start(self, progress: Callable[[int, int, str], None] = lambda done, total, what: None) -> list[dict[str, Any]]:
+        """Plant the probes; what was planted, a record a function (see BranchRecorder.add). The guest must stand."""
+        names = self.names()
+        added = []
+        for done, name in enumerate(names):
+            progress(done, len(names), name)
+            added += self._recorder.add(name)
+        return added
+
+    def names(self) -> list[str]:
+        """The functions to trace, each once."""
+        found = (symbol.base_name for pattern in self._branches.functions for symbol in self._elf.functions(pattern))
+        return list(dict.fromkeys(found))
+
+    def statistics(self) -> dict[str, int]:
+        return self._recorder.statistics()
+
+    def stop(self, locate: Callable[[int], str | None] = lambda address: None) -> None:
+        """Lift the probes, write what gathered, and keep the text of the branches' source lines. `locate` says which
+        file on this machine holds the source of an address."""
+        self._recorder.stop()
+        self._writer.flush()
+        for file, line, address in _branch_lines(self._writer.path):
+            path = locate(address)
+            text = linecache.getline(path, line).strip() if path else ""
+            if text:
+                self._writer.source(file, line, text)
+
+
+def _branch_lines(path: str) -> Sequence[tuple[str, int, int]]:
+    """Each source line of the trace's functions, with an address on it."""
+    with Trace(path) as trace:
+        rows = trace.rows(
+            "SELECT file, line, min(address) AS address FROM instruction WHERE line > 0 AND file <> '' GROUP BY file, line"
+        )
+    return [(row["file"], row["line"], row["address"] % (1 << 64)) for row in rows]
+
+
+def chosen(branches: Branches, functions: Iterable[str]) -> Branches:
+    """The same profile's branches with other functions."""
+    return Branches(tuple(functions), branches.references, branches.task, branches.task_name)
