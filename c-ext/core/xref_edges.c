@@ -153,22 +153,29 @@ static struct cs_error *add_datum(struct collector *collector, uint64_t address,
 	return add_pointer(&collector->graph->pointers, collector->graph->node[holder], collector->graph->node[named]);
 }
 
-/* Objects hold 8-byte addresses; tables of initcalls hold 4-byte distances to functions. */
+/* The addresses that the bytes at `at` may be: an object's 8-byte pointer, or the 4-byte distance to a function that
+ * tables of initcalls hold. */
+static struct cs_error *collect_word(struct collector *collector, const struct elf_section *section,
+				     const uint8_t *bytes, size_t at)
+{
+	uint64_t address = section->address + at, value = 0;
+	int32_t distance;
+
+	if (section->size - at >= sizeof(value))
+		memcpy(&value, bytes + at, sizeof(value));
+	if (value >= collector->low && value < collector->high)
+		CS_TRY(add_datum(collector, address, value));
+	memcpy(&distance, bytes + at, sizeof(distance));
+	value = address + (uint64_t)(int64_t)distance;
+	return value >= collector->text_low && value < collector->text_high ? add_datum(collector, address, value)
+									    : NULL;
+}
+
 static struct cs_error *collect_data(struct collector *collector, const struct elf_section *section,
 				     const uint8_t *bytes)
 {
-	for (size_t at = 0; at + sizeof(uint64_t) <= section->size; at += sizeof(uint32_t)) {
-		uint64_t address = section->address + at, absolute, relative;
-		int32_t distance;
-
-		memcpy(&absolute, bytes + at, sizeof(absolute));
-		if (absolute >= collector->low && absolute < collector->high)
-			CS_TRY(add_datum(collector, address, absolute));
-		memcpy(&distance, bytes + at, sizeof(distance));
-		relative = address + (uint64_t)(int64_t)distance;
-		if (relative >= collector->text_low && relative < collector->text_high)
-			CS_TRY(add_datum(collector, address, relative));
-	}
+	for (size_t at = 0; at + sizeof(uint32_t) <= section->size; at += sizeof(uint32_t))
+		CS_TRY(collect_word(collector, section, bytes, at));
 	return NULL;
 }
 

@@ -82,6 +82,31 @@ static struct cs_error *choose(struct xref *xref, const char *name, const char *
 	}
 }
 
+/* The functions of which only parts are left (f.isra.0): one for each file that has such parts. */
+static struct cs_error *choose_variants(struct xref *xref, const char *name, const char *file, struct choice *ret)
+{
+	const struct elf_symbol *found = NULL;
+	const char *last_file = NULL;
+
+	for (;;) {
+		const char *its_file;
+		bool same;
+
+		CS_TRY(elf_find_variant(xref->elf, name, found, &found));
+		if (!found)
+			return NULL;
+		CS_TRY(xref_file_of(xref, found, &its_file));
+		same = ret->count && (its_file == last_file || (its_file && last_file && !strcmp(its_file, last_file)));
+		if (!xref_is_code(xref, found) || elf_is_cold_part(found->name) || same ||
+		    (file && !is_file(file, its_file)))
+			continue;
+		if (ret->count < LISTED)
+			ret->items[ret->count] = found;
+		ret->count++;
+		last_file = its_file;
+	}
+}
+
 static struct cs_error *ambiguous(struct xref *xref, const char *name, const struct choice *choice)
 {
 	FREE char *list = strdup("");
@@ -292,6 +317,8 @@ struct cs_error *xref_function(struct xref *xref, const char *expression, const 
 	}
 	CS_TRY(parts_create(expression, &parts));
 	CS_TRY(choose(xref, parts.name, parts.file, true, &choice));
+	if (!choice.count)
+		CS_TRY(choose_variants(xref, parts.name, parts.file, &choice));
 	if (!choice.count)
 		return unknown(xref, parts.name, parts.file, true);
 	if (choice.count > 1)

@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from clockscope._core import Trace, Xref
+from clockscope._core import ArgumentError, Trace, Xref
 
 Record = dict[str, Any]
 """An object of schemas/xref.schema.json."""
@@ -88,7 +88,10 @@ def _static_reason(name: str, xref: Xref) -> str:
     """Why no call can lead there, as far as the kernel's text says so."""
     if name not in xref.functions():
         return "not in this kernel"
-    callers, holders = xref.incoming(name)
+    try:
+        callers, holders = xref.incoming(name)
+    except ArgumentError:
+        return "several functions have this name"
     if callers:
         return ""
     if not holders:
