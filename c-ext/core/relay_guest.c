@@ -11,6 +11,9 @@
 #define SIGNAL_INT 2 /* GDB's numbers, include/gdb/signals.def */
 #define SIGNAL_TRAP 5
 
+/* Probes passed, one after the other, before the guest is resumed. */
+#define PASSED_MAX 64
+
 static struct cs_error *send_resume(struct relay *relay)
 {
 	relay_set_state(relay, RELAY_RUNNING);
@@ -302,41 +305,75 @@ static struct cs_error *resume_again(struct relay *relay)
 	return send_resume(relay);
 }
 
-/* The thread stands at a probe: records the hit and runs on, over further probes if need be.
- * `reply` is the stop that GDB is given where it has a breakpoint here too; NULL where GDB just resumed
- * from here, and so knows. */
+/* The thread stays at the probe, whose hit is recorded, and GDB is told: by the stub's own words if there are any. */
+static struct cs_error *stay(struct relay *relay, const char *thread, uint64_t pc, unsigned signal,
+			     const struct stub_reply *reply)
+{
+	set_counted(relay, thread, pc);
+	return reply ? deliver(relay, reply) : deliver_made(relay, signal, thread);
+}
+
+/* Something else stopped the step off a probe, perhaps before the instruction ran: then its hit must not be
+ * recorded once more. */
+static struct cs_error *interrupted_step(struct relay *relay, const char *thread, uint64_t from,
+					 const struct stub_reply *reply)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+	struct cs_error *error = step_read_registers(relay, thread, &registers);
+
+	if (error && error->code != CS_ERROR_REFUSED) /* what has exited has no registers */
+		return error;
+	if (!error && registers.pc == from)
+		set_counted(relay, thread, from);
+	cs_error_destroy(error);
+	return deliver(relay, reply);
+}
+
+/* Records the hit of the probe that the thread stands at and gets it off. *stays: GDB has been told to
+ * look instead. */
+static struct cs_error *pass_probe(struct relay *relay, const char *thread, struct registers *registers,
+				   const struct stub_reply *reply, bool known_to_gdb, bool *stays)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply step = {0};
+	uint64_t from = registers->pc;
+	struct cs_error *error;
+	bool foreign = false;
+
+	*stays = true;
+	record(relay, thread, registers);
+	if (!known_to_gdb && breakpoints_has(&relay->breakpoints, from, 0, BREAKPOINT_OF_GDB))
+		return stay(relay, thread, from, SIGNAL_TRAP, reply);
+	if (relay->interrupt_sent) {
+		CS_TRY(stay(relay, thread, from, SIGNAL_INT, NULL));
+		relay->interrupt_owed = true;
+		return NULL;
+	}
+	error = step_off(relay, thread, probe_found(relay, from), registers, &step, &foreign);
+	/* A guest that cannot be got off the probe stands there, and somebody must know. */
+	if (error && error->code == CS_ERROR_REFUSED) {
+		cs_error_destroy(error);
+		return stay(relay, thread, from, SIGNAL_TRAP, reply);
+	}
+	if (error)
+		return error;
+	*stays = foreign;
+	return foreign ? interrupted_step(relay, thread, from, &step) : NULL;
+}
+
+/* The thread stands at a probe: on over it, and over those that follow. `reply` is the stop that GDB is
+ * given where it has a breakpoint here too; NULL where GDB just resumed from here, and so knows. */
 static struct cs_error *pass_probes(struct relay *relay, const char *thread, struct registers *registers,
 				    const struct stub_reply *reply)
 {
 	bool known_to_gdb = reply == NULL;
 
-	while (probe_at(relay, registers->pc)) {
-		CLEANUP(stub_reply_clear) struct stub_reply step = {0};
-		struct cs_error *error;
-		bool foreign = false;
+	/* A loop of nothing but probes must not keep the relay from what else there is to do. */
+	for (unsigned n = 0; n < PASSED_MAX && probe_at(relay, registers->pc); n++) {
+		bool stays;
 
-		record(relay, thread, registers);
-		if (!known_to_gdb && breakpoints_has(&relay->breakpoints, registers->pc, 0, BREAKPOINT_OF_GDB)) {
-			set_counted(relay, thread, registers->pc);
-			return reply ? deliver(relay, reply) : deliver_made(relay, SIGNAL_TRAP, thread);
-		}
-		if (relay->interrupt_sent) {
-			set_counted(relay, thread, registers->pc);
-			CS_TRY(deliver_made(relay, SIGNAL_INT, thread));
-			relay->interrupt_owed = true;
+		CS_TRY(pass_probe(relay, thread, registers, reply, known_to_gdb, &stays));
+		if (stays)
 			return NULL;
-		}
-		error = step_off(relay, thread, probe_found(relay, registers->pc), registers, &step, &foreign);
-		/* A guest that cannot be got off the probe stands there, and somebody must know. */
-		if (error && error->code == CS_ERROR_REFUSED) {
-			cs_error_destroy(error);
-			set_counted(relay, thread, registers->pc);
-			return reply ? deliver(relay, reply) : deliver_made(relay, SIGNAL_TRAP, thread);
-		}
-		if (error)
-			return error;
-		if (foreign)
-			return deliver(relay, &step);
 		known_to_gdb = false;
 		reply = NULL;
 	}
@@ -373,13 +410,6 @@ static struct cs_error *own_stop(struct relay *relay, const char *thread, struct
 	return error;
 }
 
-/* A stub that remembers the interrupt which crossed a probe's stop reports it now: GDB knows already. */
-static bool is_owed(const struct relay *relay, const struct stop_reply *stop)
-{
-	return relay->interrupt_owed && !relay->interrupt_sent && stop->kind == STOP_SIGNAL &&
-	       stop->signal == SIGNAL_INT;
-}
-
 static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
@@ -389,10 +419,8 @@ static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *re
 	copy_thread(relay->stub_general, stop->thread);
 	if (stop->kind == STOP_SIGNAL)
 		CS_TRY(replant(relay));
-	if (is_owed(relay, stop)) {
-		relay->interrupt_owed = false;
+	if (step_settles_interrupt(relay, stop))
 		return resume_again(relay);
-	}
 	if (!may_be_own(relay, stop))
 		return deliver(relay, reply);
 	error = step_read_registers(relay, stop->thread, &registers);
@@ -534,7 +562,7 @@ static bool carries_signal(const char *payload)
 struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
-	bool probed = relay->probe_count && kind == RESUME_CONTINUE && !carries_signal(payload);
+	bool probed;
 
 	relay->last_progress = util_now_ns();
 	pthread_mutex_lock(&relay->lock);
@@ -543,11 +571,13 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	CS_TRY(classify(relay, payload, kind));
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
+	probed = relay->probe_count && kind == RESUME_CONTINUE && !carries_signal(payload) &&
+		 applies_to(payload, relay->step_thread);
 	if (probed) {
 		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (relay->resume_kind == RESUME_STEP)
 			CS_TRY(begin_step(relay, &registers));
-		else if (probe_at(relay, registers.pc) && applies_to(payload, relay->step_thread))
+		else if (probe_at(relay, registers.pc))
 			return own_stop(relay, relay->step_thread, &registers, NULL);
 		else
 			take_counted(relay, relay->step_thread, registers.pc);

@@ -202,6 +202,9 @@ struct cs_error *step_and_look(struct relay *relay, const char *thread, struct r
 			       struct stub_reply *reply, bool *foreign);
 void step_begin_run(struct relay *relay);
 void step_end_run(struct relay *relay);
+/* Whether the stop is an interrupt that GDB was told of already: one that crossed a probe's stop, and
+ * that the stub remembered (gdbserver). It is settled then. */
+bool step_settles_interrupt(struct relay *relay, const struct stop_reply *stop);
 /* Runs the one instruction under the probe at the thread's PC: works out what it does, or steps it, in
  * place or with the breakpoint taken out meanwhile. Updates *registers. *foreign: a stop of another
  * kind came instead; it is in *reply. */

@@ -8,7 +8,8 @@
 
 #include "util.h"
 
-#define SIGNAL_TRAP 5 /* GDB's number, include/gdb/signals.def */
+#define SIGNAL_INT 2 /* GDB's numbers, include/gdb/signals.def */
+#define SIGNAL_TRAP 5
 
 /* --- Threads and registers --- */
 
@@ -103,6 +104,14 @@ static struct cs_error *step_once(struct relay *relay, const char *thread, struc
 	return NULL;
 }
 
+bool step_settles_interrupt(struct relay *relay, const struct stop_reply *stop)
+{
+	if (!relay->interrupt_owed || relay->interrupt_sent || stop->kind != STOP_SIGNAL || stop->signal != SIGNAL_INT)
+		return false;
+	relay->interrupt_owed = false;
+	return true;
+}
+
 /* Whether the reply is what a completed step of that thread looks like. */
 static bool stepped(const struct stop_reply *stop, const char *thread)
 {
@@ -112,12 +121,14 @@ static bool stepped(const struct stop_reply *stop, const char *thread)
 
 /* One step, and the registers after it. *reply holds the stop where it was something else (*foreign). */
 struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
-				      struct stub_reply *reply, bool *foreign)
+			       struct stub_reply *reply, bool *foreign)
 {
 	struct stop_reply stop;
 
-	CS_TRY(step_once(relay, thread, reply));
-	reply_parse_stop(reply->text, reply->length, &stop);
+	do {
+		CS_TRY(step_once(relay, thread, reply));
+		reply_parse_stop(reply->text, reply->length, &stop);
+	} while (step_settles_interrupt(relay, &stop));
 	if (stop.kind == STOP_NONE)
 		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub answers a single step with \"%.40s\"",
 				       relay->stub->address, reply->text);

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 from typing import Self
@@ -19,6 +20,7 @@ class RspClient:
             self._socket.connect(address)
         else:
             self._socket = socket.create_connection((host, int(port)), timeout)
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._timeout = timeout
         self._input = b""
         self.acknowledges = True
@@ -54,7 +56,8 @@ class RspClient:
         self._input = self._input[match.end() :]
         assert sum(match[1]) & 0xFF == int(match[2], 16), "wrong checksum"
         if self.acknowledges:
-            self.write(b"+")
+            with contextlib.suppress(ConnectionError):  # the other side may have said its last
+                self.write(b"+")
         return expand(match[1])
 
     def request(self, payload: bytes, timeout: float | None = None) -> bytes:

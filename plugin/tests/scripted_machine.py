@@ -15,6 +15,7 @@ PAGE = 4096
 RDTSC = b"\x0f\x31"
 CPUID = b"\x0f\xa2"
 INT3 = 0xCC
+HLT = b"\xf4"  # fills new pages: an instruction whose effect nobody can work out without executing it
 
 
 class Unmapped(Exception):
@@ -28,9 +29,9 @@ class Memory:
         self._pages: dict[int, bytearray] = {}
 
     def map(self, address: int, data: bytes) -> None:
-        """Map the pages that DATA touches and put it there; the rest of new pages is `nop`."""
+        """Map the pages that DATA touches and put it there; the rest of new pages is `hlt`."""
         for page in range(address // PAGE, (address + max(len(data), 1) - 1) // PAGE + 1):
-            self._pages.setdefault(page, bytearray(b"\x90" * PAGE))
+            self._pages.setdefault(page, bytearray(HLT * PAGE))
         self.write(address, data)
 
     def read(self, address: int, length: int) -> bytes:
@@ -127,6 +128,7 @@ class At:
     """One place of a walk: what holds as the vCPU arrives there, and what its instruction does."""
 
     pc: int
+    code: bytes = b""  # the instruction's bytes, for whoever reads them
     registers: dict[str, int] = field(default_factory=dict)
     writes: dict[int, bytes] = field(default_factory=dict)
     output: str = ""  # the stub says it in an `O` packet
@@ -191,10 +193,15 @@ class Vcpu:
         before = self.pc
         self.registers[:] = registers
         self.reported = self.reported and self.pc == before
-        ahead = list(range(self.position, len(self.walk))) + list(range(self.loop_to or 0, self.position))
-        if self.loop_to is None:
-            ahead = ahead[: len(self.walk) - self.position]
-        self.position = next((index for index in ahead if self.walk[index].pc == self.pc), self.position)
+        if self.pc == before:
+            return
+        ahead = range(self.position, len(self.walk))
+        again = range(self.position if self.loop_to is None else self.loop_to, self.position)
+        found = next((index for index in (*ahead, *again) if self.walk[index].pc == self.pc), self.position)
+        if found != self.position:  # the debugger has done the instruction's work
+            self.executed.append(before)
+            self.position = found
+            self._arrive()
 
     def step(self) -> None:
         """Execute one instruction. Astray, one of two bytes (`rdtsc`, `cpuid`); else the walk's."""
@@ -210,6 +217,7 @@ class Vcpu:
             self._arrive()
         else:
             self.ended = True
+            self.write("rip", self.pc + 1)
 
     def rejoin(self) -> None:
         """Continue the walk after having been astray."""
@@ -251,7 +259,7 @@ class Machine:
         self._since = time.monotonic_ns()
         for vcpu in self.vcpus:
             for place in vcpu.walk:
-                self.memory.map(place.pc, b"")
+                self.memory.map(place.pc, place.code)
 
     def vcpu(self, number: int) -> Vcpu:
         return self.vcpus[number - 1]
@@ -264,8 +272,7 @@ class Machine:
     @property
     def idle(self) -> bool:
         """Whether nothing can happen before an interrupt."""
-        acting = [vcpu for vcpu in self.vcpus if vcpu.number in self.actions and not vcpu.ended]
-        return not any(self._ready(vcpu) for vcpu in acting)
+        return not any(self._ready(vcpu) for vcpu in self.vcpus if vcpu.number in self.actions)
 
     def resume(self, actions: dict[int, str]) -> None:
         """ACTIONS: 'c' or 's' for each thread that shall run; the others stay stopped."""
@@ -295,11 +302,12 @@ class Machine:
         return sum(vcpu.executed.count(address) for vcpu in self.vcpus)
 
     def _ready(self, vcpu: Vcpu) -> bool:
-        return not vcpu.waiting or bool(self._trap(vcpu)) or self.actions.get(vcpu.number) == "s"
+        running = not vcpu.ended and (not vcpu.waiting or bool(self._trap(vcpu)))
+        return running or self.actions.get(vcpu.number) == "s"
 
     def _advance(self, vcpu: Vcpu, action: str) -> Stop | None:
         if vcpu.ended:
-            return None
+            return Stop(vcpu.number) if action == "s" else None
         trap = self._trap(vcpu) if action == "c" else ""
         if trap:
             vcpu.reported = not self.reports_again

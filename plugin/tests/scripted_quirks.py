@@ -12,7 +12,7 @@ from typing import Self
 
 from scripted_machine import PLAIN, SHORT, Machine, Stop
 from scripted_stub import FakeStub
-from scripted_wire import RUN_ON, Hangup, Reply, hex_of
+from scripted_wire import Hangup, Reply, hex_of
 
 
 class QemuStub(FakeStub):
@@ -272,9 +272,16 @@ class ThreadlessStub(FakeStub):
 
 
 class GdbserverStub(FakeStub):
-    """gdbserver's manner: stops carry registers, target.xml is one of many qXfer objects."""
+    """gdbserver's manner: stops carry registers; an interrupt that came too late stops the next resume."""
 
     expedite = ("rbp", "rsp", "rip")
+
+    def run_slice(self) -> None:
+        if self.interrupted:
+            self.interrupted = False
+            self.stop(self.machine.interrupt())
+        else:
+            super().run_slice()
 
 
 class ErrorStub(FakeStub):
