@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""The whole kernel's `writers` and `readers` against `objdump -d | grep` of the same kernel, and the memory they need."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from guest import ROOT, Machine
+
+from bench.measure import paired, show
+
+PAIRS = 3
+VARIABLES = ["tsc_khz", "jiffies_64", "current_task"]  # a few sites, some hundred, some thousand
+
+# Anonymous memory: what is mapped of the file is the file's. The libraries' and Python's own is counted in.
+MEMORY = """
+import sys
+from clockscope._core import Xref
+Xref(sys.argv[1]).readers(sys.argv[2])
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("RssAnon")))
+"""
+
+
+def program(verb: str, vmlinux: Path, variable: str) -> float:
+    """Seconds from the command line to the last line, start of Python and source lines included."""
+    began = time.monotonic()
+    command = [ROOT / "build" / "clockscope", verb, vmlinux, variable]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def objdump(vmlinux: Path, variable: str) -> float:
+    """The same question asked by hand."""
+    began = time.monotonic()
+    with subprocess.Popen(["objdump", "-d", vmlinux], stdout=subprocess.PIPE) as disassembly:
+        subprocess.run(["grep", "-c", variable], check=False, stdin=disassembly.stdout, stdout=subprocess.DEVNULL)
+    return time.monotonic() - began
+
+
+def memory(vmlinux: Path, variable: str) -> float:
+    """Megabytes of anonymous memory after the question."""
+    command = [sys.executable, "-c", MEMORY, str(vmlinux), variable]
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "plugin")})
+    return int(re.findall(r"\d+", result.stdout)[0]) / 1024
+
+
+def run(directory: Path) -> None:
+    vmlinux = Machine().vmlinux
+    for variable in VARIABLES:
+        pairs = paired(PAIRS, lambda: objdump(vmlinux, variable), lambda: program("writers", vmlinux, variable))
+        show(f"writers {variable}", pairs, ("objdump -d | grep", "clockscope"), "s")
+    for variable in VARIABLES:
+        print(f"readers {variable}: {memory(vmlinux, variable):.0f} MB beside the mapped file", flush=True)
