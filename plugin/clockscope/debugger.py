@@ -2,11 +2,15 @@
 """The debugger as the rest of clockscope sees it. Beside the sourced file, the only module that imports gdb."""
 
 import os
+import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
 import gdb
+
+from clockscope.ui import printable
 
 Value = int | str | None
 """What a captured expression comes to; None where the guest cannot tell."""
@@ -267,3 +271,173 @@ def replace_setting(name: str, value: str) -> str:
     gdb.execute(f"set {name} {value}", to_string=True)
     words = {True: "on", False: "off", None: "unlimited"}
     return words[before] if before is None or isinstance(before, bool) else str(before)
+
+
+# ---------------------------------------------------------------- the session
+
+
+def connected_to() -> str:
+    """What GDB debugs now, in a word; empty where nothing."""
+    inferior = gdb.selected_inferior()
+    if inferior.connection is not None:
+        return str(inferior.connection.description)
+    return f"process {inferior.pid}" if inferior.pid else ""
+
+
+def connect(socket_path: str) -> None:
+    """`target remote`; raises Error."""
+    execute(f"target remote {socket_path}")
+
+
+def execute(command: str) -> None:
+    """Run a command as if the user had typed it; raises Error."""
+    gdb.execute(command, from_tty=False, to_string=False)
+
+
+def ask(command: str) -> str:
+    """What a command prints."""
+    return str(gdb.execute(command, to_string=True))
+
+
+def address_of(symbol: str) -> int | None:
+    """Where GDB takes a function or variable to be."""
+    try:
+        return int(gdb.parse_and_eval(f"(unsigned long)&'{symbol}'")) & _MASK64
+    except gdb.error:
+        return None
+
+
+def evaluate(expression: str) -> Value:
+    """An expression without a frame; None where it cannot be read."""
+    try:
+        return _plain(gdb.parse_and_eval(expression))
+    except gdb.error:
+        return None
+
+
+def version() -> str:
+    return str(gdb.VERSION)
+
+
+def on_stop(call: Callable[[], None]) -> None:
+    """Have something called whenever the guest has stopped for the user."""
+    gdb.events.stop.connect(lambda _event: call())
+
+
+def on_exit(call: Callable[[], None]) -> None:
+    """Have something called when the guest has ended, or GDB let go of it."""
+    gdb.events.exited.connect(lambda _event: call())
+
+
+def on_quit(call: Callable[[], None]) -> None:
+    """Have something called when GDB ends."""
+    gdb.events.gdb_exiting.connect(lambda _event: call())
+
+
+# ---------------------------------------------------------------- commands
+
+
+class Ui:
+    """How a command speaks in GDB: results through its pager, with its colours and width."""
+
+    def __init__(self) -> None:
+        self.colour = bool(gdb.parameter("style enabled")) and "NO_COLOR" not in os.environ and sys.stdout.isatty()
+        self.width = int(gdb.parameter("width") or 0) or 100
+        self._last = 0.0
+
+    def out(self, text: str) -> None:
+        gdb.write(text if text.endswith("\n") else text + "\n")
+
+    def note(self, text: str) -> None:
+        gdb.write(printable(text) + "\n")
+        gdb.flush()
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if sys.stdout.isatty() and (now - self._last >= 0.2 or done == total):
+            self._last = now
+            share = f"{100 * done // total:3d}% " if total else ""
+            gdb.write(f"\r{share}{printable(what)}\x1b[K" + ("\n" if total and done >= total else ""))
+            gdb.flush()
+
+
+class Refusal(gdb.GdbError):
+    """An expected failure of a command: GDB prints its text and nothing else."""
+
+
+def add_command(name: str, text: str, run: Callable[[list[str]], None], complete: "Completer | None") -> None:
+    """Add a GDB command. One that is called with no completer is a prefix."""
+
+    class Command(gdb.Command):
+        __doc__ = text
+
+        def invoke(self, argument: str, _from_tty: bool) -> None:
+            run(gdb.string_to_argv(argument))
+
+    if complete is None:
+        Command(name, gdb.COMMAND_RUNNING, gdb.COMPLETE_COMMAND, prefix=True)
+        return
+    completer = complete
+
+    def offer(_self: gdb.Command, typed: str, word: str | None) -> object:
+        found = completer(typed, word or "")
+        return _COMPLETE[found] if isinstance(found, str) else found
+
+    Command.complete = offer  # type: ignore[attr-defined]
+    Command(name, gdb.COMMAND_RUNNING)
+
+
+def alias(name: str, command: str) -> None:
+    gdb.execute(f"alias {name} = {command}", to_string=True)
+
+
+Completer = Callable[[str, str], "list[str] | str"]
+"""(what is typed, its last word) -> words, or a kind of _COMPLETE."""
+
+_COMPLETE = {
+    "file": gdb.COMPLETE_FILENAME,
+    "function": gdb.COMPLETE_SYMBOL,
+    "variable": gdb.COMPLETE_SYMBOL,
+    "nothing": gdb.COMPLETE_NONE,
+}
+
+
+def add_parameter(name: str, default: int | str, text: str) -> None:
+    """Add a setting: a whole number, or text. `text` says what it is, from "the …" on."""
+    kind = gdb.PARAM_ZUINTEGER if isinstance(default, int) else gdb.PARAM_STRING
+
+    class Parameter(gdb.Parameter):
+        __doc__ = f"{text[0].upper()}{text[1:]}."
+        set_doc = f"Set {text}."
+        show_doc = f"Show {text}."
+
+        def get_set_string(self) -> str:
+            return ""
+
+        def get_show_string(self, value: str) -> str:
+            return f"{text[0].upper()}{text[1:]}: {value or '(not set)'}."
+
+    Parameter(name, gdb.COMMAND_RUNNING, kind).value = default
+
+
+def add_setting_prefix(name: str, text: str) -> None:
+    """Make `set NAME …` and `show NAME …` known."""
+
+    class SetPrefix(gdb.Command):
+        __doc__ = f"Set {text}."
+
+    class ShowPrefix(gdb.Command):
+        __doc__ = f"Show {text}."
+
+    SetPrefix(f"set {name}", gdb.COMMAND_RUNNING, gdb.COMPLETE_NONE, prefix=True)
+    ShowPrefix(f"show {name}", gdb.COMMAND_RUNNING, gdb.COMPLETE_NONE, prefix=True)
+
+
+def number(name: str) -> int:
+    """A parameter that is a whole number."""
+    return int(gdb.parameter(name))
+
+
+def text(name: str) -> str:
+    """A parameter that is a text; empty while it is not set."""
+    return str(gdb.parameter(name) or "")

@@ -90,6 +90,7 @@ class Profile:
     digest: str
     symbols: tuple[str, ...]
     banner: str | None
+    command_line: str | None
     release: re.Pattern[str] | None
     early: tuple[str, ...]
     frames: tuple[str, ...]
@@ -147,6 +148,7 @@ def parse(text: str, path: str) -> Profile:
         digest=hashlib.sha256(text.encode()).hexdigest(),
         symbols=tuple(recognise_part["symbols"]),
         banner=recognise_part.get("banner"),
+        command_line=recognise_part.get("command_line"),
         release=_pattern(release, text, path, ("recognise", "release")) if release else None,
         early=tuple(recognise_part.get("early", ())),
         frames=tuple(recognise_part.get("frames", ())),

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: MIT
+"""Clockscope for GDB: `source plugin/clockscope.py`, then `clock`. Sourcing it again changes nothing."""
+
+import os
+import sys
+
+import gdb
+
+_NEEDED = (3, 11)  # the limited API that the extension is built for
+
+
+def _load() -> None:
+    if sys.version_info < _NEEDED:
+        found = ".".join(str(part) for part in sys.version_info[:2])
+        raise gdb.GdbError(f"clockscope: this GDB has Python {found}; 3.11 or newer is needed")
+    folder = os.path.dirname(os.path.realpath(__file__))
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    try:
+        from clockscope import _core, frontend  # noqa: F401
+    except ImportError as error:
+        if error.name is not None and not error.name.startswith("clockscope"):
+            raise gdb.GdbError(f"clockscope: a Python package is missing: {error.name}; run: make -f setup.mk setup")
+        raise gdb.GdbError(f"clockscope: the extension is not built ({error}); run: make -f setup.mk build")
+    frontend.register()
+
+
+try:
+    _load()
+except gdb.GdbError as problem:
+    # Raised from a sourced file, it would come with a traceback.
+    gdb.write(f"{problem}\n", gdb.STDERR)

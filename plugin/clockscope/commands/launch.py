@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""`launch [--replay[=FILE]] [--console FILE] [--] CMD…`: start a guest, paused, and attach to it."""
+
+import argparse
+import os
+import shlex
+from collections.abc import Sequence
+
+from clockscope import connection, debugger, qemu, settings
+from clockscope.errors import UserError
+from clockscope.guest import Guest, free_port
+from clockscope.ui import Ui
+
+NAME = "launch"
+SUMMARY = "start a guest, paused at its first instruction, and attach to it"
+NEEDS = "guest"
+COMPLETE = {"command": "file", "console": "file", "replay": "file"}
+EXAMPLES = """\
+QEMU gets a stub on a private socket. Any other program must be told where its stub shall listen: {port} or {socket}
+in its command line stands for that. Without a command, the last one is started again.
+
+With --replay, QEMU first records the boot untouched, without a debugger; what is then attached to is the replay of
+that very boot, which no breakpoint can change. --replay=FILE keeps the recording there, or replays the one that
+is there; the command must be the same.
+
+examples:
+  %(prog)s -- qemu-system-x86_64 -m 512 -kernel vmlinux -append console=ttyS0 -serial file:console.log
+  %(prog)s --replay -- qemu-system-x86_64 -m 512 -kernel vmlinux -display none -no-reboot
+  %(prog)s -- gdbserver localhost:{port} ./program
+"""
+
+_last_command: list[str] = []
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--replay", metavar="FILE", nargs="?", const="", help="record the boot untouched, then attach to its replay"
+    )
+    parser.add_argument("--console", metavar="FILE", help="write the guest's first serial line to this file (QEMU)")
+    parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="the program to run, and its arguments")
+    parser.epilog = EXAMPLES
+
+
+def normalise(words: list[str]) -> list[str]:
+    """`--replay CMD` means no file: only `--replay=FILE` names one."""
+    own = next((index for index, word in enumerate(words) if not word.startswith("-")), len(words))
+    return [word + "=" * (word == "--replay" and index < own) for index, word in enumerate(words)]
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    command = args.command[1:] if args.command[:1] == ["--"] else args.command
+    command = list(command or _last_command)
+    if not command:
+        raise UserError("no command to run: clock launch -- qemu-system-x86_64 -kernel vmlinux …")
+    connection.check_free()
+    if args.console is not None:
+        command = _with_console(command, args.console)
+    _last_command[:] = command
+    guest = Guest(command)
+    try:
+        _launch(guest, args.replay, ui)
+    except BaseException:
+        guest.close()
+        raise
+    ui.note(f"Your guest is paused at its start. Next: `clock record`, then `continue`; `kill` ends it.")
+    return 0
+
+
+def _with_console(command: Sequence[str], file: str) -> list[str]:
+    if not qemu.is_system_emulator(command):
+        raise UserError(f"--console is for QEMU; tell {command[0]} itself where its console shall go")
+    return [*command, "-serial", f"file:{os.path.abspath(file)}"]
+
+
+def _launch(guest: Guest, replay: str | None, ui: Ui) -> None:
+    if replay is not None:
+        qemu.check_replayable(guest.command)
+        file = os.path.abspath(replay) if replay else os.path.join(guest.directory, "recording")
+        _record_boot(guest, file, ui)
+        for written in qemu.written_files(guest.command):
+            ui.note(f"The replay writes {written}.replay, so that {written} stays as it was recorded.")
+        guest.command = qemu.replayed(guest.command, file)
+    words, address = _with_stub(guest, ui)
+    guest.start(words)
+    made = connection.establish(address, guest, ui)
+    if replay is not None:
+        made.replay_shift = qemu.replay_shift(guest.command)
+        made.relay.set_replay(True)
+
+
+def _with_stub(guest: Guest, ui: Ui) -> tuple[list[str], str]:
+    """The command line with its stub, and the stub's address."""
+    command = guest.command
+    if qemu.is_system_emulator(command):
+        address = qemu.stub_address(command)
+        if address is None:
+            return qemu.with_private_stub(command, guest.socket_path), guest.socket_path
+        ui.note(f"Attaching to the stub that your command asks for, at {address}.")
+        return qemu.stopped(command), address
+    if any("{socket}" in word for word in command):
+        return [word.replace("{socket}", guest.socket_path) for word in command], guest.socket_path
+    if any("{port}" in word for word in command):
+        port = free_port()
+        return [word.replace("{port}", str(port)) for word in command], f"localhost:{port}"
+    raise UserError(f"{command[0]}: say where its stub shall listen, by {{port}} or {{socket}} in its command line")
+
+
+def _record_boot(guest: Guest, file: str, ui: Ui) -> None:
+    """Boot the guest without a debugger while QEMU records it, unless that recording exists."""
+    if os.path.exists(file):
+        ui.note(f"Replaying the boot recorded in {file}.")
+        return
+    limit = debugger.number(settings.REPLAY_SECONDS.full_name)
+    ui.note(f"Recording the boot, untouched, until {guest.name} ends (at most {limit} s) …")
+    guest.start(qemu.recorded(guest.command, file))
+    try:
+        ended = guest.wait(limit, lambda passed: ui.progress(0, 0, f"{passed:.0f} s, {_size(file)}"))
+    except BaseException:
+        guest.stop()
+        _remove(file)
+        raise
+    if not ended:
+        guest.stop()
+        ui.note(f"Ended the boot after {limit} s; `set {settings.REPLAY_SECONDS.full_name}` changes that.")
+    elif guest.ending():
+        _remove(file)
+        raise UserError(f"{guest.ending()} (while recording: {shlex.join(guest.command)})")
+    ui.note(f"Recorded: {_size(file)} in {file}.")
+
+
+def _size(file: str) -> str:
+    try:
+        return f"{os.path.getsize(file) / 1e6:.1f} MB"
+    except OSError:
+        return "0.0 MB"
+
+
+def _remove(file: str) -> None:
+    try:
+        os.unlink(file)
+    except FileNotFoundError:
+        pass

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""`record`: arm a recording of the attached guest, and perhaps let the guest run until something happens."""
+
+import argparse
+
+from clockscope import connection, debugger, recording, target
+from clockscope.errors import UserError
+from clockscope.recording import Goal, Recording
+from clockscope.ui import Ui
+
+NAME = "record"
+SUMMARY = "record how the attached guest brings up its clocks"
+NEEDS = "guest"
+COMPLETE = {"output": "file", "functions": "function", "profile": "profile", "until": "event"}
+EXAMPLES = """\
+Without --until, the recording is armed and you go on as you like: your own breakpoints, stepping and Ctrl-C work.
+It ends with --stop, with the guest, or when GDB lets go of it. With --until, the guest runs until that happens:
+an event (such as clock.registered, or clock.registered:tsc), "idle" (no event for `show clockscope idle-seconds`),
+or "exit".
+
+examples:
+  %(prog)s -o boot.trace --until exit
+  %(prog)s --until clock.selected:tsc --functions 'pvclock_*,hpet_enable'
+  %(prog)s --stop
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", metavar="FILE", help="the trace (default: clockscope-DATE-TIME.trace)")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument(
+        "--functions", metavar="F,…", default="", help="also count the calls of these functions; patterns such as 'tsc_*'"
+    )
+    parser.add_argument("--until", metavar="EVENT|idle|exit", help="let the guest run until then, and end the recording")
+    parser.add_argument("--profile", metavar="P", help="the guest profile, by name or file")
+    parser.add_argument("--stop", action="store_true", help="end the recording")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    if args.stop:
+        return _stop()
+    if Recording.current is not None:
+        raise UserError(f"a recording to {Recording.current.path} is under way: `clock record --stop` ends it")
+    made = connection.require()
+    found = target.prepare(args.profile, recording.names_of(args.functions))
+    goal = Goal.parse(args.until, found) if args.until else None
+    current = Recording(made, found, args.output or recording.default_path(), force=args.force, goal=goal)
+    for line in current.arm():
+        ui.note(line)
+    if goal is None:
+        ui.note(f"Recording to {current.path}; continue your guest; `clock record --stop` ends the recording.")
+        return 0
+    ui.note(f"Recording to {current.path} until {goal}.")
+    _run_guest(current, ui)
+    return 0
+
+
+def _stop() -> int:
+    if Recording.current is None:
+        raise UserError("nothing is being recorded: `clock record` begins")
+    Recording.current.end(True, "ended by `clock record --stop`")
+    return 0
+
+
+def _run_guest(current: Recording, ui: Ui) -> None:
+    try:
+        debugger.execute("continue")
+    except debugger.Error as error:
+        raise UserError(f"the guest cannot go on: {error}") from error
+    if Recording.current is current:
+        ui.note(f"The guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`.")

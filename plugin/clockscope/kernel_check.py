@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+"""Is the kernel in the guest's memory the one whose symbols were loaded?"""
+
+from clockscope._core import Error, Relay
+from clockscope.elffile import ElfFile, build_id_of
+from clockscope.errors import UserError
+from clockscope.guests.profile import Profile
+
+
+class KernelCheck:
+    """Compares the build id, or else the banner, as soon as the guest's memory has them."""
+
+    def __init__(self, elf: ElfFile, offset: int, profile: Profile | None, relay: Relay) -> None:
+        self._elf = elf
+        self._offset = offset
+        self._profile = profile
+        self._relay = relay
+        self._known = False
+
+    @property
+    def early(self) -> int | None:
+        """Where to check again, once the guest gets there; None where that is known already, or cannot be."""
+        names = self._profile.early if self._profile and not self._known else ()
+        found = (symbol.address for name in names for symbol in self._elf.functions(name))
+        return next(found, None)
+
+    def now(self) -> None:
+        """UserError where the guest's memory holds another kernel. Memory that is not there yet says nothing."""
+        if not self._known:
+            self._known = self._compare_build_id() or self._compare_banner()
+
+    def _compare_build_id(self) -> bool:
+        notes = self._elf.build_id_notes
+        if notes is None:
+            return False
+        found = build_id_of(self._read(notes.address, notes.size))
+        if found and found != self._elf.build_id:
+            raise self._mismatch(f"build id {found[:12]}", f"build id {self._elf.build_id[:12]}")
+        return bool(found)
+
+    def _compare_banner(self) -> bool:
+        symbols = self._elf.symbols.get(self._profile.banner or "", []) if self._profile else []
+        if not symbols:
+            return False
+        expected = self._elf.string(symbols[0].address)
+        found = self._read(symbols[0].address, len(expected.encode())).decode("utf-8", "replace")
+        word = expected.split(" ")[0]
+        if found.startswith(word) and found != expected:
+            raise self._mismatch(found.strip(), expected.strip())
+        return found == expected
+
+    def _read(self, address: int, size: int) -> bytes:
+        try:
+            return self._relay.read_memory(address + self._offset, size)
+        except Error:
+            return b""
+
+    def _mismatch(self, guest: str, file: str) -> UserError:
+        return UserError(
+            f"your guest runs another kernel ({guest}) than {self._elf.path} ({file}): load its own with `file vmlinux`"
+        )

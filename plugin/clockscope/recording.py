@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: MIT
+"""A recording: from the planting of probes to the closed trace, whatever ends it."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from clockscope import __version__, debugger, settings
+from clockscope._core import Error, TraceWriter
+from clockscope.connection import Connection, close_all
+from clockscope.errors import UserError
+from clockscope.events import Engine, Observation
+from clockscope.kernel_check import KernelCheck
+from clockscope.target import Target
+from clockscope.ui import Ui, one_line
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a recording waits for: an event, by its kind and perhaps its clock; or "idle", or "exit"."""
+
+    what: str
+    clock: str | None = None
+
+    @staticmethod
+    def parse(text: str, target: Target) -> "Goal":
+        """A goal as the user writes it; UserError where no rule of the profile can bring it."""
+        what, _, clock = text.partition(":")
+        known = sorted({rule.what for rule in target.profile.rules}) if target.profile else []
+        if text not in ("idle", "exit") and what not in known:
+            choices = ", ".join(["idle", "exit", *known])
+            raise UserError(f"--until {text}: no such event; expected one of: {choices}; an event may have :CLOCK")
+        return Goal(what, clock or None)
+
+    def met_by(self, observation: Observation) -> bool:
+        return observation.rule.what == self.what and self.clock in (None, observation.clock)
+
+    def __str__(self) -> str:
+        return f"{self.what}:{self.clock}" if self.clock else self.what
+
+
+class Recording:
+    """One boot of one guest being recorded. At most one at a time."""
+
+    current: ClassVar["Recording | None"] = None
+    last_path: ClassVar[str] = ""
+
+    def __init__(self, connection: Connection, target: Target, path: str, *, force: bool, goal: Goal | None) -> None:
+        self.path = path
+        self.target = target
+        self.goal = goal
+        self.events = 0
+        self._connection = connection
+        self._reached = False  # the goal's event was seen
+        self._failure = ""
+        self._counters: list[int] = []
+        self._settings: dict[str, str] = {}
+        self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
+        self._check.now()
+        self._writer = TraceWriter(path, force=force)
+        limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
+        self._engine = Engine(target.plan, target.offset, limit, self._take)
+
+    def arm(self) -> list[str]:
+        """Plant everything; what the user should know of it. The guest must be stopped."""
+        Recording.current = self
+        try:
+            return self._arm()
+        except BaseException:
+            self.end(False, "it could not be begun")
+            raise
+
+    def _arm(self) -> list[str]:
+        relay = self._connection.relay
+        self._write_provenance()
+        # So that each stop moves one breakpoint, not all of them.
+        self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
+        if self._check.early is not None:
+            self._engine.at_first(self._check.early, self._meet_kernel)
+        refused = dict(self._engine.plant())
+        for expected in self.target.plan.expectations:
+            self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
+        for symbol in self.target.counted:
+            self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
+        relay.set_trace(self._writer)
+        if self.goal is not None and self.goal.what == "idle":
+            relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
+        return [f"The guest refused a probe at {address:#x}: {why}" for address, why in refused.items()]
+
+    def _write_provenance(self) -> None:
+        target, connection = self.target, self._connection
+        facts = {
+            "guest.elf": target.elf.path,
+            "guest.build_id": target.elf.build_id,
+            "guest.banner": target.banner,
+            "stub.address": connection.address,
+            "stub.capabilities": json.dumps(connection.relay.capabilities(), sort_keys=True),
+            "stub.mode": "live" if connection.replay_shift is None else "replay",
+            "plan.probes": str(len(target.plan.sites())),
+            "plan.counters": str(len(target.counted)),
+            "tool.clockscope": __version__,
+            "tool.gdb": debugger.version(),
+        }
+        if connection.guest is not None:
+            facts["stub.command"] = json.dumps(connection.guest.command)
+        if target.profile is not None:
+            facts["guest.os"] = target.profile.os
+            facts["guest.release"] = target.profile.release_of(target.banner)
+            facts["profile.name"] = target.profile.name
+            facts["profile.sha256"] = target.profile.digest
+        for key, value in facts.items():
+            if value:
+                self._writer.meta(key, value)
+
+    def _meet_kernel(self) -> bool:
+        """At the profile's early function: the kernel's memory is mapped."""
+        try:
+            self._check.now()
+        except UserError as error:
+            self._failure = str(error)
+            return True
+        self._note_command_line()
+        return False
+
+    def _note_command_line(self) -> None:
+        profile = self.target.profile
+        if profile is not None and profile.command_line is not None:
+            line = debugger.evaluate(profile.command_line)
+            if isinstance(line, str) and line:
+                self._writer.meta("guest.command_line", line)
+
+    def _take(self, observation: Observation) -> bool:
+        """Write an event; True keeps the guest where it is."""
+        if self._failure:
+            return True
+        try:
+            self._write(observation)
+        except Error as error:
+            self._failure = str(error)
+            return True
+        self.events += 1
+        if self.goal is not None and self.goal.met_by(observation):
+            self._reached = True
+        return self._reached
+
+    def _write(self, observation: Observation) -> None:
+        relay, shift = self._connection.relay, self._connection.replay_shift
+        instructions = relay.instructions() if shift is not None else None
+        place = observation.backtrace[0]
+        self._writer.event(
+            run_ns=relay.run_ns(),
+            icount=instructions,
+            guest_ns=None if instructions is None or shift is None else instructions << shift,
+            cpu=observation.cpu,
+            thread=observation.thread,
+            what=observation.rule.what,
+            rule=observation.rule.rule,
+            clock=observation.clock,
+            function=place.function,
+            file=place.file,
+            line=place.line,
+            address=place.address,
+            values=observation.values,
+            backtrace=observation.backtrace,
+        )
+
+    def guest_stopped(self) -> None:
+        """The guest stands, for the user or for us."""
+        if self._failure:
+            self.end(False, self._failure)
+        elif self._reached:
+            self.end(True, f"reached {self.goal}")
+        elif self.goal == Goal("idle") and self._connection.relay.idle_reached:
+            self.end(True, f"no event for {debugger.number(settings.IDLE_SECONDS.full_name)} s")
+
+    def guest_gone(self) -> None:
+        """The guest has ended, or GDB let go of it."""
+        relay, guest = self._connection.relay, self._connection.guest
+        ended = relay.state == "exited" and "kill" not in relay.reason
+        if ended and guest is not None:
+            guest.settle()
+        how = guest.ending() if guest is not None and ended else ""
+        self.end(ended and not how and self._ends_with_guest(), how or relay.reason or "the connection was lost")
+
+    def _ends_with_guest(self) -> bool:
+        return self.goal is None or self.goal.what == "exit"
+
+    def end(self, complete: bool, reason: str) -> None:
+        """Lift all probes and close the trace. A second call does nothing."""
+        if Recording.current is not self:
+            return
+        Recording.current = None
+        Recording.last_path = self.path
+        self._lift()
+        ui = debugger.Ui()
+        try:
+            self._writer.close(complete, one_line(reason))
+        except Error as error:
+            ui.note(f"The trace could not be finished: {one_line(str(error))}")
+            return
+        state = "complete" if complete else "incomplete"
+        ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
+
+    def _lift(self) -> None:
+        relay = self._connection.relay
+        self._engine.lift()
+        if relay.state == "stopped":
+            for number in self._counters:
+                relay.remove_counter(number)
+        relay.set_idle_limit(0)
+        relay.set_trace(None)
+        for name, value in self._settings.items():
+            debugger.replace_setting(name, value)
+
+
+def describe() -> list[tuple[str, str]]:
+    """The current recording, for `status`."""
+    current = Recording.current
+    if current is None:
+        return [("recording", "none")]
+    profile = current.target.profile
+    rows = [
+        ("recording", f"{current.path}, {current.events} events so far"),
+        ("profile", f"{profile.name} ({profile.path})" if profile else "none"),
+        ("until", str(current.goal) if current.goal else "`clock record --stop`"),
+    ]
+    missing = [expected for expected in current.target.plan.expectations if expected.status == "missing"]
+    return rows + [("missing", f"{expected.rule}: {expected.note}") for expected in missing]
+
+
+def default_path() -> str:
+    return time.strftime("clockscope-%Y%m%d-%H%M%S.trace")
+
+
+def watch_session() -> None:
+    """Have recordings and connections hear of what becomes of the guest."""
+    debugger.on_stop(_stopped)
+    debugger.on_exit(_gone)
+    debugger.on_quit(_quit)
+
+
+def _stopped() -> None:
+    if Recording.current is not None:
+        Recording.current.guest_stopped()
+
+
+def _gone() -> None:
+    connection = Connection.current
+    if connection is None or connection.relay.state not in ("closed", "exited"):
+        return
+    if Recording.current is not None:
+        Recording.current.guest_gone()
+    connection.lost()
+
+
+def _quit() -> None:
+    if Recording.current is not None:
+        Recording.current.end(False, "GDB was left")
+    close_all()
+
+
+def names_of(patterns: str) -> Sequence[str]:
+    """The names and patterns in a list such as "tsc_*,hpet_enable"."""
+    return [name.strip() for name in patterns.split(",") if name.strip()]

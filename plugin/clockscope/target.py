@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""What is to be recorded: the symbol file, its profile, the plan made of both, and functions to count."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from clockscope import debugger, plan, settings
+from clockscope.elffile import ElfFile, Symbol
+from clockscope.errors import UserError
+from clockscope.guests import profile
+from clockscope.guests.profile import Profile
+from clockscope.plan import Plan
+
+
+@dataclass(frozen=True)
+class Target:
+    elf: ElfFile
+    offset: int  # of the guest's addresses from the file's
+    profile: Profile | None
+    plan: Plan
+    counted: tuple[Symbol, ...]
+
+    @property
+    def banner(self) -> str:
+        """The kernel's own name and version, as the file has it."""
+        name = self.profile.banner if self.profile else None
+        symbols = self.elf.symbols.get(name, []) if name else []
+        return self.elf.string(symbols[0].address).strip() if symbols else ""
+
+
+def prepare(profile_name: str | None, functions: Sequence[str]) -> Target:
+    """Find everything out that can be known before the guest runs; UserError says what is missing."""
+    path = debugger.symbol_file()
+    if path is None:
+        raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
+    elf = ElfFile(path)
+    if not elf.symbols:
+        raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
+    chosen = _choose(elf, profile_name or debugger.text(settings.PROFILE.full_name), bool(functions))
+    made = plan.make_plan(chosen, elf, debugger.disassemble, debugger.inlined_copies) if chosen else Plan()
+    if chosen is not None:
+        debugger.warm_up(made.sites(), chosen.frames, _expressions(chosen))
+    return Target(elf, _offset(elf), chosen, made, _find(elf, functions))
+
+
+def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
+    """The named profile, or the one that fits. Without one, functions to count are `enough`."""
+    if name:
+        return profile.load(name)
+    found = profile.recognise(elf.symbols)
+    if found is None and not enough:
+        known = ", ".join(profile.names())
+        raise UserError(
+            f"{elf.path}: no profile fits this program (known: {known}); give --profile FILE, or --functions to count"
+        )
+    return found
+
+
+def _expressions(chosen: Profile) -> list[str]:
+    captures = (text for rule in chosen.rules for capture in rule.captures for text in capture.expressions)
+    conditions = (rule.when for rule in chosen.rules if rule.when)
+    return [*captures, *conditions, *(text for rule in chosen.rules for _, text in rule.saved)]
+
+
+def _find(elf: ElfFile, patterns: Sequence[str]) -> tuple[Symbol, ...]:
+    """The functions that the patterns name; each pattern must name one."""
+    found: dict[int, Symbol] = {}
+    for pattern in patterns:
+        symbols = elf.functions(pattern)
+        if not symbols:
+            raise UserError(f"--functions: no function in {elf.path} is called, or matches, {pattern}")
+        found.update((symbol.address, symbol) for symbol in symbols)
+    return tuple(found.values())
+
+
+def _offset(elf: ElfFile) -> int:
+    """How far the guest's code lies from where the file says: kernels and programs may be relocated."""
+    for symbols in elf.symbols.values():
+        symbol = symbols[0]
+        if len(symbols) == 1 and symbol.function and symbol.name.isidentifier():
+            address = debugger.address_of(symbol.name)
+            if address is not None:
+                return address - symbol.address
+    return 0
