@@ -27,7 +27,7 @@ INSERT INTO instruction VALUES (1, 0x1006, 0, 'branch', 'e', 0x1018, 'je 0x1018'
                                (1, 0x1010, 3, 'call', '', {target}, 'callq xen_time_init', 'time.c', 14, '');
 INSERT INTO invocation (id, function, seq, run_ns, cpu, thread, task, stack, caller, caller_name, returned, complete,
                         consistent) VALUES (1, 1, 1, 0, 0, '1', '', 0, 0, '', 'yes', 1, 1);
-INSERT INTO step VALUES (1, 0, 0, NULL, NULL, NULL), (1, 1, 2, NULL, NULL, NULL);
+INSERT INTO step (invocation, ordinal, block) VALUES (1, 0, 0), (1, 1, 2);
 INSERT INTO decision VALUES (1, 0, 0x1006, 1, NULL);
 """
 

@@ -368,8 +368,10 @@ def test_text_of_the_program(kernel: Path, program: Callable[..., Any]) -> None:
 
 
 def test_mistakes_in_the_program(kernel: Path, program: Callable[..., Any]) -> None:
-    for arguments, part in [(["counter"], "give its ELF file"), ([kernel, "countr"], "did you mean counter?")]:
-        result = program("writers", *arguments)
+    for result, part in [
+        (program("writers", "counter"), "give its ELF file"),
+        (program("writers", kernel, "countr"), "did you mean counter?"),
+    ]:
         assert (result.returncode, result.stdout) == (2, "")
         assert part in result.stderr and result.stderr.count("\n") == 1
 

@@ -26,7 +26,7 @@ print(next(line.split()[1] for line in open("/proc/self/status") if line.startsw
 def program(verb: str, vmlinux: Path, variable: str) -> float:
     """Seconds from the command line to the last line, start of Python and source lines included."""
     began = time.monotonic()
-    command = [ROOT / "build" / "clockscope", verb, vmlinux, variable]
+    command: list[str | Path] = [ROOT / "build" / "clockscope", verb, vmlinux, variable]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.monotonic() - began
 
@@ -42,7 +42,9 @@ def objdump(vmlinux: Path, variable: str) -> float:
 def memory(vmlinux: Path, variable: str) -> float:
     """Megabytes of anonymous memory after the question."""
     command = [sys.executable, "-c", MEMORY, str(vmlinux), variable]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "plugin")})
+    result = subprocess.run(
+        command, check=True, capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "plugin")}
+    )
     return int(re.findall(r"\d+", result.stdout)[0]) / 1024
 
 
