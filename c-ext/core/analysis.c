@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "bounds.h"
 #include "util.h"
 
 struct analyser {
@@ -281,6 +282,8 @@ struct cs_error *analysis_create(struct analyser *analyser, const struct elf_sym
 		return &cs_error_no_memory;
 	analysis->symbol = *symbol;
 	error = build_cfg(analyser, symbol, options, &analysis->cfg);
+	if (!error)
+		bounds_find(analyser->decoder, analysis->cfg);
 	if (!error)
 		error = windows_create(analysis->cfg, options->references, options->reference_count,
 				       &analysis->windows);

@@ -166,7 +166,7 @@ static uint32_t place_entry(const struct picker *picker)
 
 	for (uint32_t i = block->insn; i < block->insn + block->insn_count; i++) {
 		const struct insn *insn = &picker->cfg->insns[i].insn;
-		bool allowed = is_allowed(picker, block, i) && !picker->windows->inside[i];
+		bool allowed = is_allowed(picker, block, i);
 
 		if (allowed && own->roles & (PLAN_BRANCH | PLAN_RETURN | PLAN_TAIL) && own->insn == i)
 			return i;

@@ -90,6 +90,9 @@ struct cfg_loop {
 	uint32_t depth;       /* 1: outermost */
 	uint32_t block_count; /* blocks in it, those of inner loops included */
 	bool irreducible;
+	/* Set by bounds_find(); 0 and CFG_NONE where no counter bounds the loop. */
+	uint32_t rounds;  /* the head runs at most so often each time the loop is entered */
+	uint32_t counter; /* the block whose branch ends it then, and only then */
 };
 
 struct cfg {

@@ -151,6 +151,7 @@ static struct cs_error *nest_bodies(const struct search *search)
 			.depth = depth,
 			.block_count = body->count,
 			.irreducible = body->irreducible,
+			.counter = CFG_NONE,
 		};
 		for (uint32_t k = 0; k < cfg->block_count; k++) {
 			if (!body->holds[k])

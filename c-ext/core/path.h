@@ -16,7 +16,8 @@ enum path_event_kind {
 	PATH_LIFTED, /* the probe at `address` is lifted for the rest of the invocation */
 };
 
-/* The first event of an invocation is the entry probe's hit. */
+/* The first event of an invocation is the entry probe's hit. After a hit with PLAN_RETURN no event follows; after one
+ * with PLAN_TAIL a PATH_RETURN may. */
 struct path_event {
 	uint64_t address;
 	enum path_event_kind kind;
@@ -27,27 +28,35 @@ struct path_event {
 
 enum path_step_kind {
 	PATH_BLOCK, /* `block` ran */
-	PATH_GAP,   /* between the steps around it, some of `blocks` ran */
+	PATH_GAP,   /* between the steps around it some of `blocks` ran, or none */
 };
 
 struct path_step {
 	enum path_step_kind kind;
-	uint32_t block;
-	/* Of a gap: blocks that may have run (sorted), in path->gap_blocks; those that must have run at least
-	 * once are marked in path->gap_certain. */
-	uint32_t first, count;
-	uint32_t window;               /* window it lies in, or CFG_NONE */
-	uint32_t tries_min, tries_max; /* rounds of the outermost loop in it; 0, 0 where it has none */
+	uint32_t block;        /* CFG_NONE for a gap */
+	uint32_t first, count; /* of a gap: range in gap_blocks and gap_certain */
+	uint32_t event;        /* number of the event that showed it */
+};
+
+/* A stretch of the path in one timing window. */
+struct path_window {
+	uint32_t window;       /* index in windows->items */
+	uint32_t first, count; /* steps */
+	uint32_t stops_inside; /* probes hit in the window itself */
+	uint32_t tries_min;    /* rounds of the loop that polls; 1 where there is none */
+	uint32_t tries_max;    /* or PATH_UNBOUNDED */
 };
 
 struct path {
 	struct path_step *steps;
 	uint32_t count;
-	uint32_t *gap_blocks;
-	bool *gap_certain;
-	bool complete;   /* no gap, nothing lifted, and it returned */
+	uint32_t *gap_blocks; /* in order of address within a gap */
+	bool *gap_certain;    /* … ran at least once */
+	struct path_window *windows;
+	uint32_t window_count;
 	bool returned;   /* its end was seen */
-	bool consistent; /* false: the events fit no path; steps end where they cease to fit */
+	bool consistent; /* false: the events fit no way through the graph; steps end where they cease to */
+	bool complete;   /* it returned, is consistent, nothing was lifted, and there is no gap */
 };
 
 struct cs_error *path_create(const struct cfg *cfg, const struct windows *windows, const struct plan *plan,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "plan.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "candidate.h"
@@ -226,24 +225,24 @@ static struct cs_error *choose(struct builder *builder)
 	return witness_choose(&graph, builder->chosen);
 }
 
-/* How much a probe is expected to tell, in bits: little of what nearly always or hardly ever happens. */
+/* How much a probe is expected to tell: little of what nearly always or hardly ever happens. (Gini's measure, which
+ * orders ways as entropy does.) */
 static double information(const struct builder *builder, uint32_t group)
 {
 	uint32_t block = builder->block_of[group];
 	const struct cfg_block *it = &builder->cfg->blocks[block];
-	double reached = fmin(builder->frequencies[block], 1);
-	double share = reached;
+	double runs = builder->frequencies[block];
+	double share = runs < 1 ? runs : 1;
 
-	if (builder->candidates->blocks[block].roles & PLAN_BRANCH) {
-		double next = builder->frequencies[builder->cfg->edges[it->next].to];
+	if (!(builder->candidates->blocks[block].roles & PLAN_BRANCH))
+		return share * (1 - share);
+	if (it->next_count && runs > 0) {
+		double next = builder->frequencies[builder->cfg->edges[it->next].to] / runs;
 
-		share = fmin(next / fmax(builder->frequencies[block], 1e-9), 1);
-	} else {
-		reached = 1;
+		next = next < 1 ? next : 1;
+		return share * next * (1 - next);
 	}
-	if (share <= 0 || share >= 1)
-		return 0;
-	return -reached * (share * log2(share) + (1 - share) * log2(1 - share));
+	return 0;
 }
 
 /* Drops what tells least until the plan fits its budget. The entry probe counts, and stays. */
@@ -255,7 +254,7 @@ static uint32_t fit_budget(struct builder *builder, uint32_t budget)
 
 	while (budget) {
 		uint32_t count = !merged, least = 0;
-		double lowest = INFINITY;
+		double lowest = 2; /* more than any */
 
 		for (uint32_t i = GROUP_FIRST; i < builder->group_count; i++) {
 			bool keep = merged && builder->block_of[i] == entry_block;
