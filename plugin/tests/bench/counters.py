@@ -2,11 +2,11 @@
 """Stops a second: the C core's entry counter against the same counter as a gdb.Breakpoint in Python."""
 
 import re
-import subprocess
 import time
 from pathlib import Path
 
 from clockscope._core import Relay
+from clockscope.elffile import ElfFile
 from gdbrun import run_gdb
 from guest import Guest, Machine
 
@@ -32,12 +32,6 @@ print("seconds:", time.monotonic() - began)
 end
 kill
 """
-
-
-def addresses(vmlinux: Path, *names: str) -> list[int]:
-    symbols = subprocess.run(["nm", vmlinux], check=True, capture_output=True, text=True).stdout
-    found = {name: int(address, 16) for address, _, name in re.findall(r"^(\w+) (\w) (\w+)$", symbols, re.MULTILINE)}
-    return [found[name] for name in names]
 
 
 def in_c(machine: Machine, directory: Path, start: int, counted: int) -> float:
@@ -71,6 +65,7 @@ def in_python(machine: Machine, directory: Path) -> float:
 
 def run(directory: Path) -> None:
     machine = Machine()
-    start, counted = addresses(machine.vmlinux, START, COUNTED)
+    elf = ElfFile(str(machine.vmlinux))
+    start, counted = (elf.functions(name)[0].address for name in (START, COUNTED))
     pairs = paired(PAIRS, lambda: in_c(machine, directory, start, counted), lambda: in_python(machine, directory))
     show("entry counter", pairs, ("in C", "gdb.Breakpoint in Python"), "stops/s")
