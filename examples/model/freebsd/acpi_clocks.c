@@ -10,7 +10,7 @@
 #define HPET_MAIN_COUNTER 0x0f0
 #define HPET_ENABLE 1u
 
-static u_int acpi_timer_get_timecount(struct timecounter *tc)
+POLLING static u_int acpi_timer_get_timecount(struct timecounter *tc)
 {
 	(void)tc;
 	return inl(acpi.pm_timer_port);
@@ -34,7 +34,7 @@ void acpi_timer_attach(void)
 	printf("acpi_timer0: port 0x%x\n", acpi.pm_timer_port);
 }
 
-static u_int hpet_get_timecount(struct timecounter *tc)
+POLLING static u_int hpet_get_timecount(struct timecounter *tc)
 {
 	(void)tc;
 	return *physical_register(acpi.hpet_base + HPET_MAIN_COUNTER);

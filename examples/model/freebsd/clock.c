@@ -12,7 +12,7 @@
 static u_int i8254_max_count;
 static u_int i8254_offset, i8254_lastcount;
 
-static u_int getit(void)
+POLLING static u_int getit(void)
 {
 	bool enabled = interrupts_disable();
 	u_int low, high;
@@ -38,7 +38,7 @@ void i8254_init(void)
 }
 
 /* Absent ports read as ones, so the count never moves. */
-bool i8254_present(void)
+POLLING bool i8254_present(void)
 {
 	u_int first = getit();
 
@@ -49,7 +49,7 @@ bool i8254_present(void)
 }
 
 /* Spins where there is no i8254 that counts, so that nobody waits for ever. */
-void DELAY(int usec)
+POLLING void DELAY(int usec)
 {
 	int64_t left = (int64_t)usec * TIMER_FREQ / 1000000;
 	u_int earlier = getit();
@@ -72,7 +72,7 @@ void startrtclock(void)
 	start_TSC();
 }
 
-static u_int i8254_get_timecount(struct timecounter *tc)
+POLLING static u_int i8254_get_timecount(struct timecounter *tc)
 {
 	bool enabled = interrupts_disable();
 	u_int count = i8254_max_count - getit();

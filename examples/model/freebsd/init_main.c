@@ -53,7 +53,7 @@ __attribute__((noinline)) void hammer_time(void)
 }
 
 /* Until `count` clock interrupts came, or for 0.1 s of a fast TSC where none comes. */
-static void wait_for_ticks(int count)
+POLLING static void wait_for_ticks(int count)
 {
 	uint64_t start = rdtsc();
 

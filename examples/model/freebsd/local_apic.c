@@ -37,7 +37,7 @@ static void lapic_timer_oneshot_nointr(uint32_t count)
 	lapic_write(LAPIC_ICR_TIMER, count);
 }
 
-static uint64_t cb_lapic_getcount(void)
+POLLING static uint64_t cb_lapic_getcount(void)
 {
 	return APIC_TIMER_MAX_COUNT - lapic_read(LAPIC_CCR_TIMER);
 }

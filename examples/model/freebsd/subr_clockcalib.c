@@ -94,11 +94,31 @@ static uint64_t reference_read(struct reference *r)
 	return r->elapsed;
 }
 
-static uint64_t give_up(const char *clkname, const struct timecounter *tc, uint64_t clk, uint64_t t)
+/*
+ * Takes samples until the slope is certain, for more than half of them, so that one lucky moment does not end it.
+ * Returns false when a second has passed, as the reference counts it. *elapsed is what the clock counted meanwhile.
+ */
+POLLING static bool take_samples(uint64_t (*clk)(void), struct reference *reference, struct regression *regression,
+				 uint64_t *elapsed)
 {
-	printf("Statistical %s calibration failed!  Clocks might be ticking at variable rates.\n", clkname);
-	printf("Falling back to slow %s calibration.\n", clkname);
-	return multiply_divide(tc->tc_frequency, clk, t);
+	struct variances variances;
+	uint64_t good = 0, start = clk();
+
+	do {
+		uint64_t y = clk() - start;
+		uint64_t x = reference_read(reference);
+
+		*elapsed = y;
+		if (x > reference->tc->tc_frequency)
+			return false;
+		regression_add(regression, x, y);
+		variances = regression_variances(regression);
+		good = slope_is_certain(&variances, regression->n) ? good + 1 : 0;
+		/* At uneven distances: the loop must not run in step with the reference. */
+		for (uint64_t until = clk() + y / (regression->n * regression->n); clk() < until;)
+			cpu_relax();
+	} while (good * 2 <= regression->n);
+	return true;
 }
 
 uint64_t clockcalib(uint64_t (*clk)(void), const char *clkname)
@@ -106,24 +126,16 @@ uint64_t clockcalib(uint64_t (*clk)(void), const char *clkname)
 	struct reference reference = {.tc = timecounter};
 	struct regression regression = {0};
 	struct variances variances;
-	uint64_t good = 0, start = clk();
+	uint64_t hertz = reference.tc->tc_frequency, elapsed;
 
 	reference.last = reference.tc->tc_get_timecount(reference.tc) & reference.tc->tc_counter_mask;
-	/* Certain for more than half of the samples, so that one lucky moment does not end it. */
-	do {
-		uint64_t y = clk() - start;
-		uint64_t x = reference_read(&reference);
-
-		if (x > reference.tc->tc_frequency)
-			return give_up(clkname, reference.tc, y, x);
-		regression_add(&regression, x, y);
-		variances = regression_variances(&regression);
-		good = slope_is_certain(&variances, regression.n) ? good + 1 : 0;
-		/* Samples at uneven distances: the loop must not run in step with the reference. */
-		for (uint64_t until = clk() + y / (regression.n * regression.n); clk() < until;)
-			cpu_relax();
-	} while (good * 2 <= regression.n);
+	if (!take_samples(clk, &reference, &regression, &elapsed)) {
+		printf("Statistical %s calibration failed!  Clocks might be ticking at variable rates.\n", clkname);
+		printf("Falling back to slow %s calibration.\n", clkname);
+		return multiply_divide(hertz, elapsed, reference.elapsed);
+	}
 	printf("Statistical %s calibration took %lu us and %lu data points\n", clkname,
-	       multiply_divide(reference.elapsed, 1000000, reference.tc->tc_frequency), regression.n);
-	return slope_frequency(&variances, reference.tc->tc_frequency);
+	       multiply_divide(reference.elapsed, 1000000, hertz), regression.n);
+	variances = regression_variances(&regression);
+	return slope_frequency(&variances, hertz);
 }

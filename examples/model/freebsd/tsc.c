@@ -9,7 +9,7 @@ static int tsc_disabled;
 static int tsc_early_calib_exact;
 static int tsc_shift = 1; /* the timecounter's frequency must fit in 31 bits: 4 GHz would overflow 32 too fast */
 
-static u_int tsc_get_timecount(struct timecounter *tc)
+POLLING static u_int tsc_get_timecount(struct timecounter *tc)
 {
 	return (u_int)(rdtsc() >> (uint64_t)tc->tc_priv);
 }
@@ -22,6 +22,11 @@ static struct timecounter tsc_timecounter = {
 };
 
 /* ---- frequency ---- */
+
+POLLING static uint64_t rdtsc_ordered(void)
+{
+	return rdtsc();
+}
 
 /* The hypervisor's own word for it. */
 static bool tsc_freq_cpuid_vm(void)
@@ -135,7 +140,7 @@ void tsc_calibrate(void)
 	if (tsc_disabled)
 		return;
 	if (!tsc_early_calib_exact) {
-		tsc_freq = clockcalib(rdtsc, "TSC");
+		tsc_freq = clockcalib(rdtsc_ordered, "TSC");
 		printf("TSC clock: %lu Hz\n", tsc_freq);
 	}
 	tsc_timecounter.tc_frequency = tsc_freq >> (uint64_t)tsc_timecounter.tc_priv;

@@ -34,7 +34,7 @@ void interrupts_init_cpu(void);
 static struct gate gates[256];
 static interrupt_handler *handlers[256];
 
-uint32_t lapic_read(unsigned reg)
+POLLING uint32_t lapic_read(unsigned reg)
 {
 	return *physical_register((rdmsr(MSR_APIC_BASE) & APIC_BASE_ADDRESS) + reg);
 }

@@ -11,6 +11,12 @@
 
 #define MAX_CPUS 8
 
+/*
+ * For functions that poll, or are called in long loops: they lie in pages of their own. QEMU's TCG runs one instruction
+ * at a time in every page that holds a breakpoint, and breakpoints belong into the functions around these.
+ */
+#define POLLING __attribute__((noinline, section(".text.polling")))
+
 /* ---- the command line ---- */
 
 /* Whether WORD stands on the command line, alone or as WORD=…; *value then points behind the "=" (or is ""). */

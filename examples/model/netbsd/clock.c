@@ -9,7 +9,7 @@
 #define MODE_RATE_GENERATOR 0x34 /* counter 0, low byte then high byte, mode 2 */
 #define MODE_LATCH 0x00          /* counter 0 */
 
-static void i8254_delay(unsigned usec);
+POLLING static void i8254_delay(unsigned usec);
 
 unsigned long x86_rtclock_tval; /* reload value */
 void (*delay_func)(unsigned usec) = i8254_delay;
@@ -17,7 +17,7 @@ void (*x86_initclock_func)(void) = i8254_initclocks;
 
 static uint32_t i8254_offset, i8254_lastcount;
 
-unsigned gettick(void)
+POLLING unsigned gettick(void)
 {
 	bool enabled = interrupts_disable();
 	unsigned low, high;
@@ -29,7 +29,7 @@ unsigned gettick(void)
 	return high << 8 | low;
 }
 
-static u_int i8254_get_timecount(struct timecounter *tc)
+POLLING static u_int i8254_get_timecount(struct timecounter *tc)
 {
 	bool enabled = interrupts_disable();
 	uint32_t count = (uint32_t)x86_rtclock_tval - gettick();
@@ -60,7 +60,7 @@ void initrtclock(unsigned long tval)
 }
 
 /* Absent ports read as ones, so the count never moves. */
-bool i8254_present(void)
+POLLING bool i8254_present(void)
 {
 	unsigned first = gettick();
 
@@ -87,7 +87,7 @@ static unsigned ticks_between(unsigned earlier, unsigned now)
 	return now > earlier ? (unsigned)x86_rtclock_tval - (now - earlier) : earlier - now;
 }
 
-static void i8254_delay(unsigned usec)
+POLLING static void i8254_delay(unsigned usec)
 {
 	int64_t left = (int64_t)usec * TIMER_FREQ / 1000000;
 	unsigned earlier = gettick();

@@ -23,7 +23,7 @@ void cpu_init_first(void)
 	identify_hypervisor();
 }
 
-static void cpu_wait_flag(struct cpu_info *ci, unsigned flag)
+POLLING static void cpu_wait_flag(struct cpu_info *ci, unsigned flag)
 {
 	while (!(ci->ci_flags & flag))
 		cpu_relax();

@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) void configure2(void)
 }
 
 /* Until `ticks` clock interrupts came, or for 0.1 s of a fast TSC where none comes. */
-static void wait_for_ticks(int ticks)
+POLLING static void wait_for_ticks(int ticks)
 {
 	uint64_t start = rdtsc();
 

@@ -1,7 +1,7 @@
 /* Timecounters: registration and choice. Rules: NetBSD's sys/kern/kern_tc.c, tc_init(). */
 #include "kernel.h"
 
-static u_int dummy_get_timecount(struct timecounter *tc)
+POLLING static u_int dummy_get_timecount(struct timecounter *tc)
 {
 	static u_int now;
 

@@ -70,7 +70,7 @@ static void lapic_initclock(void)
 	lapic_reset();
 }
 
-static void lapic_delay(unsigned usec)
+POLLING static void lapic_delay(unsigned usec)
 {
 	int64_t left = usec < 26 ? lapic_delaytab[usec] : (int64_t)((lapic_frac_cycle_per_usec * usec) >> 32);
 	uint32_t earlier = lapic_gettick();
@@ -89,7 +89,7 @@ static void lapic_delay(unsigned usec)
 }
 
 /* First pass: 10 ms of the i8254. Returns Hz; 0 where either counter stands still. */
-static uint32_t measure_against_i8254(void)
+POLLING static uint32_t measure_against_i8254(void)
 {
 	unsigned seen = 0, initial_i8254;
 	uint32_t initial_lapic, elapsed;

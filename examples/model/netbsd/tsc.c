@@ -51,7 +51,7 @@ static bool tsc_is_invariant(void)
 	return model_is_invariant(curcpu()->ci_signature);
 }
 
-static void tsc_delay(unsigned usec)
+POLLING static void tsc_delay(unsigned usec)
 {
 	uint64_t start = rdtsc(), cycles = usec * tsc_freq / 1000000;
 
@@ -90,7 +90,7 @@ void tsc_sync_drift(int64_t drift)
 
 static volatile uint64_t tsc_sync_val;
 
-void tsc_sync_ap(struct cpu_info *ci)
+POLLING void tsc_sync_ap(struct cpu_info *ci)
 {
 	uint64_t tsc;
 
@@ -102,7 +102,7 @@ void tsc_sync_ap(struct cpu_info *ci)
 }
 
 /* The mean of two readings around the other's. Under TCG the round trip, not the drift, is what one sees. */
-void tsc_sync_bp(struct cpu_info *ci)
+POLLING void tsc_sync_bp(struct cpu_info *ci)
 {
 	uint64_t tsc;
 
