@@ -118,4 +118,7 @@ def _avoid_osabi_clash(ui: Ui) -> None:
     shown = debugger.ask("show osabi")
     if re.search(r'"auto" \(currently "\w*BSD"', shown):
         debugger.ask("set osabi none")
+        symbols = debugger.symbol_file()
+        if symbols is not None:
+            debugger.read_symbols_again(symbols)  # they were read for the ABI that GDB lacks: with 32-bit addresses
         ui.note("Set GDB's osabi to none: it would reject the stub's description of a BSD guest.")

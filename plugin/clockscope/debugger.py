@@ -2,6 +2,7 @@
 """The debugger as the rest of clockscope sees it. Beside the sourced file, the only module that imports gdb."""
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -222,6 +223,15 @@ def symbol_file() -> str | None:
     """The file whose symbols GDB has: the program's or the kernel's."""
     files = [file.filename for file in gdb.objfiles() if file.filename and os.path.isfile(file.filename)]
     return gdb.current_progspace().filename or (files[0] if files else None)
+
+
+def read_symbols_again(path: str) -> None:
+    """Forget all that was read of a symbol file, and read it anew; the user's breakpoints stay."""
+    enabled = [breakpoint for breakpoint in gdb.breakpoints() if breakpoint.enabled]
+    ask("file")  # GDB keeps what it read of a file for as long as anything uses it
+    ask(f"file {shlex.quote(path)}")
+    for breakpoint in enabled:
+        breakpoint.enabled = True  # without symbols GDB disabled those that it could not place
 
 
 def inlined_copies(name: str) -> list[int]:
