@@ -343,24 +343,23 @@ void plan_witnessed(const struct plan *plan, const struct cfg *cfg, bool *ret)
 			ret[plan->probes[i].block] = true;
 }
 
-/* Why a way cannot be told: by what it leads through. */
-static uint8_t reason_of(const struct region *region, const struct windows *windows, uint32_t left_out)
+/* Why ways cannot be told apart: by what they lead through. */
+static uint8_t reason_of(const struct cfg *cfg, const struct windows *windows, const bool *live, uint32_t left_out)
 {
-	uint8_t reason = 0;
+	uint8_t reason = left_out ? PLAN_GAP_BUDGET : 0;
+	bool patched = false;
 
-	for (uint32_t i = 0; i < region->cfg->block_count; i++) {
-		const struct cfg_insn *last = cfg_last(region->cfg, i);
+	for (uint32_t i = 0; i < cfg->block_count; i++) {
+		const struct cfg_block *block = &cfg->blocks[i];
 
-		if (!region->live[i])
+		if (!live[i])
 			continue;
 		if (windows->window_of[i] != CFG_NONE)
 			reason |= PLAN_GAP_WINDOW;
-		else if (last->flags & CFG_PATCHED)
-			reason |= PLAN_GAP_PATCHED;
+		else if (cfg_last(cfg, i)->flags && block->next_count + (block->exits != 0) > 1)
+			patched = true;
 	}
-	if (left_out)
-		reason |= PLAN_GAP_BUDGET;
-	return reason ? reason : PLAN_GAP_PATCHED;
+	return patched || !reason ? reason | PLAN_GAP_PATCHED : reason;
 }
 
 struct checker {
@@ -369,20 +368,31 @@ struct checker {
 	struct plan *plan;
 	const bool *hopeful;
 	const bool *witnessed;
+	bool *live; /* scratch */
 };
+
+/* Marks blocks that some of the ways leave out, or that they can go round. */
+static void mark_gaps(struct checker *checker, const uint32_t *starts, uint32_t start_count, uint32_t goal)
+{
+	const struct cfg *cfg = checker->region->cfg;
+	uint8_t reason;
+
+	memcpy(checker->live, checker->region->live, cfg->block_count * sizeof(*checker->live));
+	reason = reason_of(cfg, checker->windows, checker->live, checker->plan->left_out);
+	for (uint32_t i = 0; i < cfg->block_count; i++)
+		if (checker->live[i] && i != goal && (checker->plan->gaps[i] & reason) != reason &&
+		    (cfg->blocks[i].loop != CFG_NONE || region_find(checker->region, starts, start_count, goal, i)))
+			checker->plan->gaps[i] |= reason;
+}
 
 static void check_goal(struct checker *checker, const uint32_t *starts, uint32_t start_count, uint32_t goal)
 {
 	uint32_t first;
-	uint8_t reason;
 
 	if (!region_find(checker->region, starts, start_count, goal, CFG_NONE) ||
 	    region_is_single(checker->region, starts, start_count, goal, &first))
 		return;
-	reason = reason_of(checker->region, checker->windows, checker->plan->left_out);
-	for (uint32_t i = 0; i < checker->region->cfg->block_count; i++)
-		if (checker->region->live[i] && i != goal)
-			checker->plan->gaps[i] |= reason;
+	mark_gaps(checker, starts, start_count, goal);
 	checker->plan->determined = false;
 }
 
@@ -401,12 +411,14 @@ static struct cs_error *check(const struct builder *builder, const struct window
 {
 	const struct cfg *cfg = builder->cfg;
 	FREE bool *witnessed = calloc(cfg->block_count, sizeof(*witnessed));
+	FREE bool *live = calloc(cfg->block_count, sizeof(*live));
 	FREE uint32_t *starts = calloc((size_t)cfg->edge_count + 2, sizeof(*starts));
 	struct checker checker = {
 		.windows = windows, .plan = plan, .hopeful = builder->hopeful, .witnessed = witnessed};
 
+	checker.live = live;
 	plan->gaps = calloc(cfg->block_count, sizeof(*plan->gaps));
-	if (!witnessed || !starts || !plan->gaps)
+	if (!witnessed || !live || !starts || !plan->gaps)
 		return &cs_error_no_memory;
 	plan_witnessed(plan, cfg, witnessed);
 	CS_TRY(region_create(cfg, witnessed, &checker.region));

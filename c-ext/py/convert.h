@@ -21,8 +21,10 @@ int dict_take(PyObject *dict, const char *name, PyObject *value);
 
 /* Each adds what its file defines to the module. 0, or -1 with an exception set. */
 int relay_register(PyObject *module);
+int recorder_register(PyObject *module);
 int writer_register(PyObject *module);
 int trace_register(PyObject *module);
 int xref_register(PyObject *module);
+int cfg_register(PyObject *module);
 
 #endif

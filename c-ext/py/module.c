@@ -7,9 +7,11 @@
 static int (*const parts[])(PyObject *) = {
 	errors_register,
 	relay_register,
+	recorder_register,
 	writer_register,
 	trace_register,
 	xref_register,
+	cfg_register,
 };
 
 static struct PyModuleDef definition = {

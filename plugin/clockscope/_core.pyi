@@ -210,3 +210,33 @@ class Xref:
         """The names of those who call a function, and of functions and objects that hold its address."""
     def functions(self) -> set[str]:
         """The names of all functions, those of split-off parts without their suffixes."""
+
+class Analyser:
+    """Static analysis of a kernel's functions: blocks, loops, timing windows, probe plans."""
+
+    def __init__(self, path: str) -> None:
+        """SystemError: cannot be read; FormatError: not an ELF file of a 64-bit x86 kernel, or without symbols."""
+    def analyse(
+        self,
+        name: str,
+        *,
+        references: Sequence[int] = (),
+        intrusive: bool = False,
+        allow_patched: bool = False,
+        probe_returns: bool = True,
+        budget: int = 0,
+    ) -> list[dict[str, Any]]:
+        """What the compiler made of a function, cold parts joined; empty where the ELF has none of that name.
+
+        For each: {"function", "entry", "complete", "determined", "traceable", "blocks": [{"number", "start", "end", "next":
+        [{"to", "kind"}], "exits", "dominator", "depth", "cold", "gaps", "window", "instructions": [{"address", "length",
+        "kind", "condition", "target", "port", "text", "site", "in_window"}]}], "loops", "windows": [{"from", "to", "blocks",
+        "polls"}], "window_callees", "probes": [{"address", "block", "roles", "stepped", "frequency", "in_window", "patched"}],
+        "stops", "naive_stops", "branches", "left_out"}. The options are those of BranchRecorder.
+        """
+    def source(self, address: int) -> list[tuple[str, str, int]]:
+        """(function, file, line) of an address, the innermost inlined function first; empty where DWARF has none."""
+    def symbol_at(self, address: int) -> str:
+        """The symbol whose range holds an address; empty where none does."""
+    def functions(self) -> list[tuple[str, int, int]]:
+        """(name, address, size) of every function, by address."""

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/* Analyser: the static analysis of a kernel's functions, as dicts. schemas/cfg.schema.json says what the verb makes of
+ * it. */
+#include "convert.h"
+
+#include <string.h>
+
+#include "../core/analysis.h"
+#include "../core/lines.h"
+#include "../core/util.h"
+
+#define INLINE_LEVELS 16
+
+struct analyser_object {
+	PyObject_HEAD struct elf *elf;
+	struct analyser *analyser;
+	struct lines *lines;
+};
+
+#define SELF(OBJECT) ((struct analyser_object *)(OBJECT))
+
+/* Names come from the ELF, which is not trusted to hold UTF-8. */
+static PyObject *string(const char *text)
+{
+	return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
+}
+
+/* Appends an object to a list and releases it; NULL is a failed conversion. -1 with an exception set. */
+static int append(PyObject *list, PyObject *object)
+{
+	int result = object ? PyList_Append(list, object) : -1;
+
+	Py_XDECREF(object);
+	return result;
+}
+
+/* Names of the bits set in a mask. */
+static PyObject *bits(unsigned mask, const char *const *names, size_t count)
+{
+	PyObject *list = PyList_New(0);
+
+	for (size_t i = 0; list && i < count; i++)
+		if (mask >> i & 1 && append(list, string(names[i])) < 0)
+			Py_CLEAR(list);
+	return list;
+}
+
+/* An index, or None for CFG_NONE. */
+static PyObject *index_or_none(uint32_t index)
+{
+	return index == CFG_NONE ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(index);
+}
+
+static PyObject *instruction(struct analyser_object *self, const struct analysis *analysis, uint32_t index)
+{
+	const struct cfg_insn *insn = &analysis->cfg->insns[index];
+	char text[160];
+
+	insn_text(analyser_decoder(self->analyser), &insn->insn, text, sizeof(text));
+	return Py_BuildValue("{s:K,s:I,s:s,s:s,s:N,s:i,s:N,s:s,s:N}", "address", (unsigned long long)insn->insn.address,
+			     "length", (unsigned)insn->insn.length, "kind", insn_kind_name(insn->insn.kind),
+			     "condition", insn_condition_name(insn->insn.condition), "target",
+			     insn->insn.target ? PyLong_FromUnsignedLongLong(insn->insn.target) : Py_NewRef(Py_None),
+			     "port", insn->insn.port, "text", string(text), "site",
+			     insn->flags ? site_kind_name(insn->site) : "", "in_window",
+			     PyBool_FromLong(analysis->windows->inside[index]));
+}
+
+static PyObject *instructions(struct analyser_object *self, const struct analysis *analysis,
+			      const struct cfg_block *block)
+{
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = 0; list && i < block->insn_count; i++)
+		if (append(list, instruction(self, analysis, block->insn + i)) < 0)
+			Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *successors(const struct cfg *cfg, const struct cfg_block *block)
+{
+	static const char *const kinds[] = {
+		[CFG_FALLTHROUGH] = "next", [CFG_TAKEN] = "taken",         [CFG_JUMP] = "jump",
+		[CFG_TABLE] = "table",      [CFG_ALTERNATE] = "alternate",
+	};
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = block->next; list && i < block->next + block->next_count; i++)
+		if (append(list,
+			   Py_BuildValue("{s:I,s:s}", "to", cfg->edges[i].to, "kind", kinds[cfg->edges[i].kind])) < 0)
+			Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *one_block(struct analyser_object *self, const struct analysis *analysis, uint32_t number)
+{
+	static const char *const exits[] = {"returns", "tail call", "never returns", "unknown"};
+	static const char *const gaps[] = {"window", "patched", "budget"};
+	const struct cfg_block *block = &analysis->cfg->blocks[number];
+
+	return Py_BuildValue("{s:I,s:K,s:K,s:N,s:N,s:N,s:I,s:N,s:N,s:N,s:N}", "number", number, "start",
+			     (unsigned long long)block->start, "end", (unsigned long long)block->end, "next",
+			     successors(analysis->cfg, block), "exits", bits(block->exits, exits, ARRAY_SIZE(exits)),
+			     "dominator", index_or_none(block->dominator), "depth", block->depth, "cold",
+			     PyBool_FromLong(block->cold), "gaps",
+			     bits(analysis->plan->gaps[number], gaps, ARRAY_SIZE(gaps)), "window",
+			     index_or_none(analysis->windows->window_of[number]), "instructions",
+			     instructions(self, analysis, block));
+}
+
+static PyObject *blocks(struct analyser_object *self, const struct analysis *analysis)
+{
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = 0; list && i < analysis->cfg->block_count; i++)
+		if (append(list, one_block(self, analysis, analysis->cfg->by_address[i])) < 0)
+			Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *loops(const struct cfg *cfg)
+{
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = 0; list && i < cfg->loop_count; i++) {
+		const struct cfg_loop *loop = &cfg->loops[i];
+		PyObject *dict =
+			Py_BuildValue("{s:I,s:N,s:I,s:I,s:N,s:I}", "head", loop->head, "parent",
+				      index_or_none(loop->parent), "depth", loop->depth, "blocks", loop->block_count,
+				      "irreducible", PyBool_FromLong(loop->irreducible), "rounds", loop->rounds);
+
+		if (append(list, dict) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
+static PyObject *windows(const struct windows *windows)
+{
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = 0; list && i < windows->count; i++) {
+		const struct window *window = &windows->items[i];
+		PyObject *dict = Py_BuildValue("{s:K,s:K,s:I,s:N}", "from", (unsigned long long)window->from, "to",
+					       (unsigned long long)window->to, "blocks", window->block_count, "polls",
+					       PyBool_FromLong(window->polls));
+
+		if (append(list, dict) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
+static PyObject *callees(const struct windows *windows)
+{
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = 0; list && i < windows->callee_count; i++)
+		if (append(list, PyLong_FromUnsignedLongLong(windows->callees[i])) < 0)
+			Py_CLEAR(list);
+	return list;
+}
+
+static PyObject *probes(const struct plan *plan)
+{
+	static const char *const roles[] = {"entry", "branch", "block", "return", "tail call"};
+	PyObject *list = PyList_New(0);
+
+	for (uint32_t i = 0; list && i < plan->count; i++) {
+		const struct plan_probe *probe = &plan->probes[i];
+		PyObject *dict = Py_BuildValue(
+			"{s:K,s:I,s:N,s:N,s:d,s:N,s:N}", "address", (unsigned long long)probe->address, "block",
+			probe->block, "roles", bits(probe->roles, roles, ARRAY_SIZE(roles)), "stepped",
+			PyBool_FromLong(probe->need == EMULATE_IMPOSSIBLE), "frequency", probe->frequency, "in_window",
+			PyBool_FromLong(probe->in_window), "patched", PyBool_FromLong(probe->patched));
+
+		if (append(list, dict) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
+static PyObject *describe(struct analyser_object *self, const struct analysis *analysis)
+{
+	const struct plan *plan = analysis->plan;
+
+	return Py_BuildValue("{s:N,s:K,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:d,s:d,s:I,s:I}", "function",
+			     string(analysis->symbol.name), "entry", (unsigned long long)analysis->symbol.address,
+			     "complete", PyBool_FromLong(analysis->cfg->complete), "determined",
+			     PyBool_FromLong(plan->determined), "traceable",
+			     PyBool_FromLong(plan->entry != PLAN_NO_ENTRY), "blocks", blocks(self, analysis), "loops",
+			     loops(analysis->cfg), "windows", windows(analysis->windows), "window_callees",
+			     callees(analysis->windows), "probes", probes(plan), "stops", plan->cost, "naive_stops",
+			     plan->naive_cost, "branches", plan->naive_count, "left_out", plan->left_out);
+}
+
+/* --- Methods --- */
+
+static int compare_addresses(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left;
+	uint64_t b = *(const uint64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+/* A sequence of addresses, sorted; the caller frees it. -1 with an exception set. */
+static int take_addresses(PyObject *sequence, uint64_t **ret, size_t *count_ret)
+{
+	Py_ssize_t count = sequence ? PySequence_Size(sequence) : 0;
+
+	if (count < 0)
+		return -1;
+	*ret = calloc((size_t)count + 1, sizeof(**ret));
+	if (!*ret) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *item = PySequence_GetItem(sequence, i);
+
+		(*ret)[i] = item ? PyLong_AsUnsignedLongLong(item) : 0;
+		Py_XDECREF(item);
+		if (PyErr_Occurred())
+			return -1;
+	}
+	*count_ret = (size_t)count;
+	qsort(*ret, *count_ret, sizeof(**ret), compare_addresses);
+	return 0;
+}
+
+/* Analyses each function that the compiler made of `name`. */
+static PyObject *analyse_all(struct analyser_object *self, const char *name, const struct analysis_options *options)
+{
+	PyObject *list = PyList_New(0);
+	const struct elf_symbol *symbol = NULL;
+	struct cs_error *error = NULL;
+
+	while (list && !(error = elf_find_variant(self->elf, name, symbol, &symbol)) && symbol) {
+		struct analysis *analysis = NULL;
+
+		if (elf_is_cold_part(symbol->name) || !symbol->function)
+			continue;
+		error = analysis_create(self->analyser, symbol, options, &analysis);
+		if (error)
+			break;
+		if (append(list, describe(self, analysis)) < 0)
+			Py_CLEAR(list);
+		analysis_destroy(analysis);
+	}
+	if (!error)
+		return list;
+	Py_XDECREF(list);
+	return raise_error(error);
+}
+
+static PyObject *analyse(PyObject *object, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"name", "references", "intrusive", "allow_patched", "probe_returns", "budget", NULL};
+	struct analysis_options options = {.plan = {.probe_returns = true}};
+	FREE uint64_t *references = NULL;
+	PyObject *sequence = NULL;
+	int intrusive = 0, allow_patched = 0, probe_returns = 1;
+	const char *name;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$OpppI", names, &name, &sequence, &intrusive,
+					 &allow_patched, &probe_returns, &options.plan.budget))
+		return NULL;
+	if (take_addresses(sequence, &references, &options.reference_count) < 0)
+		return NULL;
+	options.references = references;
+	options.plan.intrusive = intrusive;
+	options.plan.allow_patched = allow_patched;
+	options.plan.probe_returns = probe_returns;
+	return analyse_all(SELF(object), name, &options);
+}
+
+static PyObject *source(PyObject *object, PyObject *args)
+{
+	struct line levels[INLINE_LEVELS];
+	PyObject *list = NULL;
+	unsigned long long address;
+	size_t count;
+
+	if (!PyArg_ParseTuple(args, "K", &address) || !(list = PyList_New(0)))
+		return NULL;
+	count = lines_at(SELF(object)->lines, address, levels, INLINE_LEVELS);
+	for (size_t i = 0; list && i < count; i++) {
+		PyObject *level = Py_BuildValue("(N,N,i)", string(levels[i].function ? levels[i].function : ""),
+						string(levels[i].file ? levels[i].file : ""), levels[i].line);
+
+		if (append(list, level) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
+static PyObject *symbol_at(PyObject *object, PyObject *args)
+{
+	const struct elf_symbol *symbol = NULL;
+	struct cs_error *error;
+	unsigned long long address;
+
+	if (!PyArg_ParseTuple(args, "K", &address))
+		return NULL;
+	error = elf_symbol_at(SELF(object)->elf, address, &symbol);
+	if (error)
+		return raise_error(error);
+	return string(symbol ? symbol->name : "");
+}
+
+/* Every function once, by address: (name, address, size). */
+static PyObject *functions(PyObject *object, PyObject *unused)
+{
+	const struct elf_symbol *symbols = NULL;
+	PyObject *list = PyList_New(0);
+	uint64_t last = 0;
+	size_t count = 0;
+	struct cs_error *error = elf_symbols(SELF(object)->elf, &symbols, &count);
+
+	(void)unused;
+	if (error) {
+		Py_XDECREF(list);
+		return raise_error(error);
+	}
+	for (size_t i = 0; list && i < count; i++) {
+		const struct elf_symbol *symbol = &symbols[i];
+
+		if (!symbol->function || symbol->address == last || elf_is_cold_part(symbol->name))
+			continue;
+		last = symbol->address;
+		if (append(list, Py_BuildValue("(N,K,K)", string(symbol->name), (unsigned long long)symbol->address,
+					       (unsigned long long)symbol->size)) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
+/* --- Life --- */
+
+static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"path", NULL};
+	struct cs_error *error;
+	PyObject *object, *path;
+
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&", names, PyUnicode_FSConverter, &path))
+		return NULL;
+	object = PyType_GenericAlloc(type, 0);
+	if (!object) {
+		Py_DECREF(path);
+		return NULL;
+	}
+	error = elf_create(PyBytes_AsString(path), &SELF(object)->elf);
+	if (!error)
+		error = analyser_create(SELF(object)->elf, &SELF(object)->analyser);
+	if (!error)
+		error = lines_create(SELF(object)->elf, &SELF(object)->lines);
+	Py_DECREF(path);
+	if (!error)
+		return object;
+	Py_DECREF(object);
+	return raise_error(error);
+}
+
+static void destroy(PyObject *object)
+{
+	PyTypeObject *type = Py_TYPE(object);
+
+	analyser_destroy(SELF(object)->analyser);
+	lines_destroy(SELF(object)->lines);
+	elf_destroy(SELF(object)->elf);
+	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
+	Py_DECREF(type);
+}
+
+static PyMethodDef methods[] = {
+	{"analyse", (PyCFunction)(void (*)(void))analyse, METH_VARARGS | METH_KEYWORDS, NULL},
+	{"source", source, METH_VARARGS, NULL},
+	{"symbol_at", symbol_at, METH_VARARGS, NULL},
+	{"functions", functions, METH_NOARGS, NULL},
+	{NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_new, create},
+	{Py_tp_dealloc, destroy},
+	{Py_tp_methods, methods},
+	{Py_tp_doc, "Static analysis of a kernel's functions; see _core.pyi."},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "clockscope._core.Analyser",
+	.basicsize = sizeof(struct analyser_object),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = slots,
+};
+
+int cfg_register(PyObject *module)
+{
+	PyObject *type = PyType_FromSpec(&spec);
+	int result = type ? PyModule_AddObjectRef(module, "Analyser", type) : -1;
+
+	Py_XDECREF(type);
+	return result;
+}
