@@ -25,6 +25,7 @@ int recorder_register(PyObject *module);
 int writer_register(PyObject *module);
 int trace_register(PyObject *module);
 int xref_register(PyObject *module);
+int diff_register(PyObject *module);
 int cfg_register(PyObject *module);
 
 #endif

@@ -11,6 +11,7 @@ static int (*const parts[])(PyObject *) = {
 	writer_register,
 	trace_register,
 	xref_register,
+	diff_register,
 	cfg_register,
 };
 

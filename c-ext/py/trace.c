@@ -11,6 +11,8 @@ struct trace_object {
 	PyObject_HEAD struct trace *trace; /* NULL once closed */
 };
 
+static PyObject *trace_type;
+
 static PyObject *trace_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"path", NULL};
@@ -41,12 +43,14 @@ static void trace_dealloc(PyObject *self)
 	Py_DECREF(type);
 }
 
-/* The open trace; NULL with an exception set once it is closed. */
-static struct trace *trace_of(PyObject *self)
+struct trace *trace_of(PyObject *object)
 {
-	struct trace *trace = ((struct trace_object *)self)->trace;
+	int is = PyObject_IsInstance(object, trace_type);
+	struct trace *trace = is > 0 ? ((struct trace_object *)object)->trace : NULL;
 
-	if (!trace)
+	if (is == 0)
+		PyErr_SetString(PyExc_TypeError, "a Trace is wanted");
+	else if (is > 0 && !trace)
 		raise_error(cs_error_create(CS_ERROR_STATE, "the trace is closed"));
 	return trace;
 }
@@ -284,9 +288,6 @@ static PyType_Spec spec = {
 
 int trace_register(PyObject *module)
 {
-	PyObject *type = PyType_FromSpec(&spec);
-	int result = type ? PyModule_AddObjectRef(module, "Trace", type) : -1;
-
-	Py_XDECREF(type);
-	return result;
+	trace_type = PyType_FromSpec(&spec);
+	return trace_type ? PyModule_AddObjectRef(module, "Trace", trace_type) : -1;
 }

@@ -240,3 +240,12 @@ class Analyser:
         """The symbol whose range holds an address; empty where none does."""
     def functions(self) -> list[tuple[str, int, int]]:
         """(name, address, size) of every function, by address."""
+
+def diff_function(a: Trace, function_a: int, b: Trace, function_b: int) -> dict[str, Any]:
+    """Compare a function (its id) of trace `a` with one of trace `b`, which must be two objects.
+
+    {"same_code": bool, "branches": (int, int), "paired": int, "invocations": (int, int), "compared": int,
+    "differing": int, "unpaired": (int, int), "cut_short": int, "decisions": int, "divergence": None or (point, point)}
+    with the points {"invocation", "seq", "ordinal", "address", "taken", "decided"}; c-ext/core/diff.h says what
+    they mean. Ctrl-C interrupts.
+    """

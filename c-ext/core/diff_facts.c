@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+#include "diff_facts.h"
+
+#include <string.h>
+
+#include "sql.h"
+
+static void facts_guard(struct diff_facts **facts)
+{
+	diff_facts_destroy(*facts);
+}
+
+struct cs_error *diff_facts_create(const struct diff_code *code, struct diff_facts **ret)
+{
+	CLEANUP(facts_guard) struct diff_facts *facts = calloc(1, sizeof(*facts));
+
+	if (!facts)
+		return &cs_error_no_memory;
+	facts->code = code;
+	facts->ran = calloc(code->block_count, sizeof(bool));
+	facts->in_gap = calloc(code->block_count, sizeof(bool));
+	facts->ordinal = calloc(code->block_count, sizeof(int64_t));
+	facts->sure = calloc(code->edge_count + 1, sizeof(bool));
+	facts->possible = calloc(code->edge_count + 1, sizeof(bool));
+	if (!facts->ran || !facts->in_gap || !facts->ordinal || !facts->sure || !facts->possible)
+		return &cs_error_no_memory;
+	*ret = TAKE_PTR(facts);
+	return NULL;
+}
+
+void diff_facts_destroy(struct diff_facts *facts)
+{
+	if (!facts)
+		return;
+	free(facts->ran);
+	free(facts->in_gap);
+	free(facts->ordinal);
+	free(facts->sure);
+	free(facts->possible);
+	free(facts);
+}
+
+static void clear(struct diff_facts *facts)
+{
+	const struct diff_code *code = facts->code;
+
+	memset(facts->ran, 0, code->block_count * sizeof(bool));
+	memset(facts->in_gap, 0, code->block_count * sizeof(bool));
+	memset(facts->ordinal, 0xff, code->block_count * sizeof(int64_t));
+	memset(facts->sure, 0, code->edge_count * sizeof(bool));
+	memset(facts->possible, 0, code->edge_count * sizeof(bool));
+}
+
+/* Where the reading of the steps stands. */
+struct walk {
+	struct diff_facts *facts;
+	uint32_t last;  /* the last block that is known, or DIFF_NONE */
+	bool *here;     /* by block: it may have run since */
+	bool has_gap;   /* … for there was a gap */
+	size_t entries; /* ways that may have led out of it … */
+	size_t entry;   /* … the last of these */
+};
+
+static void note_block(struct diff_facts *facts, uint32_t block, int64_t ordinal)
+{
+	if (facts->ordinal[block] < 0)
+		facts->ordinal[block] = ordinal;
+}
+
+/* A block that may have run in a gap. */
+static void take_gap(struct walk *walk, uint32_t block, bool certain, int64_t ordinal)
+{
+	walk->has_gap = true;
+	walk->here[block] = true;
+	walk->facts->in_gap[block] = true;
+	walk->facts->ran[block] |= certain;
+	note_block(walk->facts, block, ordinal);
+}
+
+/* The ways that may have been gone from one block since the last known one: within the gap, and to block NEXT. */
+static void leave_block(struct walk *walk, uint32_t block, uint32_t next)
+{
+	const struct diff_code *code = walk->facts->code;
+
+	for (size_t i = code->first_edge[block]; i < code->first_edge[block + 1]; i++) {
+		uint32_t target = code->edges[i].target;
+
+		if (target != next && !(walk->has_gap && walk->here[target]))
+			continue;
+		walk->facts->possible[i] = true;
+		walk->entries += target == next;
+		walk->entry = target == next ? i : walk->entry;
+	}
+}
+
+/* Ends what is not known since the last known block, at block NEXT (DIFF_NONE: nothing is known behind it). If only
+ * one way leads there, it surely was gone. */
+static void close_stretch(struct walk *walk, uint32_t next)
+{
+	const struct diff_code *code = walk->facts->code;
+
+	walk->entries = 0;
+	if (walk->last != DIFF_NONE)
+		leave_block(walk, walk->last, next);
+	for (uint32_t block = 0; walk->has_gap && block < code->block_count; block++)
+		if (walk->here[block] && block != walk->last)
+			leave_block(walk, block, next);
+	if (walk->entries == 1)
+		walk->facts->sure[walk->entry] = true;
+	if (walk->has_gap)
+		memset(walk->here, 0, code->block_count * sizeof(bool));
+	walk->has_gap = false;
+	walk->last = next;
+}
+
+static void take_block(struct walk *walk, uint32_t block, int64_t ordinal)
+{
+	walk->facts->ran[block] = true;
+	note_block(walk->facts, block, ordinal);
+	close_stretch(walk, block);
+}
+
+static struct cs_error *read_steps(struct walk *walk, struct trace *trace, int64_t invocation)
+{
+	SQL_STATEMENT *row = NULL;
+	int64_t block_count = walk->facts->code->block_count;
+	bool is_row;
+
+	CS_TRY(trace_prepare(trace,
+			     "SELECT s.ordinal, s.block, g.block, g.certain FROM step s"
+			     " LEFT JOIN gap_block g ON g.invocation = s.invocation AND g.ordinal = s.ordinal"
+			     " WHERE s.invocation = ? ORDER BY s.ordinal",
+			     &row));
+	sqlite3_bind_int64(row, 1, invocation);
+	for (;;) {
+		int column;
+		int64_t block;
+
+		CS_TRY(trace_step(trace, row, &is_row));
+		if (!is_row)
+			return NULL;
+		column = sqlite3_column_type(row, 1) == SQLITE_NULL ? 2 : 1;
+		block = sqlite3_column_int64(row, column);
+		if (sqlite3_column_type(row, column) == SQLITE_NULL || block < 0 || block >= block_count)
+			continue; /* a gap without blocks, or damage: the path then says less */
+		if (column == 2)
+			take_gap(walk, (uint32_t)block, sqlite3_column_int(row, 3) != 0, sqlite3_column_int64(row, 0));
+		else
+			take_block(walk, (uint32_t)block, sqlite3_column_int64(row, 0));
+	}
+}
+
+struct cs_error *diff_facts_read(struct diff_facts *facts, struct trace *trace, int64_t invocation, bool ended)
+{
+	FREE bool *here = calloc(facts->code->block_count, sizeof(bool));
+	struct walk walk = {.facts = facts, .last = DIFF_NONE, .here = here};
+
+	if (!here)
+		return &cs_error_no_memory;
+	clear(facts);
+	facts->ended = ended;
+	CS_TRY(read_steps(&walk, trace, invocation));
+	if (walk.has_gap)
+		close_stretch(&walk, DIFF_NONE);
+	return NULL;
+}
+
+/* What is known of one way out of a branch. */
+struct way {
+	bool sure;  /* it was gone at least once */
+	bool never; /* the branch was reached, and this way never gone */
+};
+
+static bool is_possible(const struct diff_facts *facts, uint32_t block, bool taken, bool *sure)
+{
+	const struct diff_code *code = facts->code;
+	bool found = false;
+	bool possible = false;
+
+	for (size_t i = code->first_edge[block]; i < code->first_edge[block + 1]; i++) {
+		if (code->edges[i].taken != taken)
+			continue;
+		found = true;
+		possible |= facts->possible[i];
+		*sure |= facts->sure[i];
+	}
+	return possible || !found; /* a way out of the function is no edge */
+}
+
+static struct way way_of(const struct diff_facts *facts, uint32_t block, bool taken)
+{
+	bool covered = facts->ended && facts->ran[block];
+	struct way way = {0};
+	bool ignored = false;
+
+	way.never = covered && !is_possible(facts, block, taken, &way.sure);
+	way.sure |= covered && !is_possible(facts, block, !taken, &ignored);
+	return way;
+}
+
+/* Whether the two parted at branch I of A, and how A went. */
+static bool parts(const struct diff_facts *a, const struct diff_facts *b, uint32_t i, bool *taken)
+{
+	const struct diff_branch *branch = &a->code->branches[i];
+	uint32_t other = b->code->branches[branch->pair].block;
+
+	if (!a->in_gap[branch->block] && !b->in_gap[other])
+		return false;
+	for (int way = 0; way < 2; way++) {
+		struct way here = way_of(a, branch->block, way);
+		struct way there = way_of(b, other, way != branch->inverted);
+
+		*taken = here.sure ? way : !way;
+		if ((here.sure && there.never) || (here.never && there.sure))
+			return true;
+	}
+	return false;
+}
+
+uint32_t diff_facts_compare(const struct diff_facts *a, const struct diff_facts *b, bool *taken)
+{
+	uint32_t first = DIFF_NONE;
+
+	for (uint32_t i = 0; i < a->code->count; i++) {
+		uint32_t block = a->code->branches[i].block;
+		bool way;
+
+		if (a->code->branches[i].pair == DIFF_NONE || a->ordinal[block] < 0)
+			continue;
+		if (first != DIFF_NONE && a->ordinal[block] >= a->ordinal[a->code->branches[first].block])
+			continue;
+		if (parts(a, b, i, &way)) {
+			first = i;
+			*taken = way;
+		}
+	}
+	return first;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* diff_function(): one function in two traces. */
+#include "trace.h"
+
+#include <inttypes.h>
+
+#include "../core/diff.h"
+
+static PyObject *point_to_object(const struct diff_point *point)
+{
+	return Py_BuildValue("{s:L,s:L,s:L,s:K,s:O,s:O}", "invocation", (long long)point->invocation, "seq",
+			     (long long)point->seq, "ordinal", (long long)point->ordinal, "address",
+			     (unsigned long long)point->address, "taken", point->taken ? Py_True : Py_False, "decided",
+			     point->decided ? Py_True : Py_False);
+}
+
+static PyObject *pair_of(const uint64_t numbers[2])
+{
+	return Py_BuildValue("(KK)", (unsigned long long)numbers[0], (unsigned long long)numbers[1]);
+}
+
+static PyObject *points_to_object(const struct diff_result *result)
+{
+	PyObject *a, *b;
+
+	if (!result->diverges)
+		return Py_NewRef(Py_None);
+	a = point_to_object(&result->at[0]);
+	b = a ? point_to_object(&result->at[1]) : NULL;
+	if (!b) {
+		Py_XDECREF(a);
+		return NULL;
+	}
+	return Py_BuildValue("(NN)", a, b);
+}
+
+static PyObject *result_to_object(const struct diff_result *result)
+{
+	return Py_BuildValue("{s:O,s:N,s:K,s:N,s:K,s:K,s:N,s:K,s:K,s:N}", "same_code",
+			     result->same_code ? Py_True : Py_False, "branches", pair_of(result->branches), "paired",
+			     (unsigned long long)result->paired, "invocations", pair_of(result->invocations),
+			     "compared", (unsigned long long)result->compared, "differing",
+			     (unsigned long long)result->differing, "unpaired", pair_of(result->unpaired), "cut_short",
+			     (unsigned long long)result->cut_short, "decisions", (unsigned long long)result->decisions,
+			     "divergence", points_to_object(result));
+}
+
+static bool is_interrupted(void *context)
+{
+	(void)context;
+	return PyErr_CheckSignals() < 0;
+}
+
+static PyObject *compare(PyObject *module, PyObject *args)
+{
+	PyObject *a, *b;
+	long long functions[2];
+	struct trace *traces[2];
+	struct diff_result result;
+	struct cs_error *error;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "OLOL:diff_function", &a, &functions[0], &b, &functions[1]))
+		return NULL;
+	traces[0] = trace_of(a);
+	traces[1] = traces[0] ? trace_of(b) : NULL;
+	if (!traces[1])
+		return NULL;
+	if (traces[0] == traces[1])
+		return PyErr_Format(PyExc_ValueError, "a trace is compared with itself: open it twice");
+	error = diff_function(traces, (int64_t[2]){functions[0], functions[1]}, is_interrupted, NULL, &result);
+	if (!error)
+		return result_to_object(&result);
+	if (!PyErr_Occurred())
+		return raise_error(error);
+	cs_error_destroy(error);
+	return NULL;
+}
+
+static PyMethodDef methods[] = {
+	{"diff_function", compare, METH_VARARGS, "Compare a function's invocations in two traces."},
+	{0},
+};
+
+int diff_register(PyObject *module)
+{
+	return PyModule_AddFunctions(module, methods);
+}
