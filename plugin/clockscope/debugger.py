@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The debugger as the rest of clockscope sees it. Beside the sourced file, the only module that imports gdb."""
 
+# GDB's module has no types that mypy could see.
+# mypy: allow-subclassing-any, disable-error-code="no-any-return, has-type"
+
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import gdb
 
@@ -16,7 +19,7 @@ from clockscope.ui import printable
 Value = int | str | None
 """What a captured expression comes to; None where the guest cannot tell."""
 
-Variable = gdb.Value | int | str | None
+Variable: TypeAlias = "gdb.Value | int | str | None"
 """What a convenience variable may hold; None for nothing."""
 
 Type = gdb.Type
@@ -26,6 +29,7 @@ Error = gdb.error
 
 _STRING_LIMIT = 256
 _MASK64 = (1 << 64) - 1
+_GENERAL = (*"rip rsp rbp rax rbx rcx rdx rsi rdi eflags".split(), *(f"r{number}" for number in range(8, 16)))
 _INTEGERS = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_RANGE)
 
 
@@ -54,6 +58,10 @@ class Stop:
         """The thread's id as the stub writes it."""
         process, thread, _ = gdb.selected_thread().ptid
         return f"p{process:x}.{thread:x}"
+
+    def registers(self) -> tuple[int, ...]:
+        """The general registers, instruction pointer and flags."""
+        return tuple(self.register(name) for name in _GENERAL)
 
     def register(self, name: str) -> int:
         return int(self._frame.read_register(name)) & _MASK64
@@ -393,7 +401,7 @@ def add_command(name: str, text: str, run: Callable[[list[str]], None], complete
         found = completer(typed, word or "")
         return _COMPLETE[found] if isinstance(found, str) else found
 
-    Command.complete = offer  # type: ignore[attr-defined]
+    Command.complete = offer
     Command(name, gdb.COMMAND_RUNNING)
 
 

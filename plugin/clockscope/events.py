@@ -11,12 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import chain
 
 from clockscope import debugger, messages
 from clockscope.debugger import Frame, Stop, Value
 from clockscope.guests.profile import Capture, Rule
 from clockscope.plan import MessageSite, Plan
 
+# A guest that stops twice in this time with all registers equal has not run in between.
+_STEP_NS = 50_000_000
 _ARGUMENT_REGISTERS = ("rsi", "rdx", "rcx", "r8", "r9")
 # What a profile's expressions may use beside the guest's own names. GDB's convenience variables carry
 # it, under a prefix that keeps the user's own variables apart.
@@ -67,11 +70,15 @@ class Engine:
     Addresses are those of the ELF file throughout; a relocated guest's differ by `offset`.
     """
 
-    def __init__(self, plan: Plan, offset: int, backtrace_limit: int, take: Taker) -> None:
+    def __init__(
+        self, plan: Plan, offset: int, backtrace_limit: int, run_ns: Callable[[], int], take: Taker
+    ) -> None:
         self._plan = plan
         self._offset = offset
         self._limit = backtrace_limit
+        self._run_ns = run_ns
         self._take = take
+        self._last: tuple[object, int] = (None, 0)  # the last stop's state, and the guest's run time then
         self._probes: dict[int, debugger.Probe] = {}
         self._hits: Counter[int] = Counter()
         self._seen: Counter[str] = Counter()
@@ -129,7 +136,18 @@ class Engine:
                 for covered in gate.covers:
                     self._set(covered)
 
+    def _repeated(self, stop: Stop) -> bool:
+        """Whether this is the last stop once more.
+
+        QEMU (seen with 7.2) may end a single step before it has executed anything, when the local APIC
+        wants to be polled. GDB, which steps to get off a breakpoint, then takes that for another hit.
+        """
+        before, self._last = self._last, ((stop.thread, stop.registers()), self._run_ns())
+        return self._last[0] == before[0] and self._last[1] - before[1] < _STEP_NS
+
     def _stopped(self, address: int, stop: Stop) -> bool:
+        if self._repeated(stop):
+            return False
         self._hits[address] += 1
         first = self._first.pop(address, None)
         stay = first() if first else False
@@ -176,8 +194,9 @@ class Engine:
         if pending is None:
             return False
         variables = {**pending.variables, "ret": stop.return_value(pending.return_type)}
+        backtrace = pending.backtrace
         with self._variables(variables, pending.rules):
-            return self._observe_all(pending.rules, _Scene(stop, lambda: pending.backtrace))
+            return self._observe_all(pending.rules, _Scene(stop, lambda: backtrace))
 
     def _observe_all(self, rules: Iterable[Rule], scene: _Scene) -> bool:
         stay = False
@@ -219,7 +238,7 @@ class Engine:
     ) -> AbstractContextManager[None]:
         """What the rules' expressions may use beside the guest's own names, for the time of a block."""
         counts = {f"seen_{name.replace('-', '_')}": self._seen[name] for rule in rules for name in rule.counts}
-        return debugger.variables({_PREFIX + name: value for name, value in {**counts, **variables}.items()})
+        return debugger.variables({_PREFIX + name: value for name, value in chain(counts.items(), variables.items())})
 
 
 def _capture(capture: Capture, stop: Stop) -> Value:

@@ -61,7 +61,7 @@ class Recording:
         self._check.now()
         self._writer = TraceWriter(path, force=force)
         limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
-        self._engine = Engine(target.plan, target.offset, limit, self._take)
+        self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
 
     def arm(self) -> list[str]:
         """Plant everything; what the user should know of it. The guest must be stopped."""

@@ -243,7 +243,7 @@ def _check_schema(data: Any, text: str, path: str) -> None:
 
 
 def _explain(error: jsonschema.ValidationError) -> str:
-    said = error.message if len(error.message) < 200 else f"does not fit {error.validator}"
+    said: str = error.message if len(error.message) < 200 else f"does not fit {error.validator}"
     described = error.schema.get("description") if isinstance(error.schema, dict) else None
     return f"{said}; expected: {described}" if described else said
 
