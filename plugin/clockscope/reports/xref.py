@@ -3,7 +3,7 @@
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clockscope.reports.table import Cell, Column, render, styled
@@ -59,13 +59,20 @@ def _section(title: str, sites: Sequence[Record], ui: Ui) -> list[str]:
     head = styled(f"{title}: {len(sites) or 'none'}", "bold", ui.colour)
     if not sites:
         return [head]
-    columns = [Column("address"), Column("where"), Column("source"), Column("what")]
-    return [head, *(f"  {line}" for line in render(columns, [_row(site) for site in sites], ui.colour, header=False))]
+    return [head, *_aligned([_row(site) for site in sites])]
 
 
-def _row(site: Record) -> list[Cell | str]:
+def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Columns without headers or colours. The tables of reports.table need rich, and that needs longer to start than
+    the whole kernel to search."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _row(site: Record) -> list[str]:
     if "section" in site:
-        return [site["address"], Cell(one_line(site["object"]) or _UNNAMED), one_line(site["section"]), _pointer(site)]
+        return [site["address"], one_line(site["object"]) or _UNNAMED, one_line(site["section"]), _pointer(site)]
     what = f"{one_line(site['instruction'])}  # {one_line(site['target'])}" + (" indexed" if site["indexed"] else "")
     return [site["address"], one_line(site["symbol"]) or _UNNAMED, one_line(site["source"]), what]
 
