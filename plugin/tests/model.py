@@ -131,3 +131,32 @@ def _take_calibration(found: Clocks, line: str) -> None:
     for pattern in _CALIBRATIONS:
         if match := pattern.match(line):
             found.calibrated.append((match[1], int(match[2])))
+
+
+# What a line says, in the words of a timeline: kind of event, clock, Hz (None where the line has no number).
+Said = tuple[str, str, int | None]
+
+_LINES: Sequence[tuple[re.Pattern[str], str, str]] = (
+    (re.compile(r'Timecounter "(?P<clock>[^"]+)" frequency (?P<hz>\d+) Hz'), "clock.registered", ""),
+    (re.compile(r'selected timecounter "(?P<clock>[^"]+)"'), "clock.selected", ""),
+    (re.compile(r'model: timecounter is now "(?P<clock>[^"]+)"'), "clock.selected", ""),
+    (re.compile(r'^Event timer "(?P<clock>[^"]+)" frequency (?P<hz>\d+) Hz'), "device.registered", ""),
+    (re.compile(r'^model: event timer is "(?P<clock>[^"]+)"'), "device.selected", ""),
+    (re.compile(r"^cpu0: TSC freq \w+ (?P<hz>\d+) Hz"), "frequency.detected", "TSC"),
+    (re.compile(r"^Early TSC frequency (?P<hz>\d+) Hz"), "frequency.detected", "TSC"),
+    (re.compile(r"^cpu0: local timer: \w+ pass.*: (?P<hz>[1-9]\d*) Hz"), "calibration.finished", "lapic"),
+    (re.compile(r"^cpu0: local timer: not calibrated.*: (?P<hz>\d+) Hz"), "frequency.detected", "lapic"),
+    (re.compile(r"^TSC clock: (?P<hz>\d+) Hz"), "calibration.finished", "TSC"),
+    (re.compile(r"^lapic: Divisor \d+, Frequency (?P<hz>[1-9]\d*) Hz"), "calibration.finished", "LAPIC"),
+)
+
+
+def said_of_clocks(log: str) -> list[Said]:
+    """What a serial log says of the guest's clocks, as the events that a timeline must have, in order."""
+    found: list[Said] = []
+    for line in log.splitlines():
+        for pattern, what, clock in _LINES:
+            if match := pattern.search(line):
+                hertz = match.groupdict().get("hz")
+                found.append((what, clock or match["clock"], int(hertz) if hertz else None))
+    return found
