@@ -166,10 +166,19 @@ CREATE TABLE step (               -- an invocation's path: blocks, and gaps wher
     invocation INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
     ordinal    INTEGER NOT NULL,
     block      INTEGER,           -- NULL: a gap
-    window     INTEGER,           -- the window that a gap lies in
-    tries_min  INTEGER,           -- rounds of the gap's loop, where it has one
-    tries_max  INTEGER,           -- NULL: no bound known
     PRIMARY KEY (invocation, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE window_pass (        -- each time that a path went through a timing window
+    invocation   INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
+    number       INTEGER NOT NULL,
+    window       INTEGER NOT NULL,
+    first_step   INTEGER NOT NULL,
+    step_count   INTEGER NOT NULL,
+    stops_inside INTEGER NOT NULL,
+    tries_min    INTEGER NOT NULL, -- rounds of the loop that polls a clock; 1 where there is none
+    tries_max    INTEGER,          -- NULL: no bound known
+    PRIMARY KEY (invocation, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE gap_block (          -- the blocks that may have run in a gap

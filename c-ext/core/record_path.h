@@ -63,8 +63,8 @@ typedef struct record_source record_source_of(void *context, uint64_t address);
 struct cs_error *store_function(struct store *store, const struct record_function *function,
 				struct insn_decoder *decoder, record_source_of *source_of, void *context, int64_t *id);
 
-/* Records an invocation with its path and the decisions that the path holds. `stops` has, for each of the
- * path's events that was a branch probe's hit, in order, the seq of its stop. */
+/* Records an invocation with its path and the decisions that the path holds. `event_stops` has, for each event
+ * that was a branch probe's hit, the seq of its stop, else RECORD_UNKNOWN. */
 struct cs_error *store_invocation(struct store *store, const struct record_invocation *invocation,
 				  const struct cfg *cfg, const struct path *path, const struct path_event *events,
 				  const int64_t *event_stops, size_t event_count);

@@ -177,17 +177,25 @@ static struct cs_error *put_step(struct store *store, int64_t id, uint32_t ordin
 
 	sqlite3_bind_int64(s, 1, id);
 	sqlite3_bind_int64(s, 2, ordinal);
-	if (step->kind == PATH_BLOCK) {
+	if (step->kind == PATH_BLOCK)
 		sqlite3_bind_int64(s, 3, step->block);
-		return run(store, STORE_PUT_STEP);
-	}
-	if (step->window != CFG_NONE)
-		sqlite3_bind_int64(s, 4, step->window);
-	if (step->tries_max) { /* a gap without a loop has no tries */
-		sqlite3_bind_int64(s, 5, step->tries_min);
-		store_bind_known(s, 6, step->tries_max == PATH_UNBOUNDED ? RECORD_UNKNOWN : (int64_t)step->tries_max);
-	}
 	return run(store, STORE_PUT_STEP);
+}
+
+static struct cs_error *put_window_pass(struct store *store, int64_t id, uint32_t number,
+					const struct path_window *window)
+{
+	sqlite3_stmt *s = store->statements[STORE_PUT_WINDOW_PASS];
+
+	sqlite3_bind_int64(s, 1, id);
+	sqlite3_bind_int64(s, 2, number);
+	sqlite3_bind_int64(s, 3, window->window);
+	sqlite3_bind_int64(s, 4, window->first);
+	sqlite3_bind_int64(s, 5, window->count);
+	sqlite3_bind_int64(s, 6, window->stops_inside);
+	sqlite3_bind_int64(s, 7, window->tries_min);
+	store_bind_known(s, 8, window->tries_max == PATH_UNBOUNDED ? RECORD_UNKNOWN : (int64_t)window->tries_max);
+	return run(store, STORE_PUT_WINDOW_PASS);
 }
 
 static struct cs_error *put_gap(struct store *store, int64_t id, uint32_t ordinal, const struct path *path,
@@ -211,42 +219,30 @@ struct decided {
 	int64_t stop;
 };
 
-/* The events of a path in order, as its steps are gone through. */
-struct cursor {
+/* The stops of a path's events, as the recorder kept them. */
+struct seen {
 	const struct path_event *events;
-	const int64_t *stops;
+	const int64_t *stops; /* by event: seq, or RECORD_UNKNOWN where it was no branch */
 	size_t count;
-	size_t at;
 };
 
-/* The stop that saw the branch at the end of the step that is being looked at, if one did: events come in the
- * order of the steps. */
-static bool seen(struct cursor *cursor, uint64_t address, struct decided *ret)
-{
-	while (cursor->at < cursor->count &&
-	       (cursor->events[cursor->at].kind != PATH_HIT || cursor->stops[cursor->at] == RECORD_UNKNOWN))
-		cursor->at++;
-	if (cursor->at == cursor->count || cursor->events[cursor->at].address != address)
-		return false;
-	*ret = (struct decided){address, cursor->events[cursor->at].taken, cursor->stops[cursor->at]};
-	cursor->at++;
-	return true;
-}
-
 /* What the conditional jump at the end of step `i` decided, if that is known. */
-static bool decided(const struct cfg *cfg, const struct path *path, uint32_t i, struct cursor *cursor,
+static bool decided(const struct cfg *cfg, const struct path *path, uint32_t i, const struct seen *seen,
 		    struct decided *ret)
 {
-	uint32_t block = path->steps[i].block;
+	const struct path_step *step = &path->steps[i];
 	uint32_t taken;
 	uint32_t not_taken;
 	uint64_t address;
 
-	if (path->steps[i].kind != PATH_BLOCK || !cfg_decides(cfg, block, &taken, &not_taken))
+	if (step->kind != PATH_BLOCK || !cfg_decides(cfg, step->block, &taken, &not_taken))
 		return false;
-	address = cfg_last(cfg, block)->insn.address;
-	if (seen(cursor, address, ret))
+	address = cfg_last(cfg, step->block)->insn.address;
+	if (step->event < seen->count && seen->events[step->event].kind == PATH_HIT &&
+	    seen->events[step->event].address == address && seen->stops[step->event] != RECORD_UNKNOWN) {
+		*ret = (struct decided){address, seen->events[step->event].taken, seen->stops[step->event]};
 		return true;
+	}
 	if (i + 1 == path->count || path->steps[i + 1].kind != PATH_BLOCK || taken == not_taken)
 		return false;
 	*ret = (struct decided){address, path->steps[i + 1].block == taken, RECORD_UNKNOWN};
@@ -270,7 +266,7 @@ struct cs_error *store_invocation(struct store *store, const struct record_invoc
 				  const int64_t *event_stops, size_t event_count)
 {
 	STORE_LOCKED(store);
-	struct cursor cursor = {events, event_stops, event_count, 0};
+	struct seen seen = {events, event_stops, event_count};
 	int64_t id;
 
 	CS_TRY(store_begin(store));
@@ -283,9 +279,11 @@ struct cs_error *store_invocation(struct store *store, const struct record_invoc
 		CS_TRY(put_step(store, id, i, step));
 		if (step->kind == PATH_GAP)
 			CS_TRY(put_gap(store, id, i, path, step));
-		if (decided(cfg, path, i, &cursor, &decision))
+		if (decided(cfg, path, i, &seen, &decision))
 			CS_TRY(put_decision(store, id, i, &decision));
 	}
+	for (uint32_t i = 0; i < path->window_count; i++)
+		CS_TRY(put_window_pass(store, id, i, &path->windows[i]));
 	return NULL;
 }
 

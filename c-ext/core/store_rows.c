@@ -35,8 +35,10 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 		"INSERT INTO invocation (id, function, seq, end_seq, run_ns, end_run_ns, cpu, thread, task, stack, caller,"
 		" returned, value, complete, consistent, caller_name)"
 		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	[STORE_PUT_STEP] = "INSERT INTO step (invocation, ordinal, block, window, tries_min, tries_max)"
-			   " VALUES (?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_STEP] = "INSERT INTO step (invocation, ordinal, block) VALUES (?, ?, ?)",
+	[STORE_PUT_WINDOW_PASS] =
+		"INSERT INTO window_pass (invocation, number, window, first_step, step_count, stops_inside, tries_min,"
+		" tries_max) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_GAP_BLOCK] = "INSERT INTO gap_block (invocation, ordinal, block, certain) VALUES (?, ?, ?, ?)",
 	[STORE_PUT_DECISION] = "INSERT INTO decision (invocation, ordinal, address, taken, stop) VALUES (?, ?, ?, ?, ?)",
 	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers, host_ns)"

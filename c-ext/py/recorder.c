@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: MIT */
+/* BranchRecorder: from a function's name to its probes in the guest and its rows in the trace. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../core/analysis.h"
+#include "../core/lines.h"
+#include "../core/recorder.h"
+#include "../core/util.h"
+#include "relay.h"
+#include "trace.h"
+
+#define INLINE_LEVELS 16
+
+/* A function under trace: the recorder borrows its analysis. */
+struct traced_function {
+	struct analysis *analysis;
+	struct traced_function *next;
+};
+
+struct recorder_object {
+	PyObject_HEAD PyObject *relay; /* kept alive: the recorder uses what they hold */
+	PyObject *writer;
+	struct store *store;
+	struct elf *elf;
+	struct lines *lines;
+	struct analyser *analyser;
+	struct recorder *recorder;
+	struct traced_function *functions;
+	struct plan_options plan;
+	uint64_t *references;
+	size_t reference_count;
+};
+
+#define SELF(OBJECT) ((struct recorder_object *)(OBJECT))
+
+/* --- Names and lines, from the ELF --- */
+
+/* In the relay's thread, while the guest runs; add() uses the ELF while it stands. */
+static void name_address(void *context, uint64_t address, char *text, size_t size)
+{
+	const struct elf_symbol *symbol = NULL;
+	struct cs_error *error = elf_symbol_at(context, address, &symbol);
+
+	cs_error_destroy(error);
+	text[0] = '\0';
+	if (!error && symbol)
+		snprintf(text, size, "%s+0x%llx", symbol->name, (unsigned long long)(address - symbol->address));
+}
+
+static struct record_source source_of(void *context, uint64_t address)
+{
+	struct line levels[INLINE_LEVELS];
+	size_t count = lines_at(context, address, levels, INLINE_LEVELS);
+	struct record_source source = {"", 0, ""};
+
+	if (!count)
+		return source;
+	source.file = levels[0].file ? levels[0].file : "";
+	source.line = levels[0].line;
+	if (levels[0].inlined && levels[0].function)
+		source.inlined = levels[0].function;
+	return source;
+}
+
+/* --- Adding a function --- */
+
+/* What the paths will lack, and why; empty where they lack nothing. */
+static void explain(const struct analysis *analysis, uint32_t refused, char *text, size_t size)
+{
+	const struct plan *plan = analysis->plan;
+	uint32_t window = 0;
+	uint32_t patched = 0;
+
+	for (uint32_t i = 0; i < analysis->cfg->block_count; i++) {
+		window += (plan->gaps[i] & PLAN_GAP_WINDOW) != 0;
+		patched += (plan->gaps[i] & PLAN_GAP_PATCHED) != 0;
+	}
+	text[0] = '\0';
+	if (plan->determined && !refused && analysis->cfg->complete)
+		return;
+	snprintf(text, size,
+		 "not always told: %u blocks in timing windows, %u on patched text; %u probes over the budget, "
+		 "%u refused by the stub%s",
+		 window, patched, plan->left_out, refused,
+		 analysis->cfg->complete ? "" : "; an indirect jump's targets are unknown");
+}
+
+struct added {
+	uint32_t refused;
+	int64_t id;
+	char note[256];
+};
+
+static struct cs_error *record_one(struct recorder_object *self, const struct analysis *analysis, struct added *added)
+{
+	struct record_source source = source_of(self->lines, analysis->symbol.address);
+	struct record_function row = {
+		.name = analysis->symbol.name,
+		.file = source.file,
+		.line = source.line,
+		.note = added->note,
+		.cfg = analysis->cfg,
+		.windows = analysis->windows,
+		.plan = analysis->plan,
+	};
+
+	/* Strings of `lines` hold only until the next look-up. */
+	FREE char *file = strdup(source.file);
+
+	if (!file)
+		return &cs_error_no_memory;
+	row.file = file;
+	explain(analysis, 0, added->note, sizeof(added->note));
+	CS_TRY(store_function(self->store, &row, analyser_decoder(self->analyser), source_of, self->lines, &added->id));
+	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan, &added->refused);
+}
+
+static struct cs_error *add_one(struct recorder_object *self, const struct elf_symbol *symbol,
+				const struct analysis **ret, struct added *added)
+{
+	struct analysis_options options = {
+		.references = self->references,
+		.reference_count = self->reference_count,
+		.plan = self->plan,
+	};
+	struct traced_function *function = calloc(1, sizeof(*function));
+	struct cs_error *error;
+
+	if (!function)
+		return &cs_error_no_memory;
+	error = analysis_create(self->analyser, symbol, &options, &function->analysis);
+	if (error) {
+		free(function);
+		return error;
+	}
+	function->next = self->functions;
+	self->functions = function;
+	*ret = function->analysis;
+	error = record_one(self, function->analysis, added);
+	explain(function->analysis, added->refused, added->note, sizeof(added->note));
+	return error;
+}
+
+static PyObject *describe(const struct analysis *analysis, const struct added *added)
+{
+	const struct plan *plan = analysis->plan;
+	PyObject *name = PyUnicode_DecodeUTF8(analysis->symbol.name, (Py_ssize_t)strlen(analysis->symbol.name),
+					      "backslashreplace");
+	PyObject *dict =
+		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id, "name", name,
+				     "address", (unsigned long long)analysis->symbol.address, "probes", plan->count,
+				     "refused", added->refused, "windows", analysis->windows->count, "branches",
+				     plan->naive_count, "determined", plan->determined ? Py_True : Py_False, "note",
+				     added->note, "cost", plan->cost, "naive_cost", plan->naive_cost)
+		     : NULL;
+
+	return dict;
+}
+
+/* Adds every function that the compiler made of `name`, but for the cold parts, which belong to theirs. */
+static PyObject *add(PyObject *object, PyObject *args)
+{
+	struct recorder_object *self = SELF(object);
+	const struct elf_symbol *symbol = NULL;
+	PyObject *list = NULL;
+	const char *name;
+	struct cs_error *error;
+
+	if (!self->recorder) {
+		PyErr_SetString(PyExc_ValueError, "this recorder was stopped");
+		return NULL;
+	}
+	if (!PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
+		return NULL;
+	while (!(error = elf_find_variant(self->elf, name, symbol, &symbol)) && symbol) {
+		const struct analysis *analysis = NULL;
+		struct added added = {0};
+		PyObject *dict;
+
+		if (elf_is_cold_part(symbol->name) || !symbol->function)
+			continue;
+		Py_BEGIN_ALLOW_THREADS error = add_one(self, symbol, &analysis, &added);
+		Py_END_ALLOW_THREADS if (error) break;
+		dict = describe(analysis, &added);
+		if (!dict || PyList_Append(list, dict) < 0) {
+			Py_XDECREF(dict);
+			Py_DECREF(list);
+			return NULL;
+		}
+		Py_DECREF(dict);
+	}
+	if (!error)
+		return list;
+	Py_DECREF(list);
+	return relay_outcome(error);
+}
+
+/* --- Life --- */
+
+static struct cs_error *write_rows(void *context)
+{
+	return recorder_write(context);
+}
+
+static void release(struct recorder_object *self)
+{
+	if (self->recorder && self->relay)
+		relay_object_set_writer(self->relay, NULL, NULL);
+	recorder_destroy(TAKE_PTR(self->recorder));
+	while (self->functions) {
+		struct traced_function *next = self->functions->next;
+
+		analysis_destroy(self->functions->analysis);
+		free(self->functions);
+		self->functions = next;
+	}
+	analyser_destroy(TAKE_PTR(self->analyser));
+	lines_destroy(TAKE_PTR(self->lines));
+	elf_destroy(TAKE_PTR(self->elf));
+	free(TAKE_PTR(self->references));
+	Py_CLEAR(self->relay);
+	Py_CLEAR(self->writer);
+}
+
+/* Lifts the probes and writes the rest. */
+static PyObject *stop(PyObject *object, PyObject *unused)
+{
+	struct recorder_object *self = SELF(object);
+	struct cs_error *error;
+
+	(void)unused;
+	if (!self->recorder)
+		Py_RETURN_NONE;
+	relay_object_set_writer(self->relay, NULL, NULL);
+	Py_BEGIN_ALLOW_THREADS error = recorder_stop(self->recorder);
+	Py_END_ALLOW_THREADS if (error && error->code == CS_ERROR_STATE) /* the guest runs: as before */
+		relay_object_set_writer(self->relay, write_rows, self->recorder);
+	else release(self);
+	return relay_outcome(error);
+}
+
+static int by_address(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left;
+	uint64_t b = *(const uint64_t *)right;
+
+	return (a > b) - (a < b);
+}
+
+static int take_references(struct recorder_object *self, PyObject *sequence)
+{
+	Py_ssize_t count = sequence ? PySequence_Size(sequence) : 0;
+
+	if (count < 0)
+		return -1;
+	self->references = calloc((size_t)count + 1, sizeof(self->references[0]));
+	if (!self->references) {
+		PyErr_NoMemory();
+		return -1;
+	}
+	for (Py_ssize_t i = 0; i < count; i++) {
+		PyObject *item = PySequence_GetItem(sequence, i);
+
+		self->references[i] = item ? PyLong_AsUnsignedLongLong(item) : 0;
+		Py_XDECREF(item);
+		if (PyErr_Occurred())
+			return -1;
+	}
+	self->reference_count = (size_t)count;
+	qsort(self->references, self->reference_count, sizeof(self->references[0]), by_address);
+	return 0;
+}
+
+static struct cs_error *open_all(struct recorder_object *self, struct relay *relay, const char *path,
+				 struct recorder_options *options)
+{
+	CS_TRY(elf_create(path, &self->elf));
+	CS_TRY(lines_create(self->elf, &self->lines));
+	CS_TRY(analyser_create(self->elf, &self->analyser));
+	options->name = name_address;
+	options->name_context = self->elf;
+	return recorder_create(relay, self->store, options, &self->recorder);
+}
+
+static int recorder_init(PyObject *object, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"relay",	 "writer",	 "elf",	   "replay",	"intrusive", "allow_patched",
+				"probe_returns", "catch_returns", "budget", "hit_limit", "task_pointer", "task_name",
+				"references",	 NULL};
+	struct recorder_object *self = SELF(object);
+	struct recorder_options options = {.hit_limit = 1000};
+	int replay = 0, intrusive = 0, allow_patched = 0, probe_returns = 1, catch_returns = 1;
+	unsigned long long task_pointer = 0, task_name = 0;
+	PyObject *relay, *writer, *references = NULL;
+	struct cs_error *error;
+	struct relay *core;
+	const char *path;
+
+	if (self->relay) {
+		PyErr_SetString(PyExc_TypeError, "a BranchRecorder is made once");
+		return -1;
+	}
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKO", names, &relay, &writer, &path, &replay,
+					 &intrusive, &allow_patched, &probe_returns, &catch_returns, &self->plan.budget,
+					 &options.hit_limit, &task_pointer, &task_name, &references))
+		return -1;
+	core = relay_object_relay(relay);
+	self->store = core ? trace_writer_store(writer) : NULL;
+	if (!self->store || take_references(self, references) < 0)
+		return -1;
+	self->relay = Py_NewRef(relay);
+	self->writer = Py_NewRef(writer);
+	self->plan.intrusive = intrusive;
+	self->plan.allow_patched = allow_patched;
+	self->plan.probe_returns = probe_returns;
+	options.replay = replay;
+	options.catch_returns = catch_returns;
+	options.task_pointer = task_pointer;
+	options.task_name = task_name;
+	error = open_all(self, core, path, &options);
+	if (error) {
+		raise_error(error);
+		return -1;
+	}
+	relay_object_set_writer(relay, write_rows, self->recorder);
+	return 0;
+}
+
+static void recorder_dealloc(PyObject *object)
+{
+	PyTypeObject *type = Py_TYPE(object);
+	freefunc release_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
+	struct recorder_object *self = SELF(object);
+
+	if (self->recorder) {
+		struct cs_error *error;
+
+		relay_object_set_writer(self->relay, NULL, NULL);
+		error = recorder_stop(self->recorder);
+		/* A guest that runs still meets the probes: what they use is never released then. */
+		if (error && error->code == CS_ERROR_STATE) {
+			self->recorder = NULL;
+			self->functions = NULL;
+			self->analyser = NULL;
+			self->elf = NULL;
+		}
+		cs_error_destroy(error);
+	}
+	release(self);
+	release_object(object);
+	Py_DECREF(type);
+}
+
+static PyObject *statistics(PyObject *object, PyObject *unused)
+{
+	struct recorder_statistics now = {0};
+
+	(void)unused;
+	if (SELF(object)->recorder)
+		recorder_get_statistics(SELF(object)->recorder, &now);
+	return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "stops", now.stops, "invocations", now.invocations, "orphans",
+			     now.orphans, "mismatches", now.mismatches, "lifted", now.lifted);
+}
+
+static PyMethodDef methods[] = {
+	{"add", add, METH_VARARGS, NULL},
+	{"stop", stop, METH_NOARGS, NULL},
+	{"statistics", statistics, METH_NOARGS, NULL},
+	{0},
+};
+
+static PyType_Slot slots[] = {
+	{Py_tp_doc, "Records the branches of functions; see _core.pyi."},
+	{Py_tp_new, PyType_GenericNew},
+	{Py_tp_init, recorder_init},
+	{Py_tp_dealloc, recorder_dealloc},
+	{Py_tp_methods, methods},
+	{0, NULL},
+};
+
+static PyType_Spec spec = {
+	.name = "clockscope._core.BranchRecorder",
+	.basicsize = sizeof(struct recorder_object),
+	.flags = Py_TPFLAGS_DEFAULT,
+	.slots = slots,
+};
+
+int recorder_register(PyObject *module)
+{
+	PyObject *type = PyType_FromSpec(&spec);
+	int result = type ? PyModule_AddObjectRef(module, "BranchRecorder", type) : -1;
+
+	Py_XDECREF(type);
+	return result;
+}
