@@ -43,7 +43,7 @@ static struct cs_error *parts_create(const char *expression, struct parts *ret)
 			       expression);
 }
 
-/* `given` is the file itself or the end of its path; tables hold "tsc.c" or a path, as the linker was told. */
+/* By base name: symbol tables know no more of a file than "tsc.c". */
 static bool is_file(const char *given, const char *file)
 {
 	const char *base = strrchr(given, '/') ? strrchr(given, '/') + 1 : given;

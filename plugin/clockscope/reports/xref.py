@@ -37,8 +37,8 @@ def format_accesses(answer: Record, kind: str, form: str, ui: Ui) -> str:
     ]
     if not answer["complete"]:
         lines.append(
-            "This kernel has no relocations: accesses to a per-CPU variable by register plus offset cannot be told"
-            " from others, and are not listed."
+            "This kernel has no relocations: accesses to a per-CPU variable by register plus offset, and most places"
+            " that take its address, cannot be told from other numbers, and are not listed."
         )
     lines += ["", *_section(kind.capitalize(), answer[kind], ui)]
     lines += ["", *_section("Address taken", answer["address_taken"], ui)]
