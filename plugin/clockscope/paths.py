@@ -137,8 +137,8 @@ class _Function:
                 None if step["block"] is None else _hex(self._blocks[step["block"]]["from_address"]) for step in steps
             ],
             "decisions": [self._decision(decision) for decision in self._decisions(row["id"])],
-            "windows": [self._gap(row["id"], step, gaps.get(step["ordinal"], [])) for step in steps
-                        if step["block"] is None],
+            "windows": [self._window(window) for window in self._passes(row["id"])],
+            "gaps": [self._gap(ordinal, blocks) for ordinal, blocks in sorted(gaps.items())],
         }
 
     def _gaps(self, invocation: int) -> dict[int, list[tuple[int, bool]]]:
@@ -201,38 +201,42 @@ class _Function:
         ]
         return re.findall(r"%([a-z0-9]+)", before[-1]["text"]) if before else []
 
-    def _gap(self, invocation: int, step: Record, blocks: Sequence[tuple[int, bool]]) -> Record:
-        window = self._windows[step["window"]] if step["window"] is not None else None
-        places = [self._blocks[block] for block, _ in blocks]
-        low = window["from_address"] if window else min((place["from_address"] for place in places), default=0)
-        high = window["to_address"] if window else max((place["to_address"] for place in places), default=0)
-        inside = self._trace.rows(
-            "SELECT count(*) AS n FROM stop WHERE in_window AND address >= ? AND address < ?"
-            " AND seq BETWEEN (SELECT seq FROM invocation WHERE id = ?)"
-            " AND (SELECT coalesce(end_seq, 9223372036854775807) FROM invocation WHERE id = ?)",
-            [low, high, invocation, invocation],
-        )
+    def _passes(self, invocation: int) -> list[Record]:
+        return self._trace.rows("SELECT * FROM window_pass WHERE invocation = ? ORDER BY number", [invocation])
+
+    def _window(self, row: Record) -> Record:
+        window = self._windows[row["window"]]
+        low, high = window["from_address"], window["to_address"]
         return {
-            "step": step["ordinal"],
+            "step": row["first_step"],
             "from": _hex(low),
             "to": _hex(high),
-            "timing_window": window is not None,
-            "lines": self._span(low, high),
-            "stops_inside": inside[0]["n"],
-            "tries_min": step["tries_min"],
-            "tries_max": step["tries_max"],
+            "lines": self._span([(low, high)]),
+            "polls": bool(window["polls"]),
+            "stops_inside": row["stops_inside"],
+            "tries_min": row["tries_min"],
+            "tries_max": row["tries_max"],
+        }
+
+    def _gap(self, ordinal: int, blocks: Sequence[tuple[int, bool]]) -> Record:
+        places = [self._blocks[block] for block, _ in blocks]
+        return {
+            "step": ordinal,
+            "lines": self._span([(place["from_address"], place["to_address"]) for place in places]),
             "blocks": [
                 {"block": _hex(place["from_address"]), "certain": certain}
                 for place, (_, certain) in zip(places, blocks, strict=True)
             ],
         }
 
-    def _span(self, low: int, high: int) -> str:
-        """ "tsc.c:272-279": the lines of the function's own file between two addresses."""
+    def _span(self, ranges: Sequence[tuple[int, int]]) -> str:
+        """ "tsc.c:272-279": the lines of the function's own file in some ranges of addresses."""
         lines = [
             row["line"]
             for row in self._instructions
-            if low <= row["address"] < high and row["line"] and row["file"] == self._row["file"]
+            if row["line"]
+            and row["file"] == self._row["file"]
+            and any(low <= row["address"] < high for low, high in ranges)
         ]
         return f"{source(self._row['file'], min(lines))}-{max(lines)}" if lines else ""
 

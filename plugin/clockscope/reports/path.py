@@ -45,7 +45,7 @@ def _alike(invocations: Sequence[Record]) -> Iterator[list[Record]]:
 
 def _shape(invocation: Record) -> tuple[object, ...]:
     value = invocation["value"]
-    windows = [(gap["from"], gap["to"], gap["tries_min"], gap["tries_max"]) for gap in invocation["windows"]]
+    windows = [(one["from"], one["tries_min"], one["tries_max"]) for one in invocation["windows"]]
     return (
         invocation["blocks"],
         [(decision["address"], decision["taken"]) for decision in invocation["decisions"]],
@@ -84,7 +84,8 @@ def _outcome(invocation: Record) -> str:
 def _decisions(invocation: Record) -> list[list[str]]:
     """Decisions and gaps in the order of the path."""
     rows: list[tuple[int, list[str]]] = [(one["step"], _decision(one)) for one in invocation["decisions"]]
-    rows += [(gap["step"], _gap(gap)) for gap in invocation["windows"]]
+    rows += [(gap["step"], _gap(gap)) for gap in invocation["gaps"]]
+    rows += [(one["step"], _window(one)) for one in invocation["windows"]]
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
@@ -100,14 +101,16 @@ def _decision(decision: Record) -> list[str]:
     ]
 
 
+def _window(window: Record) -> list[str]:
+    low, high, inside = window["tries_min"], window["tries_max"], window["stops_inside"]
+    tries = f"{low}" if low == high else f"{low} to {high}" if high is not None else f"at least {low}"
+    rounds = f", {tries} tries" if window["polls"] or high != 1 else ""
+    stops = f"{inside} stops inside" if inside else "no stop inside"
+    return [short(window["lines"]) or window["from"], f"… timing window, {stops}{rounds}", "", "", ""]
+
+
 def _gap(gap: Record) -> list[str]:
-    low, high = gap["tries_min"], gap["tries_max"]
-    tries = ""
-    if low is not None:
-        tries = f"{low} to {high} tries" if high is not None else f"at least {low} tries"
-    what = "timing window, not looked into" if gap["timing_window"] else "not determined"
-    inside = f", {gap['stops_inside']} stops inside" if gap["stops_inside"] else ""
-    return [short(gap["lines"]) or gap["from"], f"… {what}{inside}", tries, "", ""]
+    return [short(gap["lines"]) or "?", "… not determined", "", "", ""]
 
 
 def short(place: str) -> str:
