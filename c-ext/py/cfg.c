@@ -309,6 +309,24 @@ static PyObject *symbol_at(PyObject *object, PyObject *args)
 	return string(symbol ? symbol->name : "");
 }
 
+static PyObject *find(PyObject *object, PyObject *args)
+{
+	const struct elf_symbol *symbol = NULL;
+	PyObject *list = NULL;
+	struct cs_error *error = NULL;
+	const char *name;
+
+	if (!PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
+		return NULL;
+	while (list && !(error = elf_find(SELF(object)->elf, name, symbol, &symbol)) && symbol)
+		if (append(list, PyLong_FromUnsignedLongLong(symbol->address)) < 0)
+			Py_CLEAR(list);
+	if (!error)
+		return list;
+	Py_XDECREF(list);
+	return raise_error(error);
+}
+
 /* Every function once, by address: (name, address, size). */
 static PyObject *functions(PyObject *object, PyObject *unused)
 {
@@ -378,6 +396,7 @@ static PyMethodDef methods[] = {
 	{"analyse", (PyCFunction)(void (*)(void))analyse, METH_VARARGS | METH_KEYWORDS, NULL},
 	{"source", source, METH_VARARGS, NULL},
 	{"symbol_at", symbol_at, METH_VARARGS, NULL},
+	{"find", find, METH_VARARGS, NULL},
 	{"functions", functions, METH_NOARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };

@@ -238,6 +238,8 @@ class Analyser:
         """(function, file, line) of an address, the innermost inlined function first; empty where DWARF has none."""
     def symbol_at(self, address: int) -> str:
         """The symbol whose range holds an address; empty where none does."""
+    def find(self, name: str) -> list[int]:
+        """The addresses of the symbols of that very name."""
     def functions(self) -> list[tuple[str, int, int]]:
         """(name, address, size) of every function, by address."""
 

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""`cfg [ELF] FUNCTION`: blocks, branches, timing windows and probes of a function; with a trace, what ran."""
+
+import argparse
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+from clockscope import graph, kernel
+from clockscope._core import Trace
+from clockscope.errors import UserError
+from clockscope.reports import cfg as report
+from clockscope.ui import Ui
+
+NAME = "cfg"
+SUMMARY = "show a function's blocks, branches, timing windows and probes, and with a trace what ran of it"
+NEEDS = "nothing"
+COMPLETE = {"elf": "file", "function": "function", "trace": "file", "source": "file"}
+EXAMPLES = """\
+examples:
+  %(prog)s vmlinux tsc_read_refs
+  %(prog)s vmlinux tsc_refine_calibration_work --source linux-6.1
+  %(prog)s --trace boot.trace tsc_refine_calibration_work --format svg >work.svg
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("elf", metavar="ELF", nargs="?", help="the kernel with its symbols; in GDB, its symbol file")
+    parser.add_argument("function", metavar="FUNCTION", help="a function's name; with --trace a glob too")
+    parser.add_argument("--trace", metavar="FILE", help="show what this trace knows of it, instead of an ELF file")
+    parser.add_argument("--source", metavar="DIR", help="the kernel's source tree, for the text of its lines")
+    parser.add_argument("--all", action="store_true", help="every instruction, not only those that matter")
+    parser.add_argument("--intrusive", action="store_true", help="the plan that probes timing windows as well")
+    parser.add_argument("--virtual", action="store_true", help="the plan for a stub whose breakpoints change no memory")
+    parser.add_argument("--format", choices=("dot", "json", "svg", "text"), default="text", help="text is the default")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    graphs = _graphs(args)
+    if args.format == "json":
+        ui.out(json.dumps(graphs, indent=2))
+    elif args.format == "text":
+        ui.out("\n".join(report.text(one, ui, everything=args.all) for one in graphs))
+    else:
+        drawn = "".join(report.dot(one) for one in graphs)
+        ui.out(drawn if args.format == "dot" else _svg(drawn, len(graphs)))
+    return 0
+
+
+def _graphs(args: argparse.Namespace) -> list[graph.Record]:
+    if args.trace is not None:
+        if args.elf is not None:
+            raise UserError(f"{args.elf}: a trace keeps its functions itself; leave the ELF file out with --trace")
+        with Trace(args.trace) as trace:
+            return graph.from_trace(trace, args.function)
+    text = graph.text_below(Path(args.source)) if args.source else _no_text
+    path = kernel.chosen(args.elf)
+    return graph.from_elf(path, args.function, text, intrusive=args.intrusive, virtual=args.virtual)
+
+
+def _no_text(_file: str, _line: int) -> None:
+    return None
+
+
+def _svg(drawn: str, count: int) -> str:
+    if count != 1:
+        raise UserError(f"{count} functions are meant; one SVG shows one: name it in full, or use --format dot")
+    program = shutil.which("dot")
+    if program is None:
+        raise UserError("--format svg needs Graphviz: install its package, or use --format dot")
+    done = subprocess.run([program, "-Tsvg"], input=drawn, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise UserError(f"dot failed: {(done.stderr.strip().splitlines() or ['no message'])[0]}")
+    return done.stdout

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""A function's control-flow graph for people: as text, and as Graphviz's DOT."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from clockscope.reports.path import short
+from clockscope.reports.table import Cell, Column, render, styled
+from clockscope.reports.values import cut
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+"""An object of schemas/cfg.schema.json."""
+
+_COLUMNS = [Column("address"), Column("instruction"), Column("source"), Column("text"), Column("notes")]
+_CLOCKS = ("rdtsc", "rdpmc", "in", "out")
+_CONDITIONAL = ("branch", "cmov", "setcc")
+# What else tells a reader where he is.
+_LANDMARKS = (*_CLOCKS, *_CONDITIONAL, "call", "indirect call", "indirect jump", "rdmsr", "wrmsr", "cpuid", "trap")
+_TEXT_LIMIT = 60
+# Ports of the clocks of a PC: 8254 and its gate, RTC, and the port that Linux writes to for a delay.
+_PORTS = {
+    0x40: "PIT counter 0",
+    0x41: "PIT counter 1",
+    0x42: "PIT counter 2",
+    0x43: "PIT command",
+    0x61: "PIT gate",
+    0x70: "RTC index",
+    0x71: "RTC data",
+    0x80: "delay",
+}
+
+
+def text(graph: Record, ui: Ui, *, everything: bool = False) -> str:
+    return "\n".join([*_head(graph, ui), *_body(graph, ui, everything)]) + "\n"
+
+
+def _head(graph: Record, ui: Ui) -> Iterator[str]:
+    name = one_line(graph["function"])
+    yield styled(f"{name}  {one_line(graph['source']) or graph['entry']}", "bold", ui.colour)
+    counts = f"{len(graph['blocks'])} blocks, {graph['branches']} branches, {len(graph['windows'])} timing windows"
+    if graph["invocations"] is not None:
+        counts += f", called {graph['invocations']} times"
+    yield "  " + counts
+    yield "  " + _plan(graph)
+    for window in graph["windows"]:
+        polls = "a loop polls a clock" if window["polls"] else "between two reads of a clock"
+        yield f"  window {window['from']} to {window['to']}: {polls}; no probe stands in it by default"
+    if not graph["complete"]:
+        yield "  an indirect jump's targets are not known: what lies behind it is missing here"
+
+
+def _plan(graph: Record) -> str:
+    if not graph["traceable"]:
+        return "no probes: its entry lies on text that the kernel patches, or in a timing window"
+    count = sum(bool(one["probe"]) for block in graph["blocks"] for one in block["instructions"])
+    told = "tell every path" if graph["determined"] else "leave some ways open (marked ?)"
+    stops = graph["stops"]
+    cost = (
+        ""
+        if stops is None
+        else f"; expected {stops:.2f} stops a call for the branches, {graph['naive_stops']:.2f} if each had one"
+    )
+    return f"{count} probes {told}{cost}"
+
+
+def _body(graph: Record, ui: Ui, everything: bool) -> Iterator[str]:
+    names = {block["number"]: f"B{block['number']}" for block in graph["blocks"]}
+    rows: list[list[Cell | str]] = []
+    for block in graph["blocks"]:
+        rows.append([Cell(_title(block), "bold"), "", "", "", Cell(_state(block), "dim")])
+        for one in block["instructions"]:
+            if everything or one["probe"] or one["kind"] in _LANDMARKS or one["patched"]:
+                rows.append(_line(one))
+        rows.append(["", Cell("→ " + _ways(block, names), "dim"), "", "", ""])
+    yield ""
+    yield from render(_COLUMNS, rows, ui.colour, header=False)
+
+
+def _title(block: Record) -> str:
+    runs = (
+        ""
+        if block["runs"] is None
+        else f" ×{block['runs']}"
+        if block["runs"]
+        else " never"
+        if not block["perhaps"]
+        else " ?"
+    )
+    return f"B{block['number']} {block['from']}{runs}"
+
+
+def _state(block: Record) -> str:
+    notes = []
+    if block["depth"]:
+        notes.append("in a loop" if block["depth"] == 1 else f"in {block['depth']} loops")
+    if block["cold"]:
+        notes.append("cold")
+    if block["gaps"]:
+        notes.append("? " + ", ".join(block["gaps"]))
+    return "; ".join(notes)
+
+
+def _line(one: Record) -> list[Cell | str]:
+    inlined = f"  in {one_line(one['inlined'])}" if one["inlined"] else ""
+    return [
+        "  " + one["address"],
+        Cell(_instruction(one), "cyan" if one["kind"] in _CONDITIONAL else ""),
+        short(one["source"]) + inlined,
+        cut(one_line((one["text"] or "").strip()), _TEXT_LIMIT),
+        Cell("; ".join(_notes(one)), "yellow"),
+    ]
+
+
+def _instruction(one: Record) -> str:
+    """With the name of what it calls or leaves for."""
+    text = one_line(one["instruction"])
+    return f"{text.split(' ')[0]} {one_line(one['target'])}" if one["target"] else text
+
+
+def _notes(one: Record) -> Iterator[str]:
+    if one["probe"]:
+        yield "● " + ", ".join(one["probe"])
+    if one["kind"] in _CLOCKS:
+        yield "clock read" if one["port"] is None else f"port {one['port']:#x} {_PORTS.get(one['port'], '')}".rstrip()
+    if one["kind"] in ("cmov", "setcc"):
+        yield f"stands for a branch (if {one['condition']})"
+    if one["patched"]:
+        yield one["patched"]
+    if one["in_window"]:
+        yield "in a window"
+
+
+def _ways(block: Record, names: Mapping[int, str]) -> str:
+    words = {"next": "", "taken": "taken: ", "jump": "", "table": "table: ", "alternate": "or: "}
+    ways = [
+        words[edge["kind"]] + names[edge["to"]] + ("" if edge["runs"] is None else f" ×{edge['runs']}")
+        for edge in block["next"]
+    ]
+    return ", ".join([*ways, *block["exits"]]) or "leaves"
+
+
+# Graphviz
+
+
+def dot(graph: Record) -> str:
+    lines = [
+        f"digraph {_quoted(graph['function'])} {{",
+        f"  label={_quoted(graph['function'] + '  ' + graph['source'])}; labelloc=t; fontname=monospace;",
+        "  node [shape=box, fontname=monospace, fontsize=10, style=filled, fillcolor=white];",
+        "  edge [fontname=monospace, fontsize=9];",
+    ]
+    for block in graph["blocks"]:
+        lines.append(f"  B{block['number']} [{_style(block)}, label={_label(block)}];")
+        lines.extend(_arrow(block, edge) for edge in block["next"])
+        for number, way in enumerate(block["exits"]):
+            lines.append(f"  X{block['number']}_{number} [shape=plaintext, label={_quoted(way)}];")
+            lines.append(f"  B{block['number']} -> X{block['number']}_{number};")
+    return "\n".join([*lines, "}", ""])
+
+
+def _style(block: Record) -> str:
+    ran = block["runs"]
+    window = any(one["in_window"] for one in block["instructions"])
+    colour = "lightyellow" if window else "white"
+    if ran is not None:
+        colour = "palegreen" if ran else "khaki" if block["perhaps"] else "gray92"
+    probe = any(one["probe"] for one in block["instructions"])
+    return f"fillcolor={colour}, penwidth={2 if probe else 1}" + (", color=red" if probe else "")
+
+
+def _label(block: Record) -> str:
+    """Left-aligned lines: the block, its source lines with their text, its probes."""
+    runs = "" if block["runs"] is None else f" ×{block['runs']}"
+    lines = [f"B{block['number']} {block['from']}{runs}"]
+    shown = set()
+    for one in block["instructions"]:
+        if one["source"] and one["source"] not in shown:
+            shown.add(one["source"])
+            lines.append(f"{short(one['source'])} {cut((one['text'] or '').strip(), _TEXT_LIMIT)}".rstrip())
+        if one["probe"] or one["kind"] in _CLOCKS or one["kind"] in _CONDITIONAL:
+            lines.append("  " + "; ".join([_instruction(one), *_notes(one)]))
+    return '"' + "".join(_escaped(one_line(line)) + "\\l" for line in lines) + '"'
+
+
+def _arrow(block: Record, edge: Record) -> str:
+    decides = any(other["kind"] == "taken" for other in block["next"])
+    words = {"taken": "yes", "next": "no" if decides else "", "jump": "", "table": "table", "alternate": "or"}
+    label = words[edge["kind"]]
+    if edge["runs"]:
+        label = f"{label} ×{edge['runs']}".strip()
+    style = "dashed" if edge["kind"] == "alternate" else "solid"
+    width = 2 if edge["runs"] else 1
+    return f"  B{block['number']} -> B{edge['to']} [label={_quoted(label)}, style={style}, penwidth={width}];"
+
+
+def _escaped(line: str) -> str:
+    return line.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _quoted(line: str) -> str:
+    return '"' + _escaped(one_line(line)) + '"'
