@@ -16,7 +16,7 @@ Q := $(if $(V),,@)
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev libdw-dev \
 	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2
 TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
-	python3-mypy python3-pyflakes python3-pytest python3-pytest-xdist python3-hypothesis \
+	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
 	libcmocka-dev gdbserver qemu-user binutils sqlite3 procps
 
 ifeq ($(origin CC),default)
@@ -179,7 +179,7 @@ lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common m
 	clang-format --dry-run -Werror $(C_FILES)
 	clang-tidy --quiet $(wildcard c-ext/core/*.c) -- $(ALL_CFLAGS)
 	$(PYTHON) -m black --quiet --check plugin .ci examples
-	$(PYTHON) -m pyflakes plugin .ci examples
+	$(PYTHON) -m flake8 --select F plugin .ci examples
 	$(PYTHON) -m mypy
 	shellcheck -x $(SCRIPTS)
 
