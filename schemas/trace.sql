@@ -7,7 +7,8 @@ PRAGMA user_version = 1;
 --     complete ('0' or '1'), end_reason (how the recording ended), recorded_at (UTC, ISO 8601).
 -- The recorder writes the others; a prefix groups them:
 --     guest.os ('linux', …), guest.release, guest.banner, guest.build_id, guest.command_line, guest.elf,
---     stub.*, profile.*, plan.*, tool.* (versions), intervention.*
+--     stub.*, profile.*, plan.*, tool.* (versions), intervention.*,
+--     told.* (why cpuid or msr is not complete)
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL
@@ -60,6 +61,25 @@ CREATE TABLE expectation (        -- what the profile looks for, and whether it 
     note     TEXT NOT NULL,
     PRIMARY KEY (rule, function)
 ) STRICT;                         -- in the profile's order
+
+-- What the guest is told: read by instructions of its own kernel, at the first event ('begin') and at the end ('end').
+CREATE TABLE cpuid (
+    moment  TEXT NOT NULL CHECK (moment IN ('begin', 'end')),
+    leaf    INTEGER NOT NULL,     -- EAX
+    subleaf INTEGER NOT NULL,     -- ECX
+    eax     INTEGER NOT NULL,
+    ebx     INTEGER NOT NULL,
+    ecx     INTEGER NOT NULL,
+    edx     INTEGER NOT NULL,
+    PRIMARY KEY (moment, leaf, subleaf)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE msr (
+    moment TEXT NOT NULL CHECK (moment IN ('begin', 'end')),
+    number INTEGER NOT NULL,
+    value  INTEGER NOT NULL,
+    PRIMARY KEY (moment, number)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE counter (            -- entry counters: was a function reached, how often, first when
     address      INTEGER PRIMARY KEY,

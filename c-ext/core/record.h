@@ -74,4 +74,11 @@ struct record_counter {
 	int64_t first_icount;
 };
 
+struct record_cpuid {
+	const char *moment; /* "begin", "end" */
+	uint32_t leaf;
+	uint32_t subleaf;
+	uint32_t registers[4]; /* EAX, EBX, ECX, EDX */
+};
+
 #endif

@@ -65,6 +65,10 @@ struct cs_error *store_expect(struct store *store, const struct record_expectati
 /* Records, or replaces, the counter at an address. */
 struct cs_error *store_counter(struct store *store, const struct record_counter *counter);
 
+/* Records, or replaces, what a leaf, or an MSR, told the guest. The moment is "begin" or "end". */
+struct cs_error *store_cpuid(struct store *store, const struct record_cpuid *cpuid);
+struct cs_error *store_msr(struct store *store, const char *moment, uint32_t number, uint64_t value);
+
 /* Commits what is pending. */
 struct cs_error *store_flush(struct store *store);
 

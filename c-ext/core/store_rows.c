@@ -21,26 +21,31 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 				  " DO UPDATE SET what = excluded.what, status = excluded.status, note = excluded.note",
 	[STORE_PUT_COUNTER] = "INSERT OR REPLACE INTO counter (address, function, hits, first_run_ns, first_cpu,"
 			      " first_icount) VALUES (?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_CPUID] =
+		"INSERT OR REPLACE INTO cpuid (moment, leaf, subleaf, eax, ebx, ecx, edx) VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_MSR] = "INSERT OR REPLACE INTO msr (moment, number, value) VALUES (?, ?, ?)",
 	[STORE_PUT_FUNCTION] = "INSERT INTO function (id, name, entry, file, line, determined, note)"
 			       " VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_BLOCK] = "INSERT INTO block (function, number, from_address, to_address, depth, cold, gaps)"
 			    " VALUES (?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_EDGE] = "INSERT OR IGNORE INTO edge (function, source, target, kind) VALUES (?, ?, ?, ?)",
-	[STORE_PUT_INSTRUCTION] = "INSERT INTO instruction (function, address, block, kind, condition, target, text, file,"
-				  " line, inlined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_INSTRUCTION] =
+		"INSERT INTO instruction (function, address, block, kind, condition, target, text, file,"
+		" line, inlined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_WINDOW] = "INSERT INTO window (function, number, from_address, to_address, polls)"
 			     " VALUES (?, ?, ?, ?, ?)",
 	[STORE_PUT_PROBE] = "INSERT INTO probe (function, address, block, roles, in_window) VALUES (?, ?, ?, ?, ?)",
-	[STORE_PUT_INVOCATION] =
-		"INSERT INTO invocation (id, function, seq, end_seq, run_ns, end_run_ns, cpu, thread, task, stack, caller,"
-		" returned, value, complete, consistent, caller_name)"
-		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_INVOCATION] = "INSERT INTO invocation (id, function, seq, end_seq, run_ns, end_run_ns, cpu, thread, "
+				 "task, stack, caller,"
+				 " returned, value, complete, consistent, caller_name)"
+				 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_STEP] = "INSERT INTO step (invocation, ordinal, block) VALUES (?, ?, ?)",
 	[STORE_PUT_WINDOW_PASS] =
 		"INSERT INTO window_pass (invocation, number, window, first_step, step_count, stops_inside, tries_min,"
 		" tries_max) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_GAP_BLOCK] = "INSERT INTO gap_block (invocation, ordinal, block, certain) VALUES (?, ?, ?, ?)",
-	[STORE_PUT_DECISION] = "INSERT INTO decision (invocation, ordinal, address, taken, stop) VALUES (?, ?, ?, ?, ?)",
+	[STORE_PUT_DECISION] =
+		"INSERT INTO decision (invocation, ordinal, address, taken, stop) VALUES (?, ?, ?, ?, ?)",
 	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers, host_ns)"
 			   " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_SOURCE] = "INSERT OR REPLACE INTO source (file, line, text) VALUES (?, ?, ?)",
@@ -225,4 +230,32 @@ struct cs_error *store_counter(struct store *store, const struct record_counter 
 	store_bind_known(s, 6, counter->first_icount);
 	store->pending++;
 	return store_run(store, STORE_PUT_COUNTER);
+}
+
+struct cs_error *store_cpuid(struct store *store, const struct record_cpuid *cpuid)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_CPUID];
+
+	CS_TRY(store_begin(store));
+	store_bind_string(s, 1, cpuid->moment);
+	sqlite3_bind_int64(s, 2, cpuid->leaf);
+	sqlite3_bind_int64(s, 3, cpuid->subleaf);
+	for (int i = 0; i < 4; i++)
+		sqlite3_bind_int64(s, 4 + i, cpuid->registers[i]);
+	store->pending++;
+	return store_run(store, STORE_PUT_CPUID);
+}
+
+struct cs_error *store_msr(struct store *store, const char *moment, uint32_t number, uint64_t value)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_MSR];
+
+	CS_TRY(store_begin(store));
+	store_bind_string(s, 1, moment);
+	sqlite3_bind_int64(s, 2, number);
+	sqlite3_bind_int64(s, 3, (int64_t)value);
+	store->pending++;
+	return store_run(store, STORE_PUT_MSR);
 }

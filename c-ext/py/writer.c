@@ -368,12 +368,42 @@ static PyObject *writer_source(PyObject *self, PyObject *args)
 	return none_or_raise(store_source(store_of(self), name, line, text));
 }
 
+static PyObject *writer_cpuid(PyObject *self, PyObject *args)
+{
+	OBJECT *keep = PyList_New(0);
+	PyObject *moment;
+	struct record_cpuid cpuid;
+
+	if (!keep ||
+	    !PyArg_ParseTuple(args, "UII(IIII):cpuid", &moment, &cpuid.leaf, &cpuid.subleaf, &cpuid.registers[0],
+			      &cpuid.registers[1], &cpuid.registers[2], &cpuid.registers[3]) ||
+	    take_string(keep, moment, &cpuid.moment) < 0)
+		return NULL;
+	return none_or_raise(store_cpuid(store_of(self), &cpuid));
+}
+
+static PyObject *writer_msr(PyObject *self, PyObject *args)
+{
+	OBJECT *keep = PyList_New(0);
+	PyObject *moment;
+	const char *text;
+	unsigned number;
+	unsigned long long value;
+
+	if (!keep || !PyArg_ParseTuple(args, "UIK:msr", &moment, &number, &value) ||
+	    take_string(keep, moment, &text) < 0)
+		return NULL;
+	return none_or_raise(store_msr(store_of(self), text, number, value));
+}
+
 static PyMethodDef methods[] = {
 	{"meta", writer_meta, METH_VARARGS, "Set one row of provenance."},
 	{"event", KEYWORDS(writer_event), "Record an event; its seq."},
 	{"add_value", writer_add_value, METH_VARARGS, "Add a value to an event."},
 	{"expect", KEYWORDS(writer_expect), "Record what the profile expects."},
 	{"counter", KEYWORDS(writer_counter), "Record, or replace, an entry counter."},
+	{"cpuid", writer_cpuid, METH_VARARGS, "Record, or replace, what a CPUID leaf told the guest."},
+	{"msr", writer_msr, METH_VARARGS, "Record, or replace, what an MSR told the guest."},
 	{"source", writer_source, METH_VARARGS, "Record the text of a source line."},
 	{"flush", writer_flush, METH_NOARGS, "Commit what is pending."},
 	{"close", KEYWORDS(writer_close), "Commit, say how the recording ended, leave one ordinary file."},

@@ -167,6 +167,10 @@ class TraceWriter:
                 first_icount: int | None) -> None: ...
     def source(self, file: str, line: int, text: str) -> None:
         """Record the text of a source line, as the trace names its file."""
+    def cpuid(self, moment: str, leaf: int, subleaf: int, registers: tuple[int, int, int, int]) -> None:
+        """Record, or replace, what a CPUID leaf told the guest at the 'begin' or the 'end': EAX, EBX, ECX, EDX."""
+    def msr(self, moment: str, number: int, value: int) -> None:
+        """Record, or replace, what an MSR held."""
     def flush(self) -> None:
         """Commit what is pending."""
     def close(self, complete: bool, reason: str) -> None:

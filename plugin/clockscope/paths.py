@@ -28,7 +28,7 @@ def functions(trace: Trace, pattern: str | None = None) -> list[Record]:
         names = ", ".join(sorted({str(row["name"]) for row in rows}))
         raise UserError(f"no traced function is called {pattern}; traced are: {names}")
     registers = _Registers(trace)
-    return [_Function(trace, row, registers).record() for row in chosen]
+    return [Function(trace, row, registers).record() for row in chosen]
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -77,12 +77,14 @@ def whole_register(name: str) -> tuple[str, int]:
     return name, 8
 
 
-class _Function:
-    def __init__(self, trace: Trace, row: Record, registers: _Registers) -> None:
+class Function:
+    """One traced function: a row of table function, and what hangs on it."""
+
+    def __init__(self, trace: Trace, row: Record, registers: _Registers | None = None) -> None:
         self._trace = trace
         self._row = row
         self._id = row["id"]
-        self._registers = registers
+        self._registers = registers or _Registers(trace)
         self._blocks = {block["number"]: block for block in self._rows("block", "number")}
         self._instructions = self._rows("instruction", "address")
         self._by_address = {row["address"]: row for row in self._instructions}
@@ -100,6 +102,14 @@ class _Function:
     def _rows(self, table: str, order: str) -> list[Record]:
         # Both names are this file's own.
         return self._trace.rows(f"SELECT * FROM {table} WHERE function = ? ORDER BY {order}", [self._id])
+
+    def decisions(self, invocation: int, first: int, count: int) -> list[Record]:
+        """At most so many decisions of one invocation (its id), from step `first` on."""
+        return [self._decision(row) for row in self._decisions(invocation, first, count)]
+
+    def branch(self, address: int, taken: bool) -> Record:
+        """The branch at an address as a decision that nobody saw."""
+        return self._decision({"ordinal": None, "address": address, "taken": taken, "stop": None, "registers": None})
 
     def record(self) -> Record:
         invocations = self._trace.rows("SELECT * FROM invocation WHERE function = ? ORDER BY seq", [self._id])
@@ -147,11 +157,11 @@ class _Function:
             gaps.setdefault(row["ordinal"], []).append((row["block"], bool(row["certain"])))
         return gaps
 
-    def _decisions(self, invocation: int) -> list[Record]:
+    def _decisions(self, invocation: int, first: int = 0, count: int = -1) -> list[Record]:
         return self._trace.rows(
             "SELECT d.*, s.registers FROM decision d LEFT JOIN stop s ON s.seq = d.stop"
-            " WHERE d.invocation = ? ORDER BY d.ordinal",
-            [invocation],
+            " WHERE d.invocation = ? AND d.ordinal >= ? ORDER BY d.ordinal LIMIT ?",
+            [invocation, first, count],
         )
 
     def _decision(self, row: Record) -> Record:
