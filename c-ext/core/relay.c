@@ -17,6 +17,7 @@
 
 #define TICK_NS 100000000u /* between two ticks, and two looks at the idle limit */
 #define WAIT_NS 50000000   /* between two looks at whether a wait was given up */
+#define DRAIN_MAX 64       /* packets of the stub's between two looks at the other peers */
 
 /* --- State --- */
 
@@ -50,6 +51,7 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 {
 	bool killed = relay->client.killing;
 
+	step_end_run(relay);
 	run_tick(relay);
 	if (relay->stub->fd >= 0)
 		close(relay->stub->fd);
@@ -68,6 +70,7 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 	pthread_mutex_unlock(&relay->lock);
 	cs_error_destroy(error);
 	client_close(relay); /* last: who sees GDB's connection end finds the reason */
+	relay->client.awaiting_reply = false;
 }
 
 struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text)
@@ -173,11 +176,12 @@ static struct cs_error *stub_packet(struct relay *relay, const struct stub_reply
 	return NULL; /* nobody asked: a late answer to an interrupt */
 }
 
+/* Some of what the stub has sent: one that never stops must not keep the relay from its other peers. */
 static struct cs_error *drain_stub(struct relay *relay)
 {
 	bool got = true;
 
-	while (got && relay->stub->fd >= 0) {
+	for (unsigned n = 0; n < DRAIN_MAX && got && relay->stub->fd >= 0; n++) {
 		CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
 
 		CS_TRY(stub_receive(relay->stub, 0, &reply, &got));
@@ -205,6 +209,29 @@ static struct cs_error *look_at_clock(struct relay *relay, uint64_t *last_tick)
 	return guest_interrupt(relay);
 }
 
+/* A call has to wait while the stub owes GDB an answer: until it is given up, and no longer than for an
+ * answer of its own. */
+static struct cs_error *look_at_calls(struct relay *relay, bool given_up)
+{
+	bool waiting;
+
+	pthread_mutex_lock(&relay->lock);
+	waiting = relay->calls != NULL;
+	pthread_mutex_unlock(&relay->lock);
+	if (!waiting || !relay->client.awaiting_reply)
+		return NULL;
+	if (!given_up && util_now_ns() - relay->client.asked_at < (uint64_t)relay->timeout_ms * 1000000u)
+		return NULL;
+	return cs_error_create(CS_ERROR_TIMEOUT, "%s: the stub does not answer GDB's last request", relay->address);
+}
+
+static int poll_limit(struct relay *relay)
+{
+	if (relay->stub->fd >= 0 && stub_has_input(relay->stub))
+		return 0; /* read ahead together with another packet */
+	return relay->client.awaiting_reply || relay_state(relay) == RELAY_RUNNING ? (int)(TICK_NS / 1000000u) : -1;
+}
+
 static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 {
 	struct client *client = &relay->client;
@@ -215,15 +242,15 @@ static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 		/* While a reply is under way GDB has nothing to say; its hanging up is seen all the same. A
 		 * debugger that comes then waits until the one before it has got its reply, or would have. */
 		{.fd = client->fd, .events = client->awaiting_reply ? 0 : POLLIN},
+		{.fd = client->awaiting_reply ? relay->cancel_fd : -1, .events = POLLIN},
 	};
-	bool running = relay_state(relay) == RELAY_RUNNING;
 	eventfd_t count;
 
-	if (poll(fds, ARRAY_SIZE(fds), running ? (int)(TICK_NS / 1000000u) : -1) < 0 && errno != EINTR)
+	if (poll(fds, ARRAY_SIZE(fds), poll_limit(relay)) < 0 && errno != EINTR)
 		return cs_error_system(CS_ERROR_SYSTEM, errno, "poll");
 	if (fds[0].revents)
 		eventfd_read(relay->wake_fd, &count);
-	if (fds[1].revents)
+	if (relay->stub->fd >= 0 && (fds[1].revents || stub_has_input(relay->stub)))
 		CS_TRY(drain_stub(relay));
 	if (fds[2].revents)
 		CS_TRY(client_accept(relay));
@@ -232,9 +259,8 @@ static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 	CS_TRY(client_process(relay));
 	if (client->left && !client->awaiting_reply && relay_state(relay) == RELAY_STOPPED)
 		CS_TRY(client_bury(relay));
-	CS_TRY(look_at_clock(relay, last_tick));
-	/* The stub's reply may have been read ahead together with another packet. */
-	return relay->stub->fd >= 0 && stub_has_input(relay->stub) ? drain_stub(relay) : NULL;
+	CS_TRY(look_at_calls(relay, fds[4].revents));
+	return look_at_clock(relay, last_tick);
 }
 
 static bool ending(struct relay *relay)
@@ -361,6 +387,10 @@ static struct cs_error *call(struct relay *relay, struct relay_call *call)
 	if (!relay->thread_running)
 		return cs_error_create(CS_ERROR_CLOSED, "the connection was closed");
 	pthread_mutex_lock(&relay->lock);
+	if (relay->ending) { /* the thread may have looked for calls for the last time */
+		pthread_mutex_unlock(&relay->lock);
+		return cs_error_create(CS_ERROR_CLOSED, "the connection was closed");
+	}
 	for (last = &relay->calls; *last;)
 		last = &(*last)->next;
 	*last = call;

@@ -3,6 +3,7 @@
 #include "relay_internal.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,14 +38,24 @@ static bool starts(const char *text, const char *with)
 	return strncmp(text, with, strlen(with)) == 0;
 }
 
+static bool has_hung_up(int fd)
+{
+	struct pollfd at = {.fd = fd, .events = POLLRDHUP};
+
+	return fd >= 0 && poll(&at, 1, 0) > 0;
+}
+
 struct cs_error *client_accept(struct relay *relay)
 {
-	int fd = accept4(relay->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd;
 
+	if (has_hung_up(relay->client.fd))
+		return NULL; /* the next one is let in when the last words of this one are read */
+	fd = accept4(relay->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (fd < 0)
 		return NULL; /* gone again before it was accepted */
-	if (relay->client.fd >= 0) {
-		close(fd); /* one debugger at a time, as every stub has it */
+	if (relay->client.fd >= 0 || relay->stub->fd < 0) {
+		close(fd); /* one debugger at a time, as every stub has it; and none without a stub */
 		return NULL;
 	}
 	relay->client = (struct client){.fd = fd, .left = relay->client.left};
@@ -83,19 +94,17 @@ struct cs_error *client_bury(struct relay *relay)
 	return NULL;
 }
 
-/* GDB reads all that it is sent; where it does not, it has hung up or hangs, and is let go. */
+/* GDB reads all that it is sent; where it does not in time, it has hung up or hangs, and is let go. */
 static bool write_all(struct relay *relay, const char *bytes, size_t length)
 {
 	while (length) {
 		ssize_t n = send(relay->client.fd, bytes, length, MSG_NOSIGNAL);
-		struct timespec pause = {.tv_nsec = 1000000};
+		struct pollfd wait = {.fd = relay->client.fd, .events = POLLOUT};
 
 		if (n > 0) {
 			bytes += n;
 			length -= (size_t)n;
-		} else if (errno == EAGAIN) {
-			nanosleep(&pause, NULL);
-		} else if (errno != EINTR) {
+		} else if (errno != EINTR && (errno != EAGAIN || poll(&wait, 1, (int)relay->timeout_ms) == 0)) {
 			return false;
 		}
 	}
@@ -310,6 +319,7 @@ static struct cs_error *pass_on(struct relay *relay, const char *payload, size_t
 	else
 		CS_TRY(guest_restore_general(relay));
 	relay->client.awaiting_reply = true;
+	relay->client.asked_at = util_now_ns();
 	return stub_send(relay->stub, payload, length);
 }
 

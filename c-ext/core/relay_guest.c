@@ -410,27 +410,34 @@ static struct cs_error *own_stop(struct relay *relay, const char *thread, struct
 	return error;
 }
 
-static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
+static struct cs_error *judge_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
-	struct cs_error *error;
 
-	step_end_run(relay);
-	copy_thread(relay->stub_general, stop->thread);
 	if (stop->kind == STOP_SIGNAL)
 		CS_TRY(replant(relay));
 	if (step_settles_interrupt(relay, stop))
 		return resume_again(relay);
 	if (!may_be_own(relay, stop))
 		return deliver(relay, reply);
-	error = step_read_registers(relay, stop->thread, &registers);
-	/* A stub that tells no registers leaves nothing to judge by: the stop is GDB's. */
-	if (error && error->code != CS_ERROR_REFUSED)
-		return error;
-	cs_error_destroy(error);
-	if (error || !probe_at(relay, registers.pc))
+	CS_TRY(step_read_registers(relay, stop->thread, &registers));
+	if (!probe_at(relay, registers.pc))
 		return deliver(relay, reply);
 	return own_stop(relay, stop->thread, &registers, reply);
+}
+
+static struct cs_error *on_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
+{
+	struct cs_error *error;
+
+	step_end_run(relay);
+	copy_thread(relay->stub_general, stop->thread);
+	error = judge_stop(relay, reply, stop);
+	if (!error || error->code != CS_ERROR_REFUSED)
+		return error;
+	/* The guest stands all the same, and where the stub refuses what it takes to judge why, GDB must know. */
+	cs_error_destroy(error);
+	return deliver(relay, reply);
 }
 
 struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *reply)
@@ -538,8 +545,10 @@ static struct cs_error *begin_step(struct relay *relay, const struct registers *
 	char type;
 
 	relay->step_from = registers->pc;
-	if (!probe_at(relay, registers->pc))
+	if (!probe_at(relay, registers->pc)) {
+		take_counted(relay, relay->step_thread, registers->pc);
 		return NULL;
+	}
 	record(relay, relay->step_thread, registers);
 	type = probe_found(relay, registers->pc)->type;
 	if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
@@ -571,6 +580,8 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	CS_TRY(classify(relay, payload, kind));
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
+	else
+		CS_TRY(replant(relay)); /* a `D` that was refused has lifted them */
 	probed = relay->probe_count && kind == RESUME_CONTINUE && !carries_signal(payload) &&
 		 applies_to(payload, relay->step_thread);
 	if (probed) {

@@ -49,6 +49,7 @@ struct client {
 	int fd; /* -1: none */
 	bool no_ack;
 	bool awaiting_reply; /* a request was passed on and not yet answered */
+	uint64_t asked_at;   /* ns: when that was */
 	bool awaiting_stop;  /* the guest was resumed for it */
 	struct packet_parser parser;
 	char input[16384];
