@@ -165,6 +165,8 @@ struct cs_error *handshake(struct stub *stub)
 	CS_TRY(ask_features(stub));
 	CS_TRY(leave_acknowledgements(stub));
 	CS_TRY(ask_vcont(stub));
-	CS_TRY(ask_registers(stub));
-	return ask_stop(stub);
+	/* First the stop: gdbserver 13 crashes where it is asked for the description of a static program
+	 * before it has been made to choose a thread. */
+	CS_TRY(ask_stop(stub));
+	return ask_registers(stub);
 }

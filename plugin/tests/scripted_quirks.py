@@ -272,9 +272,15 @@ class ThreadlessStub(FakeStub):
 
 
 class GdbserverStub(FakeStub):
-    """gdbserver's manner: stops carry registers; an interrupt that came too late stops the next resume."""
+    """gdbserver: stops carry registers; an interrupt that came too late stops the next resume; it crashes when
+    it is asked for the description before it has chosen a thread."""
 
     expedite = ("rbp", "rsp", "rip")
+
+    def qXfer_features(self, annex: str, offset: int, length: int) -> Reply:
+        if not self.packets("?") and not self.packets("H"):
+            raise Hangup
+        return super().qXfer_features(annex, offset, length)
 
     def run_slice(self) -> None:
         if self.interrupted:

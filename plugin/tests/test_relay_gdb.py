@@ -98,6 +98,7 @@ QUESTIONS = [
 def test_answers_are_the_stubs_own(kind: type[FakeStub], no_ack: bool) -> None:
     with make(kind) as stub, RspClient(stub.address) as client:
         client.greet()
+        client.request(b"?")
         client.request(b"qXfer:features:read:core.xml:0,10")
         direct = [client.request(question) for question in QUESTIONS]
     with debugged(make(kind)) as (_, client):

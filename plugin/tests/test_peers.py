@@ -1,0 +1,310 @@
+# SPDX-License-Identifier: MIT
+"""Real stubs: an ordinary program under gdbserver and qemu-x86_64 counts itself, and GDB debugs it as ever."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from clockscope._core import Relay
+
+SOURCE = r"""
+#include <stdio.h>
+#include <string.h>
+
+volatile int leaves, pairs, level, watched, forever = 1;
+
+__attribute__((noinline)) int leaf(int n)
+{
+	leaves++;
+	return n & 1;
+}
+
+__attribute__((noinline)) int pair(int n)
+{
+	pairs++;
+	return leaf(n) + leaf(n + 1);
+}
+
+__attribute__((noinline)) int recurse(int n)
+{
+	level++;
+	return n ? recurse(n - 1) + leaf(n) : 0;
+}
+
+__attribute__((noinline)) void spin(void)
+{
+	while (forever) leaf(0);
+}
+
+int main(int argc, char **argv)
+{
+	int sum = 0;
+
+	(void)argv;
+	for (int i = 0; i < 20; i++)
+		sum += pair(i);
+	sum += recurse(7);
+	watched = 42;
+	sum += pair(sum);
+	if (argc > 1)
+		spin();
+	printf("leaf %d pair %d recurse %d\n", leaves, pairs, level);
+	fflush(stdout);
+	return sum < 0;
+}
+"""
+
+
+@dataclass
+class Program:
+    path: Path
+    symbols: dict[str, int]
+
+
+@dataclass
+class Peer:
+    """A program that waits at a stub; `output()` ends it."""
+
+    address: str
+    process: subprocess.Popen[str]
+
+    def output(self) -> str:
+        return self.process.communicate(timeout=20)[0]
+
+
+@pytest.fixture(scope="module", params=["dynamic", "static"])
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    directory = tmp_path_factory.mktemp("peer")
+    (directory / "peer.c").write_text(SOURCE)
+    link = ["-static"] if request.param == "static" else []
+    subprocess.run(["gcc", "-g", "-O1", "-no-pie", *link, "-o", "peer", "peer.c"], cwd=directory, check=True)
+    listing = subprocess.run(["nm", "peer"], cwd=directory, check=True, capture_output=True, text=True).stdout
+    rows = [line.split() for line in listing.splitlines()]
+    return Program(directory / "peer", {row[2]: int(row[0], 16) for row in rows if len(row) == 3})
+
+
+def start_gdbserver(program: Program, directory: Path, *arguments: str) -> Peer:
+    """What it says goes to a file: it says a lot, and a pipe that nobody empties would hold it up."""
+    said = directory / f"gdbserver-{time.monotonic_ns()}"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            ["gdbserver", "--once", "127.0.0.1:0", str(program.path), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+        )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if match := re.search(r"Listening on port (\d+)", said.read_text()):
+            return Peer(f"127.0.0.1:{match[1]}", process)
+        time.sleep(0.01)
+    raise AssertionError("gdbserver does not listen")
+
+
+def listens(socket: Path) -> bool:
+    """Whether somebody accepts connections there; without connecting, for the first one is the only one."""
+    accepting = "00010000"  # the flags of a listening socket, proc(5)
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return any(row[-1] == str(socket) and row[3] == accepting for row in rows)
+
+
+def start_qemu(program: Program, directory: Path, *arguments: str) -> Peer:
+    socket = directory / f"gdb-{time.monotonic_ns()}"
+    process = subprocess.Popen(
+        ["qemu-x86_64", "-g", str(socket), str(program.path), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    deadline = time.monotonic() + 10
+    while not listens(socket) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return Peer(str(socket), process)
+
+
+Start = Callable[..., Peer]
+
+
+@pytest.fixture(params=[start_gdbserver, start_qemu], ids=["gdbserver", "qemu-x86_64"])
+def start(request: pytest.FixtureRequest, program: Program, tmp_path: Path) -> Iterator[Start]:
+    """start("argument"): the program under a stub, killed after the test."""
+    peers: list[Peer] = []
+
+    def run(*arguments: str) -> Peer:
+        peers.append(request.param(program, tmp_path, *arguments))
+        return peers[-1]
+
+    yield run
+    for peer in peers:
+        peer.process.kill()
+        peer.process.communicate()
+
+
+@contextmanager
+def relay_to(peer: Peer) -> Iterator[Relay]:
+    relay = Relay(peer.address)
+    try:
+        yield relay
+    finally:
+        relay.close()
+
+
+def test_counts_are_what_the_program_says(start: Start, program: Program) -> None:
+    peer = start()
+    with relay_to(peer) as relay:
+        for name in ("leaf", "pair", "recurse", "spin"):
+            relay.add_counter(program.symbols[name], name)
+        relay.resume()
+        stop = relay.wait(60)
+        assert stop is not None and stop.startswith(b"W0")
+        counted = {counter["name"]: counter["hits"] for counter in relay.counters()}
+        own = relay.statistics()["own_stops"]
+    said = re.search(r"leaf (\d+) pair (\d+) recurse (\d+)", peer.output())
+    assert said is not None
+    assert counted == {"leaf": int(said[1]), "pair": int(said[2]), "recurse": int(said[3]), "spin": 0}
+    assert own > 50
+
+
+def test_detached_it_runs_on_alone(start: Start, program: Program) -> None:
+    peer = start()
+    with relay_to(peer) as relay:
+        relay.add_counter(program.symbols["leaf"], "leaf")
+        relay.detach()
+    assert "leaf 49 pair 21 recurse 8" in peer.output()
+
+
+# --- GDB's transcripts, with and without the relay ---
+
+STEPPING = """
+break pair
+continue
+print n
+backtrace
+finish
+stepi
+next
+next
+tbreak leaf
+continue
+up
+info locals
+delete
+break recurse if n == 3
+continue
+backtrace
+delete
+print leaves
+print $_siginfo.si_signo
+continue
+"""
+
+WATCHING = """
+break recurse
+continue
+delete
+watch watched
+continue
+delete
+continue
+"""
+
+# qemu-x86_64 has no watchpoints: GDB steps, over the probes too.
+WATCHING_BY_STEPS = "set can-use-hw-watchpoints 0" + WATCHING
+
+LEAVING = """
+break recurse
+continue
+detach
+"""
+
+KILLING = """
+break recurse
+continue
+kill
+"""
+
+INTERRUPTING = """
+break spin
+continue
+delete
+python import os; os.system(f"(sleep 0.5; kill -INT {os.getpid()}) &")
+continue
+info symbol $pc
+print forever = 0
+continue
+"""
+
+
+def transcript(program: Program, address: str, script: str) -> str:
+    """What GDB prints, without what differs from run to run."""
+    arguments = [
+        "gdb",
+        "-nx",
+        "-batch",
+        "-ex",
+        "set remotetimeout 20",
+        "-ex",
+        "set debuginfod enabled off",
+        "-ex",
+        "set sysroot /",
+    ]
+    arguments += ["-ex", f"target remote {address}"]
+    for line in script.strip().splitlines():
+        arguments += ["-ex", "echo > " + line.replace("\\", "\\\\") + "\\n", "-ex", line]
+    result = subprocess.run([*arguments, str(program.path)], capture_output=True, text=True, timeout=120, check=False)
+    text = (result.stdout + result.stderr).replace(address, "ADDRESS")
+    text = re.sub(r"0x[0-9a-f]{5,}", "0xADDRESS", text)
+    return re.sub(r"(process|Thread|Process|pid) \d+(\.\d+)?", r"\1 PID", text)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (STEPPING, "exited"),
+        (WATCHING, "New value = 42"),
+        (WATCHING_BY_STEPS, "New value = 42"),
+        (LEAVING, "detached"),
+        (KILLING, "killed"),
+    ],
+    ids=["stepping", "watching", "watching by steps", "leaving", "killing"],
+)
+def test_gdb_shows_the_same(start: Start, program: Program, script: str, expected: str) -> None:
+    plain = transcript(program, start().address, script)
+    with relay_to(start()) as relay:
+        for name in ("leaf", "pair", "recurse", "main"):
+            relay.add_counter(program.symbols[name], name)
+        assert transcript(program, relay.socket_path, script) == plain
+    assert expected in plain or (script == WATCHING and "Could not insert hardware watchpoint" in plain)
+
+
+def test_counts_hold_while_gdb_debugs(start: Start, program: Program) -> None:
+    peer = start()
+    with relay_to(peer) as relay:
+        for name in ("leaf", "pair", "recurse"):
+            relay.add_counter(program.symbols[name], name)
+        transcript(program, relay.socket_path, STEPPING)
+        counted = {counter["name"]: counter["hits"] for counter in relay.counters()}
+    assert counted == {"leaf": 49, "pair": 21, "recurse": 8}
+    assert "leaf 49 pair 21 recurse 8" in peer.output()
+
+
+def test_ctrl_c_in_gdb_among_own_stops(start: Start, program: Program, tmp_path: Path) -> None:
+    """The program calls a probed function without end: one Ctrl-C, one stop, and it goes on afterwards."""
+    peer = start("spin")
+    with relay_to(peer) as relay:
+        relay.add_counter(program.symbols["leaf"], "leaf")
+        text = transcript(program, relay.socket_path, INTERRUPTING)
+        assert relay.statistics()["own_stops"] > 50
+        counted = relay.counters()[0]["hits"]
+    assert text.count("received signal SIGINT") == 1
+    assert "exited" in text
+    said = re.search(r"leaf (\d+)", peer.output())
+    assert said is not None and int(said[1]) == counted
