@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from relay_world import CAPABLE, make, relayed
 from rsp_client import RspClient
-from scripted_machine import FULL, SHORT, Machine
+from scripted_machine import FULL, SHORT, At, Machine
 from scripted_quirks import (
     OldBhyveStub,
     OldStub,
@@ -109,23 +109,34 @@ INTERRUPTED = """
 import signal, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from clockscope._core import Relay
+relay = Relay(sys.argv[1], request_timeout=30.0) if "attach" not in sys.argv[3] else None
 threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
 began = time.monotonic()
 try:
-    Relay(sys.argv[1], request_timeout=30.0)
+    eval(sys.argv[3], {"Relay": Relay, "relay": relay, "attach": sys.argv[1]})
 except KeyboardInterrupt:
     print("interrupted", time.monotonic() - began < 2)
 """
 
 
+def interrupt(address: str, expression: str) -> str:
+    """What a Python that is interrupted after 0.3 s, while it evaluates EXPRESSION, says."""
+    arguments = [sys.executable, "-c", INTERRUPTED, address, str(Path(__file__).parents[1]), expression]
+    return subprocess.run(arguments, capture_output=True, text=True, timeout=20, check=False).stdout
+
+
 @pytest.mark.parametrize("speak", [stays_silent, drips])
 def test_ctrl_c_ends_an_attach_that_hangs(speak: Callable[[socket.socket], None]) -> None:
-    plugin = str(Path(__file__).parents[1])
     with Peer(speak) as peer:
-        result = subprocess.run(
-            [sys.executable, "-c", INTERRUPTED, peer.address, plugin], capture_output=True, text=True, timeout=20
-        )
-    assert result.stdout == "interrupted True\n", result.stderr
+        assert interrupt(peer.address, "Relay(attach, request_timeout=30.0)") == "interrupted True\n"
+
+
+@pytest.mark.parametrize("expression", ["relay.request(b'qC', 30.0)", "(relay.resume(), relay.wait(30.0))"])
+def test_ctrl_c_ends_a_wait(expression: str) -> None:
+    stub = make(FakeStub, [At(0x1000, idle=True), 0x1001])
+    stub.mute = ("qC",)
+    with stub:
+        assert interrupt(stub.address, expression) == "interrupted True\n"
 
 
 @pytest.mark.parametrize("packet", ["qSupported", "QStartNoAckMode", "vCont?", "qXfer", "?"])

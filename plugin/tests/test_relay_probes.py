@@ -12,6 +12,7 @@ from scripted_machine import PLAIN, SHORT, At, Machine
 from scripted_quirks import (
     ErrorStub,
     FirecrackerStub,
+    KgdbStub,
     LostStopStub,
     NoBreakpointStub,
     OldBhyveStub,
@@ -24,7 +25,7 @@ from scripted_quirks import (
 )
 from scripted_stub import FakeStub
 
-from clockscope._core import ClosedError, Error, RefusedError, Relay, StateError
+from clockscope._core import ClosedError, Error, ProtocolError, RefusedError, Relay, StateError, TimeoutError
 
 ADDRESSES = {"start": START, "call": CALL, "body": BODY, "next": BODY + 1, "end": END, "never": NEVER}
 
@@ -359,6 +360,65 @@ def test_the_stub_dies_in_the_middle_of_a_stop() -> None:
         assert relay.state == "closed"
         assert relay.reason
         assert hits(relay) == {"call": 0}
+
+
+def test_the_stub_dies_after_any_byte_of_a_run() -> None:
+    """Either the run is through, or there is one clear error; never a hang, never a hit too many."""
+    outcomes = set()
+    for length in range(5200, 22000, 331):
+        stub = make(QemuStub)
+        stub.cut_after = length
+        with stub:
+            relay = Relay(stub.address)
+            try:
+                relay.add_counter(CALL, "call")
+                relay.resume()
+                stop = relay.wait(5)
+                assert stop == b"W00"
+                outcomes.add("through")
+            except ClosedError as error:
+                assert "\n" not in str(error)
+                assert relay.state == "closed" and relay.reason
+                outcomes.add("closed")
+            assert hits(relay).get("call", 0) <= ROUNDS
+            relay.close()
+    assert outcomes == {"through", "closed"}
+
+
+def test_the_stub_falls_silent() -> None:
+    stub = make(QemuStub)
+    stub.mute = ("m",)
+    with relayed(stub, timeout=0.3) as relay:
+        with pytest.raises(TimeoutError) as error:
+            relay.read_memory(START, 1)
+        assert stub.address in str(error.value)
+        assert relay.state == "closed"
+        assert "answer" in relay.reason
+
+
+def test_the_stub_answers_nonsense() -> None:
+    class Nonsense(FakeStub):
+        def frame(self, data: bytes) -> bytes:
+            return b"$*~#a8" if data == b"1" else super().frame(data)
+
+    with relayed(make(Nonsense)) as relay:
+        with pytest.raises(ProtocolError):
+            relay.request(b"qAttached")
+        assert relay.state == "closed"
+
+
+def test_a_stub_that_cannot_be_interrupted_is_left_in_time() -> None:
+    """KGDB: the guest runs on, and the probes stay; nobody waits for ever."""
+    stub = make(KgdbStub, [START, At(CALL, idle=True), END])
+    with stub:
+        relay = Relay(stub.address, request_timeout=0.3)
+        relay.add_counter(END, "end")
+        relay.resume()
+        began = time.monotonic()
+        relay.interrupt()
+        assert relay.wait(0.2) is None
+        relay.close()
+        assert time.monotonic() - began < 3
 
 
 def test_counts_survive_the_guests_end() -> None:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from rsp_client import RspClient, expand
 from scripted_machine import FULL, PLAIN, SHORT, At, Layout, Machine
-from scripted_quirks import FirecrackerStub, NewBhyveStub, OldStub, QemuNoAckStub, QemuStub, VirtualBoxStub
+from scripted_quirks import FirecrackerStub, NewBhyveStub, OldStub, QemuKvmStub, QemuNoAckStub, QemuStub, VirtualBoxStub
 from scripted_stub import FakeStub
 from scripted_wire import run_lengths
 
@@ -100,6 +101,23 @@ def test_a_written_pc_goes_on_in_the_walk_or_leaves_it_for_a_while() -> None:
         assert client.request(b"G" + saved) == b"OK"
         client.resume(b"vCont;s:p1.1")
         assert guest.vcpu(1).pc == CALL
+
+
+@pytest.mark.parametrize(("kind", "runs_on"), [(QemuStub, False), (QemuKvmStub, True)])
+def test_the_tsc_stands_or_runs_on_while_the_guest_is_stopped(kind: type[FakeStub], runs_on: bool) -> None:
+    """Read as a debugger does it: by borrowing an rdtsc from the guest's text."""
+    guest = machine()
+    guest.memory.map(0x9000, b"\x0f\x31")
+    with kind(guest) as stub, RspClient(stub.address) as client:
+        client.greet()
+        client.request(b"qXfer:features:read:core.xml:0,10")
+        readings = []
+        for _ in range(2):
+            client.request(b"P10=" + (0x9000).to_bytes(8, "little").hex().encode())
+            client.resume(b"vCont;s:p1.1")
+            readings.append(guest.vcpu(1).read("rdx") << 32 | guest.vcpu(1).read("rax"))
+            time.sleep(0.05)
+    assert (readings[1] - readings[0] > 40_000_000) == runs_on
 
 
 def test_a_watchpoint_fires_after_the_write() -> None:
