@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from model import model
 
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
