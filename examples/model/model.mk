@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # The model guests. Included by setup.mk; also works alone: `make -f examples/model/model.mk models`.
 #
 # build/guests/model/FLAVOUR.elf          PVH entry, symbols and DWARF: boot it, and load it in GDB

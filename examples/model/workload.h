@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Work to trace, chosen by the command line: "workload=loop,switch" or "workload=all". Each prints one line with its
  * result, which does not depend on the machine. See the table at the end of workload.c.

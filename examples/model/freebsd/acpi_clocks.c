@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The clocks that ACPI's tables tell of. Names: FreeBSD's sys/dev/acpica/acpi_timer.c and acpi_hpet.c.
  * Devices: ACPI 6.4, 4.8.3.3 (PM timer); IA-PC HPET specification 1.0a, 2.3.

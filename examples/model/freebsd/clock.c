@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The i8254: delays, a timecounter and an event timer. Names: FreeBSD's sys/x86/isa/clock.c.
  * Device: Intel 8254 data sheet (231164).

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the processor and the hypervisor say of themselves. Names: FreeBSD's sys/x86/x86/identcpu.c, hypervisor.c. */
 #include "kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The start. Order: FreeBSD's sys/amd64/amd64/machdep.c (hammer_time) and sys/kern/init_main.c (mi_startup). */
 #include "../workload.h"
 #include "kernel.h"

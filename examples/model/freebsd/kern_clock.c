@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The clock interrupt. Order: FreeBSD's sys/kern/kern_clock.c and kern_clocksource.c. */
 #include "../workload.h"
 #include "kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Event timers: registration and choice. Names: FreeBSD's sys/kern/kern_et.c. */
 #include "kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Timecounters: registration and choice. Rules: FreeBSD's sys/kern/kern_tc.c, tc_init(). */
 #include "kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the files of the FreeBSD flavour share. Names, order and the layout of struct timecounter are FreeBSD's
  * (sys/sys/timetc.h, sys/sys/timeet.h, FreeBSD 14); the code is this project's own, and far shorter.

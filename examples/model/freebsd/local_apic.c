@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The local APIC's timer as an event timer. Names and order: FreeBSD's sys/x86/x86/local_apic.c.
  * Registers: Intel SDM volume 3, 10.5.4.

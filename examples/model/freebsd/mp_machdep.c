@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The other processors. Names: FreeBSD's sys/amd64/amd64/mp_machdep.c and sys/x86/x86/mp_x86.c. */
 #include "../workload.h"
 #include "kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * A clock's frequency by regression against the current timecounter. Name, messages and the rule (1 ppm, and no more
  * than one second as that timecounter counts it): FreeBSD's sys/kern/subr_clockcalib.c (c2705ceaeb09, 2022).

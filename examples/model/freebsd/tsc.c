@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The time stamp counter: frequency early, late and refined; a timecounter. Names and rules: sys/x86/x86/tsc.c. */
 #include "kernel.h"
 

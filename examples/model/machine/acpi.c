@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "acpi.h"
 
 #include <stddef.h>

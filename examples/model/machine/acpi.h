@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The few ACPI facts that a clock needs. Source: ACPI specification 6.4, chapter 5.2; IA-PC HPET 1.0a, 3.2.4. */
 #ifndef MODEL_ACPI_H
 #define MODEL_ACPI_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * Entry of the boot processor (PVH and multiboot, both in 32-bit protected mode without paging),
  * the trampoline of the others, and the interrupt stubs.

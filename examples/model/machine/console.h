@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first serial port (16550 at 0x3f8), polled; and a printf that writes to it. */
 #ifndef MODEL_CONSOLE_H
 #define MODEL_CONSOLE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The instructions that C has no words for. Source: Intel SDM volume 2. */
 #ifndef MODEL_CPU_H
 #define MODEL_CPU_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The interrupt table, the 8259s and the local APIC's registers. Source: Intel SDM volume 3, 6.10 and 10.4. */
 #include "console.h"
 #include "cpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The machine under a model kernel: how it was started, its interrupts, its processors, and the way out.
  * A flavour (netbsd/, freebsd/) provides the functions of the last section.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The multiboot header, linked into the .multiboot images only: QEMU prefers it to the PVH note, and then
  * refuses 64-bit ELF files. Specification: Multiboot 0.6.96, section 3.1.

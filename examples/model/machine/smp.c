@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The other processors: started, put to sleep, woken. Source: Intel SDM volume 3, 8.4.4 and 10.6.1. */
 #include "acpi.h"
 #include "cpu.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Devices. Order: NetBSD's sys/arch/amd64/amd64/autoconf.c: the i8254 first, then the processors on mainbus. */
 #include "kernel.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The i8254: rate generator on channel 0, delays, and a timecounter. Names: NetBSD's sys/arch/x86/isa/clock.c.
  * Device: Intel 8254 data sheet (231164), control word and counter latch.

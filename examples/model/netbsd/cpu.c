@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Processors: attached, started, let go. Names and order: NetBSD's sys/arch/x86/x86/cpu.c. */
 #include "../workload.h"
 #include "kernel.h"

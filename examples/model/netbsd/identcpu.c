@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the processor and the hypervisor say of themselves. Names: NetBSD's sys/arch/x86/x86/identcpu.c and
  * cpu.c. Leaves: Intel SDM volume 2, CPUID; VMware's "Mechanisms to determine if software is running in a VM".

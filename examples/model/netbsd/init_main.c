@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The start. Order: NetBSD's sys/kern/init_main.c. */
 #include "../workload.h"
 #include "kernel.h"

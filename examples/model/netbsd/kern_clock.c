@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The clock interrupt, and the timecounter that counts it. Order: NetBSD's sys/kern/kern_clock.c, initclocks(). */
 #include "../workload.h"
 #include "kernel.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * What the files of the NetBSD flavour share. Names, order and the layout of struct timecounter are NetBSD's
  * (sys/sys/timetc.h, sys/arch/x86/include/cpu.h, NetBSD 7 to 11); the code is this project's own, and far shorter.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /*
  * The local APIC's timer: calibrated twice, then the clock interrupt and a timecounter.
  * Names and order: NetBSD's sys/arch/x86/x86/lapic.c (1.85 and later). Registers: Intel SDM volume 3, 10.5.4.

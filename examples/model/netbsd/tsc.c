@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The time stamp counter as a timecounter. Names and rules: NetBSD's sys/arch/x86/x86/tsc.c. */
 #include "kernel.h"
 
