@@ -65,7 +65,7 @@ interpreter: | packages
 
 guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's guest: Debian's Linux 6.1 and an initramfs
 
-test-guests: guests models $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/xen-4.17/xen $(GUESTS)/xen-4.17/dom0
+test-guests: guests models models-clang $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/xen-4.17/xen $(GUESTS)/xen-4.17/dom0
 
 $(GUESTS)/linux-6.1/vmlinux: | packages
 	@examples/linux/fetch-kernel linux-image-cloud-amd64-dbg $(@D)

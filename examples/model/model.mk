@@ -25,9 +25,10 @@ MODEL_LDFLAGS := -static -nostdlib -Wl,--build-id -Wl,-T,$(MODEL_SOURCE)/model.l
 MODEL_OSABI_freebsd := FreeBSD
 
 .SECONDARY:
-.PHONY: models
-models: $(MODEL_FLAVOURS:%=$(MODELS)/%.elf) $(MODEL_FLAVOURS:%=$(MODELS)/%.multiboot) \
-	$(MODEL_FLAVOURS:%=$(MODELS)/clang/%.elf) ## build the model guests, with gcc and clang
+.PHONY: models models-clang
+models: $(MODEL_FLAVOURS:%=$(MODELS)/%.elf) $(MODEL_FLAVOURS:%=$(MODELS)/%.multiboot) ## build the model guests: small kernels with a BSD's names
+
+models-clang: $(MODEL_FLAVOURS:%=$(MODELS)/clang/%.elf) ## the same with clang, for the tests
 
 # $(1): directory, $(2): flavour
 model_objects = $(patsubst %,$(1)/obj/%.o,$(MODEL_COMMON) \

@@ -34,7 +34,7 @@ class Model(Machine):
     def vmlinux(self) -> Path:
         path = self.directory / f"{self.flavour}.elf"
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing: run `make -f setup.mk models`")
+            raise FileNotFoundError(f"{path} is missing: run `make -f setup.mk models models-clang`")
         return path
 
     def command(self, serial: Path, *more: str) -> list[str]:

@@ -379,7 +379,15 @@ def test_gdb_stumbles_as_over_the_real_kernel(
 
 
 def test_both_compilers_build_without_a_warning(tmp_path: Path) -> None:
-    make = ["make", "--no-print-directory", "-f", "examples/model/model.mk", f"BUILD={tmp_path}", "models"]
+    make = [
+        "make",
+        "--no-print-directory",
+        "-f",
+        "examples/model/model.mk",
+        f"BUILD={tmp_path}",
+        "models",
+        "models-clang",
+    ]
     done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
