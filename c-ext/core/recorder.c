@@ -21,6 +21,7 @@ struct planted {
 	struct traced *traced;
 	const struct plan_probe *planned;
 	bool verified; /* memory holds what was analysed */
+	bool in_place; /* planted, or about to be (relay_defer) */
 	uint32_t lifters; /* invocations that had it lifted */
 };
 
@@ -31,6 +32,7 @@ struct traced {
 	const struct windows *windows;
 	const struct plan *plan;
 	struct planted *sites; /* as plan->probes */
+	uint32_t active;     /* invocations under way */
 	bool broken;	    /* its text is not what was analysed: nothing it says is used */
 	struct traced *next;
 };
@@ -171,16 +173,23 @@ static void release_return_site(struct invocation *invocation)
 	invocation->return_site = NULL;
 }
 
-/* Puts back what was lifted for this invocation's sake. */
-static void plant_lifted(struct recorder *recorder, struct invocation *invocation)
+/* Only entries are watched all the time. QEMU looks through all breakpoints at each jump that it cannot
+ * foresee, and goes instruction by instruction through a page that has one; and a processor has but four. So the
+ * other probes are in place while the function is under way. */
+static void place(struct planted *site)
 {
-	struct traced *traced = invocation->traced;
+	bool wanted = ((site->planned->roles & PLAN_ENTRY) || site->traced->active) && !site->lifters;
 
-	if (recorder->stopped)
+	if (wanted == site->in_place || site->traced->recorder->stopped)
 		return;
+	site->in_place = wanted;
+	relay_defer(site->traced->recorder->relay, &site->probe, wanted);
+}
+
+static void place_all(struct traced *traced)
+{
 	for (uint32_t i = 0; i < traced->plan->count; i++)
-		if (invocation->hits[i] == LIFTED && --traced->sites[i].lifters == 0)
-			relay_defer(recorder->relay, &traced->sites[i].probe, true);
+		place(&traced->sites[i]);
 }
 
 static void finish(struct recorder *recorder, struct invocation *invocation)
@@ -192,7 +201,10 @@ static void finish(struct recorder *recorder, struct invocation *invocation)
 	*at = invocation->next;
 	invocation->next = NULL;
 	release_return_site(invocation);
-	plant_lifted(recorder, invocation);
+	for (uint32_t i = 0; i < invocation->traced->plan->count; i++)
+		invocation->traced->sites[i].lifters -= invocation->hits[i] == LIFTED;
+	invocation->traced->active--;
+	place_all(invocation->traced);
 	*recorder->finished_last = invocation;
 	recorder->finished_last = &invocation->next;
 }
@@ -353,6 +365,8 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 		traced->sites[i].lifters++;
 		invocation->hits[i] = LIFTED;
 	}
+	traced->active++;
+	place_all(traced);
 }
 
 /* The events that tell of probes which were lifted when the invocation began. */
@@ -371,7 +385,6 @@ static void lift(struct recorder *recorder, struct planted *site)
 	uint32_t index = (uint32_t)(site - site->traced->sites);
 
 	recorder->statistics.lifted++;
-	relay_defer(recorder->relay, &site->probe, false);
 	for (struct invocation *at = recorder->active; at; at = at->next) {
 		if (at->traced != site->traced || at->hits[index] == LIFTED)
 			continue;
@@ -379,6 +392,7 @@ static void lift(struct recorder *recorder, struct planted *site)
 		site->lifters++;
 		add_event(recorder, at, (struct path_event){site->probe.address, PATH_LIFTED, false}, RECORD_UNKNOWN);
 	}
+	place(site);
 }
 
 static bool is_taken(const struct recorder *recorder, const struct insn *insn, const struct probe_hit *hit)
@@ -629,22 +643,26 @@ static struct cs_error *traced_create(struct recorder *recorder, int64_t id, con
 }
 
 struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struct cfg *cfg,
-			      const struct windows *windows, const struct plan *plan, uint32_t *refused)
+			      const struct windows *windows, const struct plan *plan, bool *refused)
 {
 	struct traced *traced;
 
-	*refused = 0;
+	*refused = false;
 	CS_TRY(traced_create(recorder, id, cfg, windows, plan, &traced));
 	pthread_mutex_lock(&recorder->lock);
 	traced->next = recorder->traced;
 	recorder->traced = traced;
 	pthread_mutex_unlock(&recorder->lock);
 	for (uint32_t i = 0; i < plan->count; i++) {
-		struct cs_error *error = relay_add_probe(recorder->relay, &traced->sites[i].probe);
+		struct cs_error *error;
 
+		if (!(plan->probes[i].roles & PLAN_ENTRY))
+			continue;
+		error = relay_add_probe(recorder->relay, &traced->sites[i].probe);
+		traced->sites[i].in_place = !error;
 		if (error && error->code != CS_ERROR_REFUSED)
 			return error;
-		*refused += error != NULL;
+		*refused = error != NULL;
 		cs_error_destroy(error);
 	}
 	return NULL;

@@ -51,11 +51,11 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 /* Releases it. The relay must have been stopped, or the recorder (recorder_stop). */
 void recorder_destroy(struct recorder *recorder);
 
-/* Plants the probes of one function, whose row in the trace is `id`. cfg, windows and plan must outlive
- * the recorder. Probes that the stub refuses are left out, and their number is in *refused: the paths
- * then have more gaps. The guest must stand. */
+/* Plants the entry of one function, whose row in the trace is `id`; its other probes are in place only while it is
+ * under way. cfg, windows and plan must outlive the recorder. *refused is whether the stub takes no probe there.
+ * The guest must stand. */
 struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struct cfg *cfg,
-			      const struct windows *windows, const struct plan *plan, uint32_t *refused);
+			      const struct windows *windows, const struct plan *plan, bool *refused);
 
 /* Lifts all probes; invocations under way are written as not returned. The guest must stand, or be gone. */
 struct cs_error *recorder_stop(struct recorder *recorder);

@@ -67,7 +67,7 @@ static struct record_source source_of(void *context, uint64_t address)
 /* --- Adding a function --- */
 
 /* What the paths will lack, and why; empty where they lack nothing. */
-static void explain(const struct analysis *analysis, uint32_t refused, char *text, size_t size)
+static void explain(const struct analysis *analysis, bool refused, char *text, size_t size)
 {
 	const struct plan *plan = analysis->plan;
 	uint32_t window = 0;
@@ -81,14 +81,13 @@ static void explain(const struct analysis *analysis, uint32_t refused, char *tex
 	if (plan->determined && !refused && analysis->cfg->complete)
 		return;
 	snprintf(text, size,
-		 "not always told: %u blocks in timing windows, %u on patched text; %u probes over the budget, "
-		 "%u refused by the stub%s",
-		 window, patched, plan->left_out, refused,
+		 "%snot always told: %u blocks in timing windows, %u on patched text; %u probes over the budget%s",
+		 refused ? "the stub takes no probe at its entry; " : "", window, patched, plan->left_out,
 		 analysis->cfg->complete ? "" : "; an indirect jump's targets are unknown");
 }
 
 struct added {
-	uint32_t refused;
+	bool refused;
 	int64_t id;
 	char note[256];
 };
@@ -112,7 +111,7 @@ static struct cs_error *record_one(struct recorder_object *self, const struct an
 	if (!file)
 		return &cs_error_no_memory;
 	row.file = file;
-	explain(analysis, 0, added->note, sizeof(added->note));
+	explain(analysis, false, added->note, sizeof(added->note));
 	CS_TRY(store_function(self->store, &row, analyser_decoder(self->analyser), source_of, self->lines, &added->id));
 	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan, &added->refused);
 }
@@ -151,7 +150,7 @@ static PyObject *describe(const struct analysis *analysis, const struct added *a
 	PyObject *dict =
 		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id, "name", name,
 				     "address", (unsigned long long)analysis->symbol.address, "probes", plan->count,
-				     "refused", added->refused, "windows", analysis->windows->count, "branches",
+				     "refused", (unsigned)added->refused, "windows", analysis->windows->count, "branches",
 				     plan->naive_count, "determined", plan->determined ? Py_True : Py_False, "note",
 				     added->note, "cost", plan->cost, "naive_cost", plan->naive_cost)
 		     : NULL;

@@ -170,25 +170,29 @@ def recorded_blocks(trace: Any, function: Row) -> list[dict[str, Any]]:
 def lies_within(blocks: Sequence[int], invocation: Row) -> bool:
     """Whether a true path is one of those that a recorded one with gaps allows: what is known appears in order, and
     between it nothing but the gap's blocks, with each of its certain ones."""
-    steps: Sequence[int | None] = invocation["steps"]
-    return _match(list(blocks), 0, list(steps), 0, invocation["gaps"])
+    places = {0}  # how far the true path can have come
+    for ordinal, wanted in enumerate(invocation["steps"]):
+        if wanted is None:
+            places = _through_gap(blocks, places, invocation["gaps"][ordinal])
+        else:
+            places = {place + 1 for place in places if place < len(blocks) and blocks[place] == wanted}
+    return len(blocks) in places
 
 
-def _match(blocks: list[int], at: int, steps: list[int | None], step: int, gaps: Mapping[int, Mapping[int, bool]]) -> bool:
-    while step < len(steps):
-        wanted = steps[step]
-        if wanted is not None:
-            if at >= len(blocks) or blocks[at] != wanted:
-                return False
-            at, step = at + 1, step + 1
-            continue
-        allowed = gaps[step]
-        certain = {block for block, must in allowed.items() if must}
-        end = at
-        while True:
-            if certain <= set(blocks[at:end]) and _match(blocks, end, steps, step + 1, gaps):
-                return True
-            if end >= len(blocks) or blocks[end] not in allowed:
-                return False
+def _through_gap(blocks: Sequence[int], places: set[int], gap: Mapping[int, bool]) -> set[int]:
+    reached: set[int] = set()
+    last = -1
+    for place in sorted(places):
+        if place <= last:
+            continue  # an earlier start in the same run comes to all that this one does
+        missing = {block for block, certain in gap.items() if certain}
+        end = place
+        if not missing:
+            reached.add(end)
+        while end < len(blocks) and blocks[end] in gap:
+            missing.discard(blocks[end])
             end += 1
-    return at == len(blocks)
+            if not missing:
+                reached.add(end)
+        last = end
+    return reached
