@@ -333,6 +333,13 @@ def evaluate(expression: str) -> Value:
         return None
 
 
+def source_file(address: int) -> str | None:
+    """The file on this machine with the source of an address, by GDB's own search (`set substitute-path`)."""
+    symtab = gdb.find_pc_line(address).symtab
+    path = symtab.fullname() if symtab is not None else ""
+    return path if path and os.path.exists(path) else None
+
+
 def version() -> str:
     return str(gdb.VERSION)
 

@@ -9,10 +9,12 @@ from typing import ClassVar
 
 from clockscope import __version__, debugger, settings
 from clockscope._core import Error, TraceWriter
+from clockscope.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.connection import Connection, close_all
 from clockscope.errors import UserError
 from clockscope.events import Engine, Observation
 from clockscope.kernel_check import KernelCheck
+from clockscope.guests.profile import Branches
 from clockscope.target import Target
 from clockscope.ui import Ui, one_line
 
@@ -47,7 +49,18 @@ class Recording:
     current: ClassVar["Recording | None"] = None
     last_path: ClassVar[str] = ""
 
-    def __init__(self, connection: Connection, target: Target, path: str, *, force: bool, goal: Goal | None) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        target: Target,
+        path: str,
+        *,
+        force: bool,
+        goal: Goal | None,
+        branches: Branches,
+        intrusive: bool,
+    ) -> None:
+        """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows."""
         self.path = path
         self.target = target
         self.goal = goal
@@ -56,6 +69,9 @@ class Recording:
         self._reached = False  # the goal's event was seen
         self._failure = ""
         self._counters: list[int] = []
+        self._branches = branches
+        self._intrusive = intrusive
+        self._branch_trace: BranchTrace | None = None
         self._settings: dict[str, str] = {}
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
         self._check.now()
@@ -85,9 +101,30 @@ class Recording:
         for symbol in self.target.counted:
             self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
         relay.set_trace(self._writer)
+        notes = [f"The guest refused a probe at {address:#x}: {why}" for address, why in refused.items()]
+        notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
-        return [f"The guest refused a probe at {address:#x}: {why}" for address, why in refused.items()]
+        return notes
+
+    def _trace_branches(self) -> list[str]:
+        """Plant the branch probes; what the user should know of it."""
+        relay, target = self._connection.relay, self.target
+        if not self._branches.functions:
+            return []
+        if target.offset:
+            return ["Branches are not traced: your guest does not run at the addresses of its symbol file."]
+        options = Options(
+            replay=self._connection.replay_shift is not None,
+            intrusive=self._intrusive,
+            virtual=breakpoints_are_virtual(relay),
+            task_pointer=_first_number(self._branches.task),
+            task_name=_first_number(self._branches.task_name),
+        )
+        self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
+        added = self._branch_trace.start(debugger.Ui().progress)
+        refused = sum(function["refused"] for function in added)
+        return [f"The guest refused {refused} branch probes: some paths will have gaps."] if refused else []
 
     def _write_provenance(self) -> None:
         target, connection = self.target, self._connection
@@ -206,6 +243,11 @@ class Recording:
     def _lift(self) -> None:
         relay = self._connection.relay
         self._engine.lift()
+        if self._branch_trace is not None:
+            try:
+                self._branch_trace.stop(debugger.source_file)
+            except Error as error:
+                debugger.Ui().note(f"The branch trace could not be finished: {one_line(str(error))}")
         if relay.state == "stopped":
             for number in self._counters:
                 relay.remove_counter(number)
@@ -213,6 +255,12 @@ class Recording:
         relay.set_trace(None)
         for name, value in self._settings.items():
             debugger.replace_setting(name, value)
+
+
+def _first_number(expressions: Sequence[str]) -> int:
+    """The first of these that GDB can evaluate; 0 where none can be."""
+    found = (debugger.evaluate(f"(unsigned long)({expression})") for expression in expressions)
+    return next((value for value in found if isinstance(value, int)), 0)
 
 
 def describe() -> list[tuple[str, str]]:

@@ -3,8 +3,9 @@
 
 import argparse
 
-from clockscope import connection, debugger, recording, target
+from clockscope import branches, connection, debugger, recording, target
 from clockscope.errors import UserError
+from clockscope.guests.profile import Branches
 from clockscope.recording import Goal, Recording
 from clockscope.ui import Ui
 
@@ -29,8 +30,14 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="FILE", help="the trace (default: clockscope-DATE-TIME.trace)")
     parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument(
-        "--functions", metavar="F,…", default="", help="also count the calls of these functions; patterns such as 'tsc_*'"
+        "--functions",
+        metavar="F,…",
+        default="",
+        help="count the calls of these functions, and trace their branches instead of the profile's; patterns such as"
+        " 'tsc_*'",
     )
+    parser.add_argument("--no-branches", action="store_true", help="record events and counts only")
+    parser.add_argument("--intrusive", action="store_true", help="trace branches within timing windows too")
     parser.add_argument("--until", metavar="EVENT|idle|exit", help="let the guest run until then, and end the recording")
     parser.add_argument("--profile", metavar="P", help="the guest profile, by name or file")
     parser.add_argument("--stop", action="store_true", help="end the recording")
@@ -45,7 +52,15 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     made = connection.require()
     found = target.prepare(args.profile, recording.names_of(args.functions))
     goal = Goal.parse(args.until, found) if args.until else None
-    current = Recording(made, found, args.output or recording.default_path(), force=args.force, goal=goal)
+    current = Recording(
+        made,
+        found,
+        args.output or recording.default_path(),
+        force=args.force,
+        goal=goal,
+        branches=_branches(args, found),
+        intrusive=args.intrusive,
+    )
     for line in current.arm():
         ui.note(line)
     if goal is None:
@@ -54,6 +69,15 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     ui.note(f"Recording to {current.path} until {goal}.")
     _run_guest(current, ui)
     return 0
+
+
+def _branches(args: argparse.Namespace, found: target.Target) -> Branches:
+    """Which functions' branches to trace."""
+    default = found.profile.branches if found.profile else Branches()
+    if args.no_branches:
+        return branches.chosen(default, [])
+    names = recording.names_of(args.functions)
+    return branches.chosen(default, names) if names else default
 
 
 def _stop() -> int:

@@ -79,7 +79,7 @@ class Branches:
     functions: tuple[str, ...] = ()  # traced by default; names and globs
     references: tuple[str, ...] = ()  # functions that read a reference clock
     task: tuple[str, ...] = ()  # expressions, the first that works: the offset from GS of the pointer to the running task
-    task_name: str | None = None  # expression: where in a task its name lies
+    task_name: tuple[str, ...] = ()  # expressions: where in a task its name lies
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def _branches(entry: Mapping[str, Any]) -> Branches:
         functions=tuple(entry.get("functions", ())),
         references=tuple(entry.get("references", ())),
         task=tuple(entry.get("task", ())),
-        task_name=entry.get("task_name"),
+        task_name=tuple(entry.get("task_name", ())),
     )
 
 
