@@ -229,8 +229,29 @@ static int take_addresses(PyObject *sequence, uint64_t **ret, size_t *count_ret)
 	return 0;
 }
 
+typedef PyObject *(*describer)(struct analyser_object *self, const struct analysis *analysis, uint64_t ns);
+
+static PyObject *whole(struct analyser_object *self, const struct analysis *analysis, uint64_t ns)
+{
+	(void)ns;
+	return describe(self, analysis);
+}
+
+static PyObject *summary(struct analyser_object *self, const struct analysis *analysis, uint64_t ns)
+{
+	const struct plan *plan = analysis->plan;
+
+	(void)self;
+	return Py_BuildValue("{s:N,s:I,s:I,s:I,s:I,s:N,s:d,s:d,s:I,s:K}", "function", string(analysis->symbol.name),
+			     "blocks", analysis->cfg->block_count, "branches", plan->naive_count, "probes", plan->count,
+			     "windows", analysis->windows->count, "determined", PyBool_FromLong(plan->determined),
+			     "stops", plan->cost, "naive_stops", plan->naive_cost, "left_out", plan->left_out, "ns",
+			     (unsigned long long)ns);
+}
+
 /* Analyses each function that the compiler made of `name`. */
-static PyObject *analyse_all(struct analyser_object *self, const char *name, const struct analysis_options *options)
+static PyObject *analyse_all(struct analyser_object *self, const char *name, const struct analysis_options *options,
+			     describer describe_one)
 {
 	PyObject *list = PyList_New(0);
 	const struct elf_symbol *symbol = NULL;
@@ -238,13 +259,14 @@ static PyObject *analyse_all(struct analyser_object *self, const char *name, con
 
 	while (list && !(error = elf_find_variant(self->elf, name, symbol, &symbol)) && symbol) {
 		struct analysis *analysis = NULL;
+		uint64_t began = util_now_ns();
 
 		if (elf_is_cold_part(symbol->name) || !symbol->function)
 			continue;
 		error = analysis_create(self->analyser, symbol, options, &analysis);
 		if (error)
 			break;
-		if (append(list, describe(self, analysis)) < 0)
+		if (append(list, describe_one(self, analysis, util_now_ns() - began)) < 0)
 			Py_CLEAR(list);
 		analysis_destroy(analysis);
 	}
@@ -254,7 +276,7 @@ static PyObject *analyse_all(struct analyser_object *self, const char *name, con
 	return raise_error(error);
 }
 
-static PyObject *analyse(PyObject *object, PyObject *args, PyObject *keywords)
+static PyObject *answer(PyObject *object, PyObject *args, PyObject *keywords, describer describe_one)
 {
 	static char *names[] = {"name", "references", "intrusive", "allow_patched", "probe_returns", "budget", NULL};
 	struct analysis_options options = {.plan = {.probe_returns = true}};
@@ -272,7 +294,17 @@ static PyObject *analyse(PyObject *object, PyObject *args, PyObject *keywords)
 	options.plan.intrusive = intrusive;
 	options.plan.allow_patched = allow_patched;
 	options.plan.probe_returns = probe_returns;
-	return analyse_all(SELF(object), name, &options);
+	return analyse_all(SELF(object), name, &options, describe_one);
+}
+
+static PyObject *analyse(PyObject *object, PyObject *args, PyObject *keywords)
+{
+	return answer(object, args, keywords, whole);
+}
+
+static PyObject *summarise(PyObject *object, PyObject *args, PyObject *keywords)
+{
+	return answer(object, args, keywords, summary);
 }
 
 static PyObject *source(PyObject *object, PyObject *args)
@@ -394,6 +426,7 @@ static void destroy(PyObject *object)
 
 static PyMethodDef methods[] = {
 	{"analyse", (PyCFunction)(void (*)(void))analyse, METH_VARARGS | METH_KEYWORDS, NULL},
+	{"summarise", (PyCFunction)(void (*)(void))summarise, METH_VARARGS | METH_KEYWORDS, NULL},
 	{"source", source, METH_VARARGS, NULL},
 	{"symbol_at", symbol_at, METH_VARARGS, NULL},
 	{"find", find, METH_VARARGS, NULL},

@@ -238,6 +238,18 @@ class Analyser:
         "polls"}], "window_callees", "probes": [{"address", "block", "roles", "stepped", "frequency", "in_window", "patched"}],
         "stops", "naive_stops", "branches", "left_out"}. The options are those of BranchRecorder.
         """
+    def summarise(
+        self,
+        name: str,
+        *,
+        references: Sequence[int] = (),
+        intrusive: bool = False,
+        allow_patched: bool = False,
+        probe_returns: bool = True,
+        budget: int = 0,
+    ) -> list[dict[str, Any]]:
+        """The same in short: {"function", "blocks", "branches", "probes", "windows", "determined", "stops", "naive_stops",
+        "left_out", "ns"}, the last being how long the analysis took."""
     def source(self, address: int) -> list[tuple[str, str, int]]:
         """(function, file, line) of an address, the innermost inlined function first; empty where DWARF has none."""
     def symbol_at(self, address: int) -> str:
