@@ -76,13 +76,22 @@ static void free_addresses(struct addrinfo **list)
 		freeaddrinfo(*list);
 }
 
+/* getaddrinfo() would take any number, modulo 2^16. */
+static bool is_port(const char *text)
+{
+	size_t digits = strspn(text, "0123456789");
+	unsigned long port = strtoul(text, NULL, 10);
+
+	return digits && !text[digits] && port > 0 && port <= UINT16_MAX;
+}
+
 /* Splits HOST:PORT; `host` loses the brackets of an IPv6 address. */
 static bool split(const char *address, char *host, size_t size, const char **port)
 {
 	const char *colon = strrchr(address, ':');
 	size_t length = colon ? (size_t)(colon - address) : 0;
 
-	if (!colon || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || length >= size)
+	if (!colon || !is_port(colon + 1) || length >= size)
 		return false;
 	*port = colon + 1;
 	if (length >= 2 && address[0] == '[' && address[length - 1] == ']') {

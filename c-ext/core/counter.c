@@ -19,8 +19,9 @@ struct item {
 struct counters {
 	struct relay *relay;
 	pthread_mutex_t lock; /* guards all below; the relay's thread counts under it */
-	struct item **items;
+	struct item **items;  /* by number */
 	size_t count;
+	int last_number;
 	bool replay;
 	struct store *store;
 };
@@ -85,7 +86,6 @@ static struct cs_error *item_create(struct counters *counters, uint64_t address,
 		return &cs_error_no_memory;
 	}
 	item->owner = counters;
-	item->changed = true; /* a counter that stays at zero is a result too */
 	item->probe.address = address;
 	item->probe.hit = on_hit;
 	item->counter = (struct counter){
@@ -100,41 +100,76 @@ static struct cs_error *item_create(struct counters *counters, uint64_t address,
 	return NULL;
 }
 
-struct cs_error *counters_add(struct counters *counters, uint64_t address, const char *name, int *number)
+static struct cs_error *list(struct counters *counters, struct item *item)
 {
-	struct cs_error *error;
 	struct item **grown;
-	struct item *item;
 
-	CS_TRY(item_create(counters, address, name, &item));
 	pthread_mutex_lock(&counters->lock);
 	grown = reallocarray(counters->items, counters->count + 1, sizeof(*grown));
 	if (grown) {
 		counters->items = grown;
 		grown[counters->count++] = item;
-		item->counter.number = *number = (int)counters->count;
+		item->counter.number = ++counters->last_number;
 	}
 	pthread_mutex_unlock(&counters->lock);
-	if (!grown) {
-		item_destroy(item);
-		return &cs_error_no_memory;
+	return grown ? NULL : &cs_error_no_memory;
+}
+
+/* The index of a counter, with the lock held; the count where there is none of that number. */
+static size_t find(const struct counters *counters, int number)
+{
+	size_t i = 0;
+
+	while (i < counters->count && counters->items[i]->counter.number != number)
+		i++;
+	return i;
+}
+
+static void unlist(struct counters *counters, const struct item *item)
+{
+	size_t i;
+
+	pthread_mutex_lock(&counters->lock);
+	i = find(counters, item->counter.number);
+	if (i < counters->count) {
+		counters->count--;
+		memmove(&counters->items[i], &counters->items[i + 1], (counters->count - i) * sizeof(struct item *));
 	}
-	error = relay_add_probe(counters->relay, &item->probe);
+	pthread_mutex_unlock(&counters->lock);
+}
+
+struct cs_error *counters_add(struct counters *counters, uint64_t address, const char *name, int *number)
+{
+	struct cs_error *error;
+	struct item *item;
+
+	CS_TRY(item_create(counters, address, name, &item));
+	error = list(counters, item);
+	if (!error) {
+		*number = item->counter.number;
+		error = relay_add_probe(counters->relay, &item->probe);
+		if (error) /* what was never planted must not be recorded as never reached */
+			unlist(counters, item);
+	}
 	if (error) {
-		pthread_mutex_lock(&counters->lock);
-		item->counter.planted = false;
-		pthread_mutex_unlock(&counters->lock);
+		item_destroy(item);
+		return error;
 	}
-	return error;
+	pthread_mutex_lock(&counters->lock);
+	item->changed = true; /* a counter that stays at zero is a result too */
+	pthread_mutex_unlock(&counters->lock);
+	return NULL;
 }
 
 struct cs_error *counters_remove(struct counters *counters, int number)
 {
 	struct item *item = NULL;
+	size_t i;
 
 	pthread_mutex_lock(&counters->lock);
-	if (number >= 1 && (size_t)number <= counters->count)
-		item = counters->items[number - 1];
+	i = find(counters, number);
+	if (i < counters->count)
+		item = counters->items[i];
 	pthread_mutex_unlock(&counters->lock);
 	if (!item)
 		return cs_error_create(CS_ERROR_NOT_FOUND, "there is no counter %d", number);

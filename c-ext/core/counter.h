@@ -33,7 +33,8 @@ struct cs_error *counters_create(struct relay *relay, struct counters **ret);
 /* Releases all. The relay must have been stopped (relay_stop), so that no counter is hit any more. */
 void counters_destroy(struct counters *counters);
 
-/* Plants one; the guest must stand. Its number, from 1. The name is copied. */
+/* Plants one; the guest must stand. Its number, from 1. The name is copied. One that cannot be planted leaves
+ * no trace: it must not look like a function that was never reached. */
 struct cs_error *counters_add(struct counters *counters, uint64_t address, const char *name, int *number);
 
 /* Lifts one; its counts stay. CS_ERROR_NOT_FOUND for a number that was never given. */
