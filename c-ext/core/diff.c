@@ -206,6 +206,7 @@ static struct diff_point point_of(const struct side *side, const struct decision
 		.address = decision->address,
 		.taken = decision->taken,
 		.decided = true,
+		.reached = true,
 	};
 }
 
@@ -303,6 +304,7 @@ static struct diff_point point_in_gap(const struct side *side, uint32_t branch, 
 		.ordinal = side->facts->ordinal[side->code.branches[branch].block],
 		.address = side->code.branches[branch].address,
 		.taken = taken,
+		.reached = diff_facts_reached(side->facts, branch),
 	};
 }
 

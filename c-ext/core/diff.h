@@ -26,6 +26,7 @@ struct diff_point {
 	uint64_t address;
 	bool taken;
 	bool decided; /* a row of table decision; false: it was worked out of a gap */
+	bool reached; /* false: the gap may have gone round the branch; it surely did not go the other side's way */
 };
 
 struct diff_result {

@@ -167,13 +167,14 @@ struct cs_error *diff_facts_read(struct diff_facts *facts, struct trace *trace, 
 
 /* What is known of one way out of a branch. */
 struct way {
-	bool sure;  /* it was gone at least once */
-	bool never; /* the branch was reached, and this way never gone */
+	bool sure;   /* it was gone at least once */
+	bool absent; /* it was never gone */
 };
 
-static bool is_possible(const struct diff_facts *facts, uint32_t block, bool taken, bool *sure)
+static struct way look_at_way(const struct diff_facts *facts, uint32_t block, bool taken)
 {
 	const struct diff_code *code = facts->code;
+	struct way way = {0};
 	bool found = false;
 	bool possible = false;
 
@@ -182,23 +183,22 @@ static bool is_possible(const struct diff_facts *facts, uint32_t block, bool tak
 			continue;
 		found = true;
 		possible |= facts->possible[i];
-		*sure |= facts->sure[i];
+		way.sure |= facts->sure[i];
 	}
-	return possible || !found; /* a way out of the function is no edge */
-}
-
-static struct way way_of(const struct diff_facts *facts, uint32_t block, bool taken)
-{
-	bool covered = facts->ended && facts->ran[block];
-	struct way way = {0};
-	bool ignored = false;
-
-	way.never = covered && !is_possible(facts, block, taken, &way.sure);
-	way.sure |= covered && !is_possible(facts, block, !taken, &ignored);
+	way.absent = facts->ended && found && !possible; /* a way out of the function is no edge */
 	return way;
 }
 
-/* Whether the two parted at branch I of A, and how A went. */
+/* A branch that was reached, and not left in one way, was left in the other. */
+static struct way way_of(const struct diff_facts *facts, uint32_t block, bool taken)
+{
+	struct way way = look_at_way(facts, block, taken);
+
+	way.sure |= facts->ran[block] && look_at_way(facts, block, !taken).absent;
+	return way;
+}
+
+/* Whether the two parted at branch I of A, and how A went there. */
 static bool parts(const struct diff_facts *a, const struct diff_facts *b, uint32_t i, bool *taken)
 {
 	const struct diff_branch *branch = &a->code->branches[i];
@@ -211,10 +211,27 @@ static bool parts(const struct diff_facts *a, const struct diff_facts *b, uint32
 		struct way there = way_of(b, other, way != branch->inverted);
 
 		*taken = here.sure ? way : !way;
-		if ((here.sure && there.never) || (here.never && there.sure))
+		if ((here.sure && there.absent) || (here.absent && there.sure))
 			return true;
 	}
 	return false;
+}
+
+bool diff_facts_reached(const struct diff_facts *facts, uint32_t branch)
+{
+	return facts->ran[facts->code->branches[branch].block];
+}
+
+/* By A's order; at the same place, one that both surely came to says more. */
+static bool is_better(const struct diff_facts *a, const struct diff_facts *b, uint32_t i, uint32_t than)
+{
+	const struct diff_branch *branches = a->code->branches;
+	int64_t ordinal = a->ordinal[branches[i].block];
+	int64_t best = a->ordinal[branches[than].block];
+	bool both = diff_facts_reached(a, i) && diff_facts_reached(b, branches[i].pair);
+	bool best_both = diff_facts_reached(a, than) && diff_facts_reached(b, branches[than].pair);
+
+	return ordinal != best ? ordinal < best : both && !best_both;
 }
 
 uint32_t diff_facts_compare(const struct diff_facts *a, const struct diff_facts *b, bool *taken)
@@ -222,14 +239,11 @@ uint32_t diff_facts_compare(const struct diff_facts *a, const struct diff_facts 
 	uint32_t first = DIFF_NONE;
 
 	for (uint32_t i = 0; i < a->code->count; i++) {
-		uint32_t block = a->code->branches[i].block;
 		bool way;
 
-		if (a->code->branches[i].pair == DIFF_NONE || a->ordinal[block] < 0)
+		if (a->code->branches[i].pair == DIFF_NONE || a->ordinal[a->code->branches[i].block] < 0)
 			continue;
-		if (first != DIFF_NONE && a->ordinal[block] >= a->ordinal[a->code->branches[first].block])
-			continue;
-		if (parts(a, b, i, &way)) {
+		if ((first == DIFF_NONE || is_better(a, b, i, first)) && parts(a, b, i, &way)) {
 			first = i;
 			*taken = way;
 		}

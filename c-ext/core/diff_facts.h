@@ -25,8 +25,11 @@ void diff_facts_destroy(struct diff_facts *facts);
 /* Reads an invocation's steps; ENDED as in the struct. */
 struct cs_error *diff_facts_read(struct diff_facts *facts, struct trace *trace, int64_t invocation, bool ended);
 
-/* A branch at which the invocations of two sides surely parted: one surely went a way that the other, which came to
- * the same branch, surely never went. The first in the order of A; its index there, or DIFF_NONE. *TAKEN: A's way. */
+/* A branch in a gap at which the invocations of two sides surely parted: one surely went a way that the other surely
+ * never went. The first in the order of A; its index there, or DIFF_NONE. *TAKEN: A's way. */
 uint32_t diff_facts_compare(const struct diff_facts *a, const struct diff_facts *b, bool *taken);
+
+/* Whether the invocation surely came to a branch. */
+bool diff_facts_reached(const struct diff_facts *facts, uint32_t branch);
 
 #endif

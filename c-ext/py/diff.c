@@ -8,10 +8,10 @@
 
 static PyObject *point_to_object(const struct diff_point *point)
 {
-	return Py_BuildValue("{s:L,s:L,s:L,s:K,s:O,s:O}", "invocation", (long long)point->invocation, "seq",
+	return Py_BuildValue("{s:L,s:L,s:L,s:K,s:O,s:O,s:O}", "invocation", (long long)point->invocation, "seq",
 			     (long long)point->seq, "ordinal", (long long)point->ordinal, "address",
 			     (unsigned long long)point->address, "taken", point->taken ? Py_True : Py_False, "decided",
-			     point->decided ? Py_True : Py_False);
+			     point->decided ? Py_True : Py_False, "reached", point->reached ? Py_True : Py_False);
 }
 
 static PyObject *pair_of(const uint64_t numbers[2])

@@ -264,6 +264,10 @@ def diff_function(a: Trace, function_a: int, b: Trace, function_b: int) -> dict[
 
     {"same_code": bool, "branches": (int, int), "paired": int, "invocations": (int, int), "compared": int,
     "differing": int, "unpaired": (int, int), "cut_short": int, "decisions": int, "divergence": None or (point, point)}
-    with the points {"invocation", "seq", "ordinal", "address", "taken", "decided"}; c-ext/core/diff.h says what
+    with the points {"invocation", "seq", "ordinal", "address", "taken", "decided", "reached"}; c-ext/core/diff.h says what
     they mean. Ctrl-C interrupts.
     """
+
+def emulate(code: bytes, registers: Sequence[int], loaded: int = 0, /) -> list[int] | None:
+    """The registers (sixteen general ones in the order of encodings, RIP, RFLAGS) after one instruction, worked out as the
+    recorder does at a probe; None where it would step. `loaded`: the eight bytes at RSP, which a return needs."""

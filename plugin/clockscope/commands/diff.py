@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""`diff A B`: two recorded guests compared."""
+
+import argparse
+import json
+
+from clockscope import diff
+from clockscope._core import Trace
+from clockscope.reports import diff as report
+from clockscope.ui import Ui
+
+NAME = "diff"
+SUMMARY = "compare two recorded guests: what they are told, clocks, events, the first decision that differs"
+NEEDS = "trace"
+COMPLETE = {"a": "file", "b": "file"}
+EXAMPLES = """\
+examples:
+  %(prog)s healthy.trace failing.trace
+  %(prog)s --ppm 50 monday.trace tuesday.trace
+  %(prog)s bare.trace xen.trace --format json
+
+Compared are the clocks and their values, the events in their order, and of each function that both traces hold the
+decisions of each invocation. Not compared are times, and what a trace does not determine.
+Exit status: 0 the same, 1 different, 2 trouble (a file cannot be read, or not all of it).
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="A", help="a recorded trace")
+    parser.add_argument("b", metavar="B", help="another one, perhaps of another kernel")
+    parser.add_argument(
+        "--ppm",
+        type=_ppm,
+        default=diff.DEFAULT_PPM,
+        help="frequencies that differ by so many parts in a million, or less, are the same (default: %(default)g)",
+    )
+    parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
+    parser.epilog = EXAMPLES
+
+
+def _ppm(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value <= 1e6:
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1000000 is expected, not {text!r}")
+    return value
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    with Trace(args.a) as a, Trace(args.b) as b:
+        result = diff.compare(a, b, args.ppm, ui.progress)
+    if args.format == "json":
+        ui.out(json.dumps(result, indent=2))
+    else:
+        ui.out(report.difference(result, (args.a, args.b), ui))
+    if any(damage is not None for damage in result["damage"]):
+        return 2
+    return 0 if result["same"] else 1

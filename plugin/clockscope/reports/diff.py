@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: MIT
+"""A diff for people: first what differs at a glance, then where the two first decided differently."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from clockscope.reports import values
+from clockscope.reports.path import short
+from clockscope.reports.table import Cell, Column, render, styled
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+"""An object of schemas/diff.schema.json."""
+
+_TEXT_LIMIT = 72
+_SHOWN_MAX = 40  # rows of a kind; --format json has all
+_ALL_ONES = (1 << 64) - 1
+
+
+def difference(result: Record, files: tuple[str, str], ui: Ui) -> str:
+    sections = [
+        _head(result, files, ui),
+        _guest(result["guest"], ui),
+        _clocks(result["clocks"], ui),
+        _events(result["events"], ui),
+        _first(result["first_divergence"], ui),
+        _others(result, ui),
+        _functions(result["functions"], ui),
+    ]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+
+
+def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
+    lines = [f"A: {one_line(files[0])}", f"B: {one_line(files[1])}"]
+    for letter, complete, damage in zip("AB", result["complete"], result["damage"]):
+        if damage is not None:
+            lines.append(styled(f"{letter} is DAMAGED: {one_line(damage)}", "red", ui.colour))
+        elif not complete:
+            lines.append(styled(f"{letter} is incomplete: its recording did not end in order", "yellow", ui.colour))
+    if result["same"]:
+        compared = result["functions"]["compared"]
+        lines.append(f"No difference: frequencies within {result['ppm']:g} ppm, {compared} functions compared")
+    return lines
+
+
+def _title(text: str, ui: Ui) -> str:
+    return styled(text, "bold", ui.colour)
+
+
+def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str | Cell]], ui: Ui) -> list[str]:
+    if not rows:
+        return []
+    lines = render([Column(header) for header in headers], rows[:_SHOWN_MAX], ui.colour)
+    lines += [f"… and {len(rows) - _SHOWN_MAX} more"] if len(rows) > _SHOWN_MAX else []
+    return [_title(title, ui), *("  " + line for line in lines)]
+
+
+def _guest(differences: Sequence[Record], ui: Ui) -> list[str]:
+    rows = [
+        [_cut(item["what"]), _value(item["what"], item["a"]), _value(item["what"], item["b"])] for item in differences
+    ]
+    return _table("What the guests are told", ("", "A", "B"), rows, ui)
+
+
+def _clocks(clocks: Record, ui: Ui) -> list[str]:
+    rows: list[list[str]] = []
+    for key, letter in (("only_a", "A"), ("only_b", "B")):
+        for clock in clocks[key]:
+            shown = [_clock(clock), "-"]
+            rows.append(
+                [_cut(clock["name"]), clock["kind"], f"only in {letter}", *(shown if letter == "A" else shown[::-1])]
+            )
+    for item in clocks["differ"]:
+        name = item["what"]
+        rows.append([_cut(item["name"]), item["kind"], _label(name), _value(name, item["a"]), _value(name, item["b"])])
+    return _table("Clocks", ("name", "kind", "", "A", "B"), rows, ui)
+
+
+def _clock(clock: Record) -> str:
+    fields = {key: clock[key] for key in ("rating", "quality", "frequency_hz") if clock[key] is not None}
+    return values.describe(fields) + (", in use at the end" if clock["current"] else "") or "yes"
+
+
+def _label(field: str) -> str:
+    words = {"current": "in use at the end", "frequency_hz": "frequency", "selected": "ever selected"}
+    return words.get(field, field.replace("_", " "))
+
+
+def _events(events: Record, ui: Ui) -> list[str]:
+    rows: list[tuple[int, list[str]]] = []
+    for key, letter in (("only_a", "A"), ("only_b", "B")):
+        for event in events[key]:
+            when = f"only in {letter}, at {values.milliseconds(event['run_ns'])} ms"
+            rows.append((event["run_ns"], [values.words(event["what"]), _cut(event["clock"] or ""), when]))
+    for event in events["differ"]:
+        said = "; ".join(_pair(item) for item in event["values"])
+        rows.append((event["run_ns"], [values.words(event["what"]), _cut(event["clock"] or ""), said]))
+    rows.sort(key=lambda row: row[0])
+    return _table("Events", ("event", "clock", ""), [row for _, row in rows], ui)
+
+
+def _pair(item: Record) -> str:
+    return f"{one_line(item['name']).replace('_', ' ')}: {_value(item['name'], item['a'])} | {_value(item['name'], item['b'])}"
+
+
+def _value(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return values.describe({name: value}).removeprefix(name.replace("_", " ") + " ")
+    return _cut(str(value))
+
+
+def _cut(text: str) -> str:
+    return values.cut(one_line(text), _TEXT_LIMIT)
+
+
+# ---------------------------------------------------------------- decisions
+
+
+def _first(divergence: Record | None, ui: Ui) -> list[str]:
+    if divergence is None:
+        return []
+    text = f"  {_cut(divergence['text'].strip())}" if divergence["text"] else ""
+    inlined = f" (inlined: {one_line(divergence['inlined'])})" if divergence["inlined"] else ""
+    where = f"{one_line(divergence['function'])}{inlined}  {short(divergence['source'])}{text}"
+    lines = [_title("The first decision that differs", ui), "  " + styled(where, "bold", ui.colour)]
+    for letter, side in (("A", divergence["a"]), ("B", divergence["b"])):
+        lines += _side(letter, side, side["source"] != divergence["source"])
+    return lines
+
+
+def _side(letter: str, side: Record, own_source: bool) -> Iterator[str]:
+    """What one side decided and what followed, indented below the decision."""
+    place = f" at {short(side['source'])}" if own_source else ""
+    held = ", ".join(f"%{one_line(name)}={value:#x}" for name, value in side["values"].items())
+    gap = ", worked out" if side["in_gap"] else ""
+    yield (
+        f"  {letter}: {_taken(side['taken'])}{place} ({one_line(side['instruction'])})"
+        f"{' → ' + short(side['to']) if side['to'] else ''}{'  ' + held if held else ''}  [call {side['invocation']}, at {values.milliseconds(side['run_ns'])} ms{gap}]"
+    )
+    for step in side["then"]:
+        text = _cut((step["text"] or "").strip())
+        yield f"       then {short(step['source'])}  {text}  {_taken(step['taken'])} → {short(step['to']) or '?'}"
+    yield f"       {_outcome(side)}"
+    following = [f"{values.words(event['what'])} {one_line(event['clock'] or '')}".strip() for event in side["events"]]
+    if following:
+        yield "       events after it: " + ", ".join(following)
+
+
+def _taken(taken: bool | None) -> str:
+    if taken is None:
+        return "never that way"
+    return "taken" if taken else "not taken"
+
+
+def _outcome(side: Record) -> str:
+    if side["returned"] == "yes" and side["value"] is not None:
+        return f"returned {side['value']:#x}" + (" (all ones)" if side["value"] == _ALL_ONES else "")
+    return {"yes": "returned", "tail call": "left by a tail call"}.get(side["returned"], "its return was not seen")
+
+
+def _others(result: Record, ui: Ui) -> list[str]:
+    rows = [_function(item) for item in result["functions"]["differ"]]
+    headers = ("function", "calls A", "calls B", "calls that differ", "first at", "A", "B", "clocks")
+    return _table("Functions that decided differently, in the order of A", headers, rows, ui)
+
+
+def _function(item: Record) -> list[str]:
+    calls = [str(number) for number in item["invocations"]]
+    name = one_line(item["function"])
+    divergence = item["divergence"]
+    if divergence is None:
+        return [name, *calls, "none of those that both have", "", "", "", ""]
+    where = f"{short(divergence['source'])}  {_cut((divergence['text'] or '').strip())}".rstrip()
+    ways = [_taken(divergence[side]["taken"]) for side in ("a", "b")]
+    return [name, *calls, f"{item['differing']} of {item['compared']}", where, *ways, ", ".join(divergence["clocks"])]
+
+
+def _functions(functions: Record, ui: Ui) -> list[str]:
+    lines: list[str] = []
+    for key, title in (
+        ("only_a", "Reached only in A"),
+        ("only_b", "Reached only in B"),
+        ("not_compared", "Traced in one of the two only"),
+    ):
+        names = ", ".join(one_line(name) for name in functions[key])
+        if names:
+            folded = textwrap.wrap(names, max(ui.width - 2, 40), break_long_words=False, break_on_hyphens=False)
+            lines += [_title(title, ui), *("  " + line for line in folded)]
+    return lines
