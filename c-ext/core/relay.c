@@ -169,8 +169,8 @@ static void run_calls(struct relay *relay)
 
 static struct cs_error *stub_packet(struct relay *relay, const struct stub_reply *reply)
 {
-	if (relay->client.awaiting_reply)
-		return client_reply(relay, reply);
+	if (relay->client.awaiting_reply) /* a stop answers no request: it is said again (stub.c) */
+		return reply_is_stop(reply->text, reply->length) ? NULL : client_reply(relay, reply);
 	if (relay_state(relay) == RELAY_RUNNING)
 		return guest_packet(relay, reply);
 	return NULL; /* nobody asked: a late answer to an interrupt */

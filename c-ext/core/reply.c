@@ -88,6 +88,14 @@ void reply_parse_stop(const char *payload, size_t length, struct stop_reply *sto
 	}
 }
 
+bool reply_is_stop(const char *payload, size_t length)
+{
+	struct stop_reply stop;
+
+	reply_parse_stop(payload, length, &stop);
+	return stop.kind == STOP_SIGNAL;
+}
+
 bool reply_is_error(const char *payload, size_t length, int *number)
 {
 	uint8_t code = 0;

@@ -48,6 +48,9 @@ struct stop_reply {
 /* Reads a stop reply. kind is STOP_NONE for anything else, however malformed. */
 void reply_parse_stop(const char *payload, size_t length, struct stop_reply *stop);
 
+/* Whether it says that the guest stands (S, T): what answers a resume and `?`, and nothing else. */
+bool reply_is_stop(const char *payload, size_t length);
+
 /* The error number of `Exx` or `E.text`; false for any other reply. The number carries no meaning
  * beyond failure; -1 for E.text. */
 bool reply_is_error(const char *payload, size_t length, int *number);

@@ -64,6 +64,14 @@ class QemuStub(FakeStub):
         return ""
 
 
+class QemuUserStub(QemuStub):
+    """qemu-x86_64: it hears nothing while the program runs, and repeats a stop that an interrupt has crossed."""
+
+    any_byte_stops = False
+    deaf = True
+    repeats = True
+
+
 class QemuNoAckStub(QemuStub):
     """A QEMU that advertises QStartNoAckMode."""
 

@@ -73,6 +73,8 @@ class Wire(ABC):
 
     any_byte_stops = False  # while the guest runs
     takes_interrupt = True
+    deaf = False  # reads nothing while the guest runs
+    repeats = False  # takes any byte but an acknowledgement for a refusal of the last reply
     packet_size = 0x1000  # the longest packet that the stub accepts; 0: any
 
     def __init__(self, machine: Machine, *, unix: bool = False) -> None:
@@ -186,12 +188,13 @@ class Wire(ABC):
     def _listen_or_run(self) -> bool:
         assert self.connection is not None
         idle = not self.running or self.machine.idle
-        if not self._input and self.wait(self.connection, None if idle else 0):
+        hears = not (self.deaf and self.running)
+        if hears and not self._input and self.wait(self.connection, None if idle else 0):
             data = self.connection.recv(65536)
             if not data:
                 return False
             self._input += data
-        if self.running and self._input:
+        if self.running and self._input and hears:
             self._overheard()
         elif self.running:
             self.run_slice()
@@ -242,6 +245,8 @@ class Wire(ABC):
         else:
             self.note("byte", byte)
             self.interrupted |= byte[0] == INTERRUPT
+            if self.repeats and self.unacked:
+                self._write(self._last)
 
     def _answer(self, framed: bytes) -> None:
         payload = re.sub(

@@ -19,6 +19,7 @@ from scripted_quirks import (
     OldStub,
     QemuNoAckStub,
     QemuStub,
+    QemuUserStub,
     VirtualBoxStub,
 )
 from scripted_stub import FakeStub
@@ -354,7 +355,7 @@ def test_ctrl_c_stops_an_idle_guest(kind: type[FakeStub]) -> None:
     assert stub.while_running() == b"\x03"
 
 
-@pytest.mark.parametrize("kind", [FakeStub, QemuStub, GdbserverStub])
+@pytest.mark.parametrize("kind", [FakeStub, QemuStub, QemuUserStub, GdbserverStub])
 def test_ctrl_c_is_never_lost_among_own_stops(kind: type[FakeStub]) -> None:
     """A guest that runs from probe to probe: whenever it is interrupted it stops, and once for each time."""
     stub = kind(Machine([CALL, BODY, END], loop_to=0))
