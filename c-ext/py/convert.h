@@ -27,5 +27,6 @@ int trace_register(PyObject *module);
 int xref_register(PyObject *module);
 int diff_register(PyObject *module);
 int cfg_register(PyObject *module);
+int emulate_register(PyObject *module);
 
 #endif

@@ -13,6 +13,7 @@ static int (*const parts[])(PyObject *) = {
 	xref_register,
 	diff_register,
 	cfg_register,
+	emulate_register,
 };
 
 static struct PyModuleDef definition = {
