@@ -33,8 +33,24 @@ struct traced {
 	const struct plan *plan;
 	struct planted *sites; /* as plan->probes */
 	uint32_t active;     /* invocations under way */
+	uint32_t gates;	     /* that keep its entry unwatched just now */
+	struct relation *parents;
+	struct relation *children;
 	bool broken;	    /* its text is not what was analysed: nothing it says is used */
 	struct traced *next;
+};
+
+struct relation {
+	struct traced *other;
+	struct relation *next;
+};
+
+/* A place that the guest comes to once, from where on, or up to where, a function can be called. */
+struct gate {
+	struct probe probe;
+	struct traced *traced;
+	bool opens;
+	struct gate *next;
 };
 
 /* A probe at a return address, for as long as invocations will return there. */
@@ -72,6 +88,7 @@ struct recorder {
 	const struct target_register *rax, *rcx, *rsp, *flags, *gs_base;
 	pthread_mutex_t lock; /* guards all below */
 	struct traced *traced;
+	struct gate *gates;
 	struct return_site *return_sites;
 	struct invocation *active;
 	struct invocation *finished;
@@ -173,23 +190,46 @@ static void release_return_site(struct invocation *invocation)
 	invocation->return_site = NULL;
 }
 
-/* Only entries are watched all the time. QEMU looks through all breakpoints at each jump that it cannot
- * foresee, and goes instruction by instruction through a page that has one; and a processor has but four. So the
- * other probes are in place while the function is under way. */
+/* Whether the function can be called now, as far as is known. */
+static bool callable(const struct traced *traced)
+{
+	const struct relation *parent = traced->parents;
+
+	while (parent && !parent->other->active)
+		parent = parent->next;
+	return !traced->gates && (parent || !traced->parents);
+}
+
+/* Only entries are watched before a function is under way, and those only while it can be called. QEMU looks through
+ * all breakpoints at each jump that it cannot foresee, and goes instruction by instruction through a page that
+ * has one; and a processor has but four. */
+static bool wanted(const struct planted *site)
+{
+	const struct traced *traced = site->traced;
+
+	return !site->lifters && (traced->active || ((site->planned->roles & PLAN_ENTRY) && callable(traced)));
+}
+
 static void place(struct planted *site)
 {
-	bool wanted = ((site->planned->roles & PLAN_ENTRY) || site->traced->active) && !site->lifters;
-
-	if (wanted == site->in_place || site->traced->recorder->stopped)
+	if (wanted(site) == site->in_place || site->traced->recorder->stopped)
 		return;
-	site->in_place = wanted;
-	relay_defer(site->traced->recorder->relay, &site->probe, wanted);
+	site->in_place = !site->in_place;
+	relay_defer(site->traced->recorder->relay, &site->probe, site->in_place);
 }
 
 static void place_all(struct traced *traced)
 {
 	for (uint32_t i = 0; i < traced->plan->count; i++)
 		place(&traced->sites[i]);
+}
+
+/* The function has begun to be under way, or has ceased. */
+static void place_family(struct traced *traced)
+{
+	place_all(traced);
+	for (const struct relation *child = traced->children; child; child = child->next)
+		place_all(child->other);
 }
 
 static void finish(struct recorder *recorder, struct invocation *invocation)
@@ -203,8 +243,10 @@ static void finish(struct recorder *recorder, struct invocation *invocation)
 	release_return_site(invocation);
 	for (uint32_t i = 0; i < invocation->traced->plan->count; i++)
 		invocation->traced->sites[i].lifters -= invocation->hits[i] == LIFTED;
-	invocation->traced->active--;
-	place_all(invocation->traced);
+	if (--invocation->traced->active == 0)
+		place_family(invocation->traced);
+	else
+		place_all(invocation->traced);
 	*recorder->finished_last = invocation;
 	recorder->finished_last = &invocation->next;
 }
@@ -365,8 +407,8 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 		traced->sites[i].lifters++;
 		invocation->hits[i] = LIFTED;
 	}
-	traced->active++;
-	place_all(traced);
+	if (traced->active++ == 0)
+		place_family(traced);
 }
 
 /* The events that tell of probes which were lifted when the invocation began. */
@@ -471,6 +513,19 @@ static void on_return(struct probe *probe, const struct probe_hit *hit)
 	pthread_mutex_unlock(&recorder->lock);
 }
 
+static void on_gate(struct probe *probe, const struct probe_hit *hit)
+{
+	struct gate *gate = (struct gate *)probe;
+	struct recorder *recorder = gate->traced->recorder;
+
+	(void)hit;
+	pthread_mutex_lock(&recorder->lock);
+	gate->traced->gates += gate->opens ? -1u : 1u;
+	place_all(gate->traced);
+	relay_defer(recorder->relay, probe, false);
+	pthread_mutex_unlock(&recorder->lock);
+}
+
 /* --- Writing --- */
 
 static struct cs_error *write_stops(struct recorder *recorder, struct pending_stop *stops)
@@ -571,23 +626,62 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 	return NULL;
 }
 
-static void release_lists(struct recorder *recorder)
+static void free_relations(struct relation *at)
 {
-	struct traced *traced = recorder->traced;
-	struct return_site *site = recorder->return_sites;
+	while (at) {
+		struct relation *next = at->next;
 
-	while (traced) {
-		struct traced *next = traced->next;
-
-		free(traced->sites);
-		free(traced);
-		traced = next;
+		free(at);
+		at = next;
 	}
-	while (site) {
-		struct return_site *next = site->next;
+}
 
-		free(site);
-		site = next;
+static void free_traced(struct traced *at)
+{
+	while (at) {
+		struct traced *next = at->next;
+
+		free_relations(at->parents);
+		free_relations(at->children);
+		free(at->sites);
+		free(at);
+		at = next;
+	}
+}
+
+static void free_places(struct recorder *recorder)
+{
+	while (recorder->return_sites) {
+		struct return_site *next = recorder->return_sites->next;
+
+		free(recorder->return_sites);
+		recorder->return_sites = next;
+	}
+	while (recorder->gates) {
+		struct gate *next = recorder->gates->next;
+
+		free(recorder->gates);
+		recorder->gates = next;
+	}
+}
+
+static void free_stops(struct pending_stop *at)
+{
+	while (at) {
+		struct pending_stop *next = at->next;
+
+		free(at);
+		at = next;
+	}
+}
+
+static void free_invocations(struct invocation *at)
+{
+	while (at) {
+		struct invocation *next = at->next;
+
+		invocation_destroy(at);
+		at = next;
 	}
 }
 
@@ -595,25 +689,11 @@ void recorder_destroy(struct recorder *recorder)
 {
 	if (!recorder)
 		return;
-	while (recorder->active) {
-		struct invocation *next = recorder->active->next;
-
-		invocation_destroy(recorder->active);
-		recorder->active = next;
-	}
-	while (recorder->finished) {
-		struct invocation *next = recorder->finished->next;
-
-		invocation_destroy(recorder->finished);
-		recorder->finished = next;
-	}
-	while (recorder->stops) {
-		struct pending_stop *next = recorder->stops->next;
-
-		free(recorder->stops);
-		recorder->stops = next;
-	}
-	release_lists(recorder);
+	free_invocations(recorder->active);
+	free_invocations(recorder->finished);
+	free_stops(recorder->stops);
+	free_traced(recorder->traced);
+	free_places(recorder);
 	pthread_mutex_destroy(&recorder->lock);
 	free(recorder);
 }
@@ -643,27 +723,104 @@ static struct cs_error *traced_create(struct recorder *recorder, int64_t id, con
 }
 
 struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struct cfg *cfg,
-			      const struct windows *windows, const struct plan *plan, bool *refused)
+			      const struct windows *windows, const struct plan *plan)
 {
 	struct traced *traced;
 
-	*refused = false;
 	CS_TRY(traced_create(recorder, id, cfg, windows, plan, &traced));
 	pthread_mutex_lock(&recorder->lock);
 	traced->next = recorder->traced;
 	recorder->traced = traced;
 	pthread_mutex_unlock(&recorder->lock);
-	for (uint32_t i = 0; i < plan->count; i++) {
-		struct cs_error *error;
+	return NULL;
+}
 
-		if (!(plan->probes[i].roles & PLAN_ENTRY))
+static struct cs_error *find(const struct recorder *recorder, int64_t id, struct traced **ret)
+{
+	for (*ret = recorder->traced; *ret; *ret = (*ret)->next)
+		if ((*ret)->id == id)
+			return NULL;
+	return cs_error_create(CS_ERROR_NOT_FOUND, "no traced function has the number %lld", (long long)id);
+}
+
+static struct cs_error *relate(struct relation **list, struct traced *other)
+{
+	struct relation *relation = malloc(sizeof(*relation));
+
+	if (!relation)
+		return &cs_error_no_memory;
+	*relation = (struct relation){other, *list};
+	*list = relation;
+	return NULL;
+}
+
+struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64_t parent)
+{
+	struct traced *inner;
+	struct traced *outer;
+
+	CS_TRY(find(recorder, child, &inner));
+	CS_TRY(find(recorder, parent, &outer));
+	CS_TRY(relate(&inner->parents, outer));
+	return relate(&outer->children, inner);
+}
+
+struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens)
+{
+	struct traced *traced;
+	struct gate *gate;
+
+	CS_TRY(find(recorder, id, &traced));
+	gate = calloc(1, sizeof(*gate));
+	if (!gate)
+		return &cs_error_no_memory;
+	*gate = (struct gate){{.address = address, .hit = on_gate}, traced, opens, recorder->gates};
+	recorder->gates = gate;
+	traced->gates += opens;
+	return NULL;
+}
+
+/* Plants one probe; *refused where the stub does not take it. */
+static struct cs_error *plant(struct recorder *recorder, struct probe *probe, bool *refused)
+{
+	struct cs_error *error = relay_add_probe(recorder->relay, probe);
+
+	*refused = error && error->code == CS_ERROR_REFUSED;
+	if (!*refused)
+		return error;
+	cs_error_destroy(error);
+	return NULL;
+}
+
+static struct cs_error *arm_function(struct recorder *recorder, struct traced *traced, bool *refused)
+{
+	for (uint32_t i = 0; i < traced->plan->count; i++) {
+		struct planted *site = &traced->sites[i];
+		bool no = false;
+
+		if (!wanted(site))
 			continue;
-		error = relay_add_probe(recorder->relay, &traced->sites[i].probe);
-		traced->sites[i].in_place = !error;
-		if (error && error->code != CS_ERROR_REFUSED)
-			return error;
-		*refused = error != NULL;
-		cs_error_destroy(error);
+		CS_TRY(plant(recorder, &site->probe, &no));
+		site->in_place = !no;
+		*refused |= no;
+	}
+	return NULL;
+}
+
+struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context)
+{
+	for (struct gate *gate = recorder->gates; gate; gate = gate->next) {
+		bool no = false;
+
+		CS_TRY(plant(recorder, &gate->probe, &no));
+		gate->traced->gates -= no && gate->opens; /* a gate that cannot be watched stands open */
+	}
+	for (struct traced *traced = recorder->traced; traced; traced = traced->next) {
+		bool no = false;
+
+		CS_TRY(arm_function(recorder, traced, &no));
+		if (no)
+			refused(context, traced->id);
 	}
 	return NULL;
 }
@@ -681,6 +838,8 @@ static struct cs_error *lift_all(struct recorder *recorder)
 		}
 	for (struct return_site *site = recorder->return_sites; site; site = site->next)
 		cs_error_destroy(relay_remove_probe(recorder->relay, &site->probe));
+	for (struct gate *gate = recorder->gates; gate; gate = gate->next)
+		cs_error_destroy(relay_remove_probe(recorder->relay, &gate->probe));
 	return NULL;
 }
 

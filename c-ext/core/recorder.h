@@ -51,11 +51,20 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 /* Releases it. The relay must have been stopped, or the recorder (recorder_stop). */
 void recorder_destroy(struct recorder *recorder);
 
-/* Plants the entry of one function, whose row in the trace is `id`; its other probes are in place only while it is
- * under way. cfg, windows and plan must outlive the recorder. *refused is whether the stub takes no probe there.
- * The guest must stand. */
+/* Adds a function, whose row in the trace is `id`. cfg, windows and plan must outlive the recorder. */
 struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struct cfg *cfg,
-			      const struct windows *windows, const struct plan *plan, bool *refused);
+			      const struct windows *windows, const struct plan *plan);
+
+/* The function `child` is only called by `parent`, both added: its entry is watched while that is under way. With
+ * several parents, while any of them is. */
+struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64_t parent);
+
+/* Watches the function's entry only from (`opens`), or until, the guest first comes to `address`. */
+struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens);
+
+/* Plants what is to be watched from now on; the guest must stand. `refused` is called for each function whose entry
+ * the stub takes no probe at. */
+struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context);
 
 /* Lifts all probes; invocations under way are written as not returned. The guest must stand, or be gone. */
 struct cs_error *recorder_stop(struct recorder *recorder);

@@ -67,7 +67,7 @@ static struct record_source source_of(void *context, uint64_t address)
 /* --- Adding a function --- */
 
 /* What the paths will lack, and why; empty where they lack nothing. */
-static void explain(const struct analysis *analysis, bool refused, char *text, size_t size)
+static void explain(const struct analysis *analysis, char *text, size_t size)
 {
 	const struct plan *plan = analysis->plan;
 	uint32_t window = 0;
@@ -78,16 +78,15 @@ static void explain(const struct analysis *analysis, bool refused, char *text, s
 		patched += (plan->gaps[i] & PLAN_GAP_PATCHED) != 0;
 	}
 	text[0] = '\0';
-	if (plan->determined && !refused && analysis->cfg->complete)
+	if (plan->determined && analysis->cfg->complete)
 		return;
 	snprintf(text, size,
-		 "%snot always told: %u blocks in timing windows, %u on patched text; %u probes over the budget%s",
-		 refused ? "the stub takes no probe at its entry; " : "", window, patched, plan->left_out,
+		 "not always told: %u blocks in timing windows, %u on patched text; %u probes over the budget%s", window,
+		 patched, plan->left_out,
 		 analysis->cfg->complete ? "" : "; an indirect jump's targets are unknown");
 }
 
 struct added {
-	bool refused;
 	int64_t id;
 	char note[256];
 };
@@ -111,9 +110,9 @@ static struct cs_error *record_one(struct recorder_object *self, const struct an
 	if (!file)
 		return &cs_error_no_memory;
 	row.file = file;
-	explain(analysis, false, added->note, sizeof(added->note));
+	explain(analysis, added->note, sizeof(added->note));
 	CS_TRY(store_function(self->store, &row, analyser_decoder(self->analyser), source_of, self->lines, &added->id));
-	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan, &added->refused);
+	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan);
 }
 
 static struct cs_error *add_one(struct recorder_object *self, const struct elf_symbol *symbol,
@@ -137,9 +136,7 @@ static struct cs_error *add_one(struct recorder_object *self, const struct elf_s
 	function->next = self->functions;
 	self->functions = function;
 	*ret = function->analysis;
-	error = record_one(self, function->analysis, added);
-	explain(function->analysis, added->refused, added->note, sizeof(added->note));
-	return error;
+	return record_one(self, function->analysis, added);
 }
 
 static PyObject *describe(const struct analysis *analysis, const struct added *added)
@@ -148,14 +145,21 @@ static PyObject *describe(const struct analysis *analysis, const struct added *a
 	PyObject *name = PyUnicode_DecodeUTF8(analysis->symbol.name, (Py_ssize_t)strlen(analysis->symbol.name),
 					      "backslashreplace");
 	PyObject *dict =
-		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id, "name", name,
+		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id, "name", name,
 				     "address", (unsigned long long)analysis->symbol.address, "probes", plan->count,
-				     "refused", (unsigned)added->refused, "windows", analysis->windows->count, "branches",
+				     "windows", analysis->windows->count, "branches",
 				     plan->naive_count, "determined", plan->determined ? Py_True : Py_False, "note",
 				     added->note, "cost", plan->cost, "naive_cost", plan->naive_cost)
 		     : NULL;
 
 	return dict;
+}
+
+static bool is_live(PyObject *object)
+{
+	if (!SELF(object)->recorder)
+		PyErr_SetString(PyExc_ValueError, "this recorder was stopped");
+	return SELF(object)->recorder != NULL;
 }
 
 /* Adds every function that the compiler made of `name`, but for the cold parts, which belong to theirs. */
@@ -167,11 +171,7 @@ static PyObject *add(PyObject *object, PyObject *args)
 	const char *name;
 	struct cs_error *error;
 
-	if (!self->recorder) {
-		PyErr_SetString(PyExc_ValueError, "this recorder was stopped");
-		return NULL;
-	}
-	if (!PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
+	if (!is_live(object) || !PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
 		return NULL;
 	while (!(error = elf_find_variant(self->elf, name, symbol, &symbol)) && symbol) {
 		const struct analysis *analysis = NULL;
@@ -194,6 +194,61 @@ static PyObject *add(PyObject *object, PyObject *args)
 		return list;
 	Py_DECREF(list);
 	return relay_outcome(error);
+}
+
+static PyObject *within(PyObject *object, PyObject *args)
+{
+	long long child, parent;
+	struct cs_error *error;
+
+	if (!is_live(object) || !PyArg_ParseTuple(args, "LL", &child, &parent))
+		return NULL;
+	error = recorder_within(SELF(object)->recorder, child, parent);
+	return relay_outcome(error);
+}
+
+static PyObject *gate(PyObject *object, PyObject *args)
+{
+	unsigned long long address;
+	struct cs_error *error;
+	long long id;
+	int opens;
+
+	if (!is_live(object) || !PyArg_ParseTuple(args, "LKp", &id, &address, &opens))
+		return NULL;
+	error = recorder_gate(SELF(object)->recorder, id, address, opens);
+	return relay_outcome(error);
+}
+
+struct refusals {
+	int64_t ids[64];
+	size_t count;
+};
+
+static void note_refusal(void *context, int64_t id)
+{
+	struct refusals *refusals = context;
+
+	if (refusals->count < ARRAY_SIZE(refusals->ids))
+		refusals->ids[refusals->count++] = id;
+}
+
+static PyObject *arm(PyObject *object, PyObject *unused)
+{
+	struct refusals refusals = {.count = 0};
+	struct cs_error *error;
+	PyObject *list;
+
+	(void)unused;
+	if (!is_live(object))
+		return NULL;
+	Py_BEGIN_ALLOW_THREADS error = recorder_arm(SELF(object)->recorder, note_refusal, &refusals);
+	Py_END_ALLOW_THREADS if (error) return relay_outcome(error);
+	list = PyList_New((Py_ssize_t)refusals.count);
+	for (size_t i = 0; list && i < refusals.count; i++)
+		if (PyList_SetItem(list, (Py_ssize_t)i, PyLong_FromLongLong(refusals.ids[i])) < 0)
+			Py_CLEAR(list);
+	return list;
 }
 
 /* --- Life --- */
@@ -365,6 +420,9 @@ static PyObject *statistics(PyObject *object, PyObject *unused)
 
 static PyMethodDef methods[] = {
 	{"add", add, METH_VARARGS, NULL},
+	{"within", within, METH_VARARGS, NULL},
+	{"gate", gate, METH_VARARGS, NULL},
+	{"arm", arm, METH_NOARGS, NULL},
 	{"stop", stop, METH_NOARGS, NULL},
 	{"statistics", statistics, METH_NOARGS, NULL},
 	{0},

@@ -114,9 +114,15 @@ class BranchRecorder:
         in one invocation is lifted until it ends; 0 for never. `references`: addresses of functions that read a
         reference clock. See c-ext/core/recorder.h for the rest. FormatError, SystemError for the ELF."""
     def add(self, name: str) -> list[dict[str, Any]]:
-        """Trace what the compiler made of one function, parts included; the guest must stand. For each: {"id", "name",
-        "address", "probes", "refused", "windows", "branches", "determined", "note", "cost", "naive_cost"}; empty where
-        the ELF has none of that name."""
+        """Analyse what the compiler made of one function, parts included, and record how it looks. For each: {"id",
+        "name", "address", "probes", "windows", "branches", "determined", "note", "cost", "naive_cost"}; empty where the
+        ELF has none of that name."""
+    def within(self, child: int, parent: int) -> None:
+        """The function `child` is called by `parent` only: its entry is watched while that is under way."""
+    def gate(self, number: int, address: int, opens: bool) -> None:
+        """Watch a function's entry only from, or until, the guest first comes to an address."""
+    def arm(self) -> list[int]:
+        """Plant what is to be watched from now on; the guest must stand. The functions whose entry the stub refused."""
     def stop(self) -> None:
         """Lift the probes and write the rest. StateError while the guest runs: nothing has changed then."""
     def statistics(self) -> dict[str, int]:

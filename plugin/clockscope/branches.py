@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Branch traces: which functions, how their probes are placed, and the source lines that make them readable."""
 
+import fnmatch
 import json
 import linecache
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from clockscope._core import BranchRecorder, Error, Relay, Trace, TraceWriter
@@ -61,13 +62,31 @@ class BranchTrace:
         writer.meta("plan.intrusive", "1" if options.intrusive else "0")
 
     def start(self, progress: Callable[[int, int, str], None] = lambda done, total, what: None) -> list[dict[str, Any]]:
-        """Plant the probes; what was planted, a record a function (see BranchRecorder.add). The guest must stand."""
+        """Plant the probes; a record for each function (see BranchRecorder.add), those with `refused` set where the
+        stub takes no probe. The guest must stand."""
         names = self.names()
-        added = []
+        added: dict[str, list[dict[str, Any]]] = {}
         for done, name in enumerate(names):
             progress(done, len(names), name)
-            added += self._recorder.add(name)
-        return added
+            added[name] = self._recorder.add(name)
+        self._narrow(added)
+        refused = set(self._recorder.arm())
+        functions = [function for parts in added.values() for function in parts]
+        return [{**function, "refused": function["id"] in refused} for function in functions]
+
+    def _narrow(self, added: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+        """Watch functions only when they can be called: each breakpoint that is in place slows a guest of QEMU's."""
+        for child, parents in self._branches.within.items():
+            known = [parent for name in parents for parent in added.get(name, ())]
+            for function in added.get(child, ()) if len(known) >= len(parents) else ():
+                for parent in known:
+                    self._recorder.within(function["id"], parent["id"])
+        for gate in self._branches.gates:
+            covered = [name for name in added if any(fnmatch.fnmatchcase(name, cover) for cover in gate.covers)]
+            for place, opens in ((gate.after, True), (gate.before, False)):
+                at = self._elf.functions(place) if place and place not in covered else []
+                for function in (function for name in covered for function in added[name] if at):
+                    self._recorder.gate(function["id"], at[0].address, opens)
 
     def names(self) -> list[str]:
         """The functions to trace, each once."""
@@ -100,4 +119,4 @@ def _branch_lines(path: str) -> Sequence[tuple[str, int, int]]:
 
 def chosen(branches: Branches, functions: Iterable[str]) -> Branches:
     """The same profile's branches with other functions."""
-    return Branches(tuple(functions), branches.references, branches.task, branches.task_name)
+    return replace(branches, functions=tuple(functions))

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,8 @@ class Branches:
 
     functions: tuple[str, ...] = ()  # traced by default; names and globs
     references: tuple[str, ...] = ()  # functions that read a reference clock
+    within: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by function: all that call it
+    gates: tuple[Gate, ...] = ()
     task: tuple[str, ...] = ()  # expressions, the first that works: the offset from GS of the pointer to the running task
     task_name: tuple[str, ...] = ()  # expressions: where in a task its name lies
 
@@ -139,6 +141,9 @@ def parse(text: str, path: str) -> Profile:
     _check_schema(data, text, path)
     rules = tuple(_rule(entry, text, path, index) for index, entry in enumerate(data["event"]))
     _check_rules(rules, text, path)
+    gates = tuple(
+        Gate(gate["name"], tuple(gate["covers"]), gate.get("after"), gate.get("before")) for gate in data.get("gate", ())
+    )
     recognise_part, messages = data["recognise"], data.get("messages", {})
     release = recognise_part.get("release")
     return Profile(
@@ -154,19 +159,18 @@ def parse(text: str, path: str) -> Profile:
         frames=tuple(recognise_part.get("frames", ())),
         printers=tuple(messages.get("functions", ())),
         prefixes=tuple(messages.get("prefixes", ())),
-        gates=tuple(
-            Gate(gate["name"], tuple(gate["covers"]), gate.get("after"), gate.get("before"))
-            for gate in data.get("gate", ())
-        ),
+        gates=gates,
         rules=rules,
-        branches=_branches(data.get("branches", {})),
+        branches=_branches(data.get("branches", {}), gates),
     )
 
 
-def _branches(entry: Mapping[str, Any]) -> Branches:
+def _branches(entry: Mapping[str, Any], gates: tuple[Gate, ...]) -> Branches:
     return Branches(
         functions=tuple(entry.get("functions", ())),
         references=tuple(entry.get("references", ())),
+        within={child: tuple(parents) for child, parents in entry.get("within", {}).items()},
+        gates=gates,
         task=tuple(entry.get("task", ())),
         task_name=tuple(entry.get("task_name", ())),
     )
