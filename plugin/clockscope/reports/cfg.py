@@ -108,7 +108,7 @@ def _line(one: Record) -> list[Cell | str]:
         Cell(_instruction(one), "cyan" if one["kind"] in _CONDITIONAL else ""),
         short(one["source"]) + inlined,
         cut(one_line((one["text"] or "").strip()), _TEXT_LIMIT),
-        Cell("; ".join(_notes(one)), "yellow"),
+        Cell(one_line("; ".join(_notes(one))), "yellow"),
     ]
 
 
