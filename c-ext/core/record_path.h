@@ -50,13 +50,13 @@ struct record_stop {
 };
 
 /* Tells the source position of an instruction; the strings hold until the next call. file is "" and line 0
- * where nothing is known, inlined "" where the instruction is the function's own. */
+ * where nothing is known, inlined "" where the instruction is the function's own, or decides nothing. */
 struct record_source {
 	const char *file;
 	int line;
 	const char *inlined;
 };
-typedef struct record_source record_source_of(void *context, uint64_t address);
+typedef struct record_source record_source_of(void *context, const struct insn *insn);
 
 /* Records a function with its blocks, edges, instructions, windows and probes; *id is its number. The
  * decoder writes the disassembly. */

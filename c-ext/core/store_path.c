@@ -81,7 +81,7 @@ static struct cs_error *put_instructions(struct store *store, const struct recor
 	for (uint32_t b = 0; b < cfg->block_count; b++)
 		for (uint32_t i = 0; i < cfg->blocks[b].insn_count; i++) {
 			const struct insn *insn = &cfg->insns[cfg->blocks[b].insn + i].insn;
-			struct record_source source = source_of(context, insn->address);
+			struct record_source source = source_of(context, insn);
 			char text[160];
 
 			insn_text(decoder, insn, text, sizeof(text));

@@ -49,17 +49,27 @@ static void name_address(void *context, uint64_t address, char *text, size_t siz
 		snprintf(text, size, "%s+0x%llx", symbol->name, (unsigned long long)(address - symbol->address));
 }
 
-static struct record_source source_of(void *context, uint64_t address)
+static bool decides(const struct insn *insn)
 {
-	struct line levels[INLINE_LEVELS];
-	size_t count = lines_at(context, address, levels, INLINE_LEVELS);
-	struct record_source source = {"", 0, ""};
+	return insn->kind == INSN_BRANCH || insn->kind == INSN_CMOV || insn->kind == INSN_SETCC;
+}
 
+/* To find the inlined function takes milliseconds, so that is done only where a decision is shown. */
+static struct record_source source_of(void *context, const struct insn *insn)
+{
+	struct record_source source = {"", 0, ""};
+	struct line levels[INLINE_LEVELS];
+	size_t count;
+
+	if (decides(insn))
+		count = lines_at(context, insn->address, levels, INLINE_LEVELS);
+	else
+		count = lines_position(context, insn->address, &levels[0]);
 	if (!count)
 		return source;
 	source.file = levels[0].file ? levels[0].file : "";
 	source.line = levels[0].line;
-	if (levels[0].inlined && levels[0].function)
+	if (decides(insn) && levels[0].inlined && levels[0].function)
 		source.inlined = levels[0].function;
 	return source;
 }
@@ -93,7 +103,7 @@ struct added {
 
 static struct cs_error *record_one(struct recorder_object *self, const struct analysis *analysis, struct added *added)
 {
-	struct record_source source = source_of(self->lines, analysis->symbol.address);
+	struct record_source source = source_of(self->lines, &analysis->cfg->insns[0].insn);
 	struct record_function row = {
 		.name = analysis->symbol.name,
 		.file = source.file,

@@ -57,6 +57,7 @@ class _Scene:
 class _Pending:
     """A call whose return is awaited."""
 
+    address: int  # the function
     rules: tuple[Rule, ...]
     variables: Mapping[str, debugger.Variable]
     return_type: debugger.Type | None
@@ -82,7 +83,8 @@ class Engine:
         self._probes: dict[int, debugger.Probe] = {}
         self._hits: Counter[int] = Counter()
         self._seen: Counter[str] = Counter()
-        self._pending: dict[tuple[int, int], _Pending] = {}  # by return address and stack pointer there
+        # By return address and stack pointer there: several where one function ends in a jump to another.
+        self._pending: dict[tuple[int, int], list[_Pending]] = {}
         self._first: dict[int, Callable[[], bool]] = {}
         self._open = {gate.name: not gate.after for gate in plan.gates}
 
@@ -184,19 +186,24 @@ class Engine:
             for name, expression in (saved for rule in rules for saved in rule.saved):
                 variables[f"saved_{name}"] = stop.evaluate(_own(expression))
         backtrace = tuple(stop.backtrace(self._limit))
-        self._pending[return_address, stack + 8] = _Pending(rules, variables, stop.return_type(), backtrace)
+        calls = self._pending.setdefault((return_address, stack + 8), [])
+        # One of the same function has never returned.
+        calls[:] = [call for call in calls if call.address != address]
+        calls.append(_Pending(address, rules, variables, stop.return_type(), backtrace))
         self._set(return_address)
 
     def _returned(self, address: int, stop: Stop) -> bool:
         if not self._pending:
             return False
-        pending = self._pending.pop((address, stop.register("rsp")), None)
-        if pending is None:
-            return False
-        variables = {**pending.variables, "ret": stop.return_value(pending.return_type)}
-        backtrace = pending.backtrace
-        with self._variables(variables, pending.rules):
-            return self._observe_all(pending.rules, _Scene(stop, lambda: backtrace))
+        stay = False
+        for call in reversed(self._pending.pop((address, stop.register("rsp")), [])):
+            stay |= self._returned_from(call, stop)
+        return stay
+
+    def _returned_from(self, call: _Pending, stop: Stop) -> bool:
+        variables = {**call.variables, "ret": stop.return_value(call.return_type)}
+        with self._variables(variables, call.rules):
+            return self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace))
 
     def _observe_all(self, rules: Iterable[Rule], scene: _Scene) -> bool:
         stay = False

@@ -209,7 +209,8 @@ class Function:
             for row in self._instructions
             if row["block"] == branch["block"] and row["address"] < branch["address"] and _COMPARES.match(row["text"])
         ]
-        return re.findall(r"%([a-z0-9]+)", before[-1]["text"]) if before else []
+        operands = re.sub(r"\([^)]*\)", "", before[-1]["text"]) if before else ""  # an address is not what is compared
+        return re.findall(r"%([a-z0-9]+)", operands)
 
     def _passes(self, invocation: int) -> list[Record]:
         return self._trace.rows("SELECT * FROM window_pass WHERE invocation = ? ORDER BY number", [invocation])

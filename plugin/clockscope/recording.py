@@ -2,6 +2,7 @@
 """A recording: from the planting of probes to the closed trace, whatever ends it."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from clockscope import __version__, debugger, settings
 from clockscope._core import Error, TraceWriter
 from clockscope.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.connection import Connection, close_all
+from clockscope.elffile import ElfFile
 from clockscope.errors import UserError
 from clockscope.events import Engine, Observation
 from clockscope.kernel_check import KernelCheck
@@ -118,8 +120,8 @@ class Recording:
             replay=self._connection.replay_shift is not None,
             intrusive=self._intrusive,
             virtual=breakpoints_are_virtual(relay),
-            task_pointer=_first_number(self._branches.task),
-            task_name=_first_number(self._branches.task_name),
+            task_pointer=_first_number(self._branches.task, target.elf),
+            task_name=_first_number(self._branches.task_name, target.elf),
         )
         self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
         added = self._branch_trace.start(debugger.Ui().progress)
@@ -257,10 +259,18 @@ class Recording:
             debugger.replace_setting(name, value)
 
 
-def _first_number(expressions: Sequence[str]) -> int:
-    """The first of these that GDB can evaluate; 0 where none can be."""
-    found = (debugger.evaluate(f"(unsigned long)({expression})") for expression in expressions)
-    return next((value for value in found if isinstance(value, int)), 0)
+def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:
+    """The first of these that holds for this kernel, by GDB; 0 where none does.
+
+    GDB reads all of a kernel's debug information to learn that it does not know a name: half a minute.
+    """
+    for expression in expressions:
+        variable = re.match(r"&(\w+)", expression)
+        if variable is None or variable[1] in elf.symbols:
+            value = debugger.evaluate(f"(unsigned long)({expression})")
+            if isinstance(value, int):
+                return value
+    return 0
 
 
 def describe() -> list[tuple[str, str]]:
