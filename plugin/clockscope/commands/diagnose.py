@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""`diagnose FILE…`: what went wrong, the evidence, the upstream fix."""
+
+import argparse
+import json
+from typing import Any
+
+from clockscope import diagnose
+from clockscope._core import Trace
+from clockscope.reports import diagnose as report
+from clockscope.ui import Ui
+
+NAME = "diagnose"
+SUMMARY = "say what went wrong in a recorded guest, with the evidence and the known fix"
+NEEDS = "trace"
+COMPLETE = {"files": "file", "rules": "file"}
+EXAMPLES = """\
+examples:
+  %(prog)s boot.trace
+  %(prog)s *.trace --format json
+  %(prog)s --rules my-rules/ boot.trace
+
+A rule is a file: SQL over the trace, a text, references (plugin/clockscope/diagnoses has them).
+Exit status: 0 nothing wrong was found, 1 something was, 2 trouble (a file cannot be read).
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a recorded trace")
+    parser.add_argument(
+        "--rules",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="a rule's file, or a folder of them, to try as well",
+    )
+    parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
+    parser.epilog = EXAMPLES
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    rules = diagnose.load(args.rules)
+    files = [_examine(name, rules) for name in args.files]
+    if args.format == "json":
+        ui.out(json.dumps({"rules": len(rules), "files": files}, indent=2))
+    else:
+        ui.out(report.diagnosis(files, len(rules), ui))
+    return 1 if any(file["findings"] for file in files) else 0
+
+
+def _examine(name: str, rules: list[diagnose.Rule]) -> dict[str, Any]:
+    with Trace(name) as trace:
+        meta = trace.meta()
+        counts = trace.rows(
+            "SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM invocation) AS invocations"
+        )
+        return {
+            "file": name,
+            "guest": " ".join(filter(None, (meta.get("guest.os"), meta.get("guest.release")))),
+            "complete": trace.complete(),
+            **counts[0],
+            "findings": diagnose.diagnose(trace, rules),
+        }

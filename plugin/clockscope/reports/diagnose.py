@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: MIT
+"""Findings for people."""
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from clockscope.reports import values
+from clockscope.reports.table import Column, render, styled
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+"""An object of schemas/diagnose.schema.json."""
+
+_ROWS_MAX = 12
+_SAID_LIMIT = 100
+_COLUMNS = [Column("seq", "right"), Column("ms", "right"), Column("where"), Column("what")]
+
+
+def diagnosis(files: Sequence[Record], rules: int, ui: Ui) -> str:
+    return "\n".join("\n".join(_file(file, rules, ui)) for file in files) + "\n"
+
+
+def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
+    guest = f" ({one_line(file['guest'])})" if file["guest"] else ""
+    yield styled(f"{one_line(file['file'])}{guest}", "bold", ui.colour)
+    if not file["complete"]:
+        yield styled(
+            "  its recording did not end in order: what would have come later is not known", "yellow", ui.colour
+        )
+    if not file["findings"]:
+        seen = f"{file['events']} events and {file['invocations']} calls of traced functions"
+        yield f"  Nothing wrong found: {rules} rules, {seen}."
+    for number, finding in enumerate(file["findings"], 1):
+        yield from _finding(number, finding, ui)
+
+
+def _finding(number: int, finding: Record, ui: Ui) -> Iterator[str]:
+    yield ""
+    yield from _folded(f"  {number}. ", finding["symptom"], ui, "bold")
+    yield from _folded("     cause: ", finding["cause"], ui)
+    yield f"     evidence ({one_line(finding['rule'])}):"
+    shown = finding["evidence"][:_ROWS_MAX]
+    yield from ("       " + line for line in render(_COLUMNS, [_row(row) for row in shown], ui.colour))
+    if len(finding["evidence"]) > len(shown):
+        yield f"       … and {len(finding['evidence']) - len(shown)} more rows"
+    for text in finding["try"]:
+        yield from _folded("     try: ", text, ui)
+    for reference in finding["references"]:
+        yield from _folded("     upstream: ", f"{reference['commit']} {reference['change']}", ui)
+        yield from _folded("               ", _state(reference), ui)
+
+
+def _row(row: Record) -> list[str]:
+    if not row["seq"]:
+        return ["-", "-", one_line(row["place"]), values.cut(one_line(row["said"]), _SAID_LIMIT)]
+    said = values.cut(one_line(row["said"]), _SAID_LIMIT)
+    return [str(row["seq"]), values.milliseconds(row["run_ns"]), one_line(row["place"]), said]
+
+
+def _state(reference: Record) -> str:
+    if reference["in_this_kernel"] is None:
+        return "whether this kernel has it, the trace does not tell"
+    return f"this kernel {'has it' if reference['in_this_kernel'] else 'does NOT have it'}: {reference['how']}"
+
+
+def _folded(lead: str, text: str, ui: Ui, style: str = "") -> Iterator[str]:
+    """`text` behind a lead, its further lines indented as far."""
+    lines = textwrap.wrap(one_line(text), max(ui.width - len(lead), 40), break_long_words=False, break_on_hyphens=False)
+    for number, line in enumerate(lines or [""]):
+        yield (lead if number == 0 else " " * len(lead)) + (styled(line, style, ui.colour) if style else line)
