@@ -49,7 +49,8 @@ static struct cs_error *check(struct relay *relay, enum borrow_instruction instr
 				       relay->stub->address);
 	CS_TRY(stub_read(relay->stub, address, bytes, sizeof(bytes)));
 	if (memcmp(bytes, opcodes[instruction], sizeof(bytes)) != 0)
-		return cs_error_create(CS_ERROR_REFUSED, "the guest's memory at 0x%llx does not hold the instruction to borrow",
+		return cs_error_create(CS_ERROR_REFUSED,
+				       "the guest's memory at 0x%llx does not hold the instruction to borrow",
 				       (unsigned long long)address);
 	return NULL;
 }

@@ -32,7 +32,7 @@ struct record_invocation {
 	uint64_t stack;
 	uint64_t caller;
 	const char *caller_name; /* "" where unknown */
-	const char *returned; /* "yes", "tail call", "not seen" */
+	const char *returned;    /* "yes", "tail call", "not seen" */
 	bool has_value;
 	uint64_t value;
 };
@@ -43,7 +43,7 @@ struct record_stop {
 	uint64_t address;
 	int64_t run_ns;
 	int64_t host_ns; /* store_host_ns() at the stop */
-	int64_t icount;	 /* or RECORD_UNKNOWN */
+	int64_t icount;  /* or RECORD_UNKNOWN */
 	bool in_window;
 	const uint8_t *registers;
 	size_t registers_size;

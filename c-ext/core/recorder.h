@@ -37,7 +37,7 @@ struct recorder_options {
 };
 
 struct recorder_statistics {
-	uint64_t stops;	      /* of its probes */
+	uint64_t stops;       /* of its probes */
 	uint64_t invocations; /* written to the trace */
 	uint64_t orphans;     /* stops that belonged to no invocation whose entry was seen */
 	uint64_t mismatches;  /* probes whose text in memory is not what was analysed */

@@ -384,8 +384,6 @@ static struct cs_error *call(struct relay *relay, struct relay_call *call)
 	struct relay_call **last;
 	eventfd_t count;
 
-	if (!relay->thread_running)
-		return cs_error_create(CS_ERROR_CLOSED, "the connection was closed");
 	pthread_mutex_lock(&relay->lock);
 	if (relay->ending) { /* the thread may have looked for calls for the last time */
 		pthread_mutex_unlock(&relay->lock);

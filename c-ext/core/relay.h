@@ -44,7 +44,7 @@ struct probe_hit {
 	unsigned cpu;
 	const uint8_t *registers; /* the reply to `g`; stub->target says where each lies */
 	size_t registers_size;
-	uint64_t run_ns;    /* guest run time so far, stops excluded */
+	uint64_t run_ns;   /* guest run time so far, stops excluded */
 	struct stub *stub; /* for further requests; the guest stands */
 };
 

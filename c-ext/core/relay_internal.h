@@ -127,8 +127,8 @@ struct relay {
 
 	/* The guest's side, the thread's own. */
 	struct breakpoints breakpoints;
-	struct probe **probes; /* sorted by address */
-	size_t probe_count;
+	struct probe **probes;      /* sorted by address */
+	_Atomic size_t probe_count; /* other threads look at it */
 	size_t probe_capacity;
 	char *resume; /* the payload that set the guest going, to be repeated after an own stop */
 	enum resume_kind resume_kind;

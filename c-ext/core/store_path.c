@@ -4,8 +4,8 @@
 #include "store_internal.h"
 
 static const char *const edge_names[] = {
-	[CFG_FALLTHROUGH] = "next", [CFG_TAKEN] = "taken",	   [CFG_JUMP] = "jump",
-	[CFG_TABLE] = "table",	    [CFG_ALTERNATE] = "alternate",
+	[CFG_FALLTHROUGH] = "next", [CFG_TAKEN] = "taken",         [CFG_JUMP] = "jump",
+	[CFG_TABLE] = "table",      [CFG_ALTERNATE] = "alternate",
 };
 
 static struct cs_error *run(struct store *store, enum store_statement which)
@@ -28,7 +28,8 @@ static struct cs_error *put_function(struct store *store, const struct record_fu
 	return run(store, STORE_PUT_FUNCTION);
 }
 
-static struct cs_error *put_block(struct store *store, const struct record_function *function, int64_t id, uint32_t number)
+static struct cs_error *put_block(struct store *store, const struct record_function *function, int64_t id,
+				  uint32_t number)
 {
 	const struct cfg_block *block = &function->cfg->blocks[number];
 	sqlite3_stmt *s = store->statements[STORE_PUT_BLOCK];

@@ -57,7 +57,7 @@ struct stub {
 	size_t last_frame_length;
 	size_t garbage; /* bytes outside any packet */
 
-	uint64_t packets_sent;
+	_Atomic uint64_t packets_sent; /* other threads look at it */
 	uint64_t packets_received;
 };
 

@@ -5,15 +5,8 @@
 #include "../core/util.h"
 
 static int (*const parts[])(PyObject *) = {
-	errors_register,
-	relay_register,
-	recorder_register,
-	writer_register,
-	trace_register,
-	xref_register,
-	diff_register,
-	cfg_register,
-	emulate_register,
+	errors_register, relay_register, recorder_register, writer_register,  trace_register,
+	xref_register,   diff_register,  cfg_register,      emulate_register,
 };
 
 static struct PyModuleDef definition = {

@@ -91,8 +91,8 @@ static void explain(const struct analysis *analysis, char *text, size_t size)
 	if (plan->determined && analysis->cfg->complete)
 		return;
 	snprintf(text, size,
-		 "not always told: %u blocks in timing windows, %u on patched text; %u probes over the budget%s", window,
-		 patched, plan->left_out,
+		 "not always told: %u blocks in timing windows, %u on patched text; %u probes over the budget%s",
+		 window, patched, plan->left_out,
 		 analysis->cfg->complete ? "" : "; an indirect jump's targets are unknown");
 }
 
@@ -154,13 +154,12 @@ static PyObject *describe(const struct analysis *analysis, const struct added *a
 	const struct plan *plan = analysis->plan;
 	PyObject *name = PyUnicode_DecodeUTF8(analysis->symbol.name, (Py_ssize_t)strlen(analysis->symbol.name),
 					      "backslashreplace");
-	PyObject *dict =
-		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id, "name", name,
-				     "address", (unsigned long long)analysis->symbol.address, "probes", plan->count,
-				     "windows", analysis->windows->count, "branches",
-				     plan->naive_count, "determined", plan->determined ? Py_True : Py_False, "note",
-				     added->note, "cost", plan->cost, "naive_cost", plan->naive_cost)
-		     : NULL;
+	PyObject *dict = name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id,
+					      "name", name, "address", (unsigned long long)analysis->symbol.address,
+					      "probes", plan->count, "windows", analysis->windows->count, "branches",
+					      plan->naive_count, "determined", plan->determined ? Py_True : Py_False,
+					      "note", added->note, "cost", plan->cost, "naive_cost", plan->naive_cost)
+			      : NULL;
 
 	return dict;
 }
@@ -350,9 +349,9 @@ static struct cs_error *open_all(struct recorder_object *self, struct relay *rel
 
 static int recorder_init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"relay",	 "writer",	 "elf",	   "replay",	"intrusive", "allow_patched",
-				"probe_returns", "catch_returns", "budget", "hit_limit", "task_pointer", "task_name",
-				"references",	 NULL};
+	static char *names[] = {"relay",         "writer",        "elf",           "replay", "intrusive",
+				"allow_patched", "probe_returns", "catch_returns", "budget", "hit_limit",
+				"task_pointer",  "task_name",     "references",    NULL};
 	struct recorder_object *self = SELF(object);
 	struct recorder_options options = {.hit_limit = 1000};
 	int replay = 0, intrusive = 0, allow_patched = 0, probe_returns = 1, catch_returns = 1;

@@ -599,7 +599,8 @@ static PyObject *borrow(PyObject *self, PyObject *args)
 	while (ask.instruction < ARRAY_SIZE(names) && strcmp(names[ask.instruction], name) != 0)
 		ask.instruction++;
 	if (ask.instruction == ARRAY_SIZE(names))
-		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "only rdtsc, cpuid and rdmsr are borrowed, not %s", name));
+		return raise_error(
+			cs_error_create(CS_ERROR_ARGUMENT, "only rdtsc, cpuid and rdmsr are borrowed, not %s", name));
 	WITHOUT_GIL(error, relay_call(ask.relay, do_borrow, &ask));
 	result = relay_outcome(error);
 	Py_XDECREF(result);
@@ -618,7 +619,8 @@ static struct cs_error *do_measure(struct stub *stub, void *context)
 	struct measure_call *call = context;
 
 	(void)stub;
-	return relay_measure_tsc(call->relay, call->address, (unsigned)(call->seconds * 1e3), &call->ticks, &call->elapsed_ns);
+	return relay_measure_tsc(call->relay, call->address, (unsigned)(call->seconds * 1e3), &call->ticks,
+				 &call->elapsed_ns);
 }
 
 static PyObject *measure_tsc(PyObject *self, PyObject *args)
