@@ -204,6 +204,26 @@ def test_what_ran(program: Program, traced: Path) -> None:
     assert "palegreen" in program("cfg", "--trace", traced, "work", "--format", "dot").stdout
 
 
+def _block(number: int, runs: int, *ways: tuple[int, int]) -> graph.Record:
+    kind = "branch" if len(ways) > 1 else "other"
+    following = [{"to": to, "kind": "next", "runs": times} for to, times in ways]
+    return {"number": number, "runs": runs, "next": following, "instructions": [{"kind": kind}]}
+
+
+def test_bounds() -> None:
+    """A diamond of which one arm ran 8 times and the other 2 times: the spanning tree leaves out the seldom one."""
+    blocks = [_block(0, 10, (1, 8), (2, 2)), _block(1, 8, (3, 8)), _block(2, 2, (3, 2)), _block(3, 10)]
+    diamond = {"blocks": blocks}
+    assert graph.knuth_stops(diamond) == 2
+    assert graph.naive_stops(diamond) == 10
+    line = {"blocks": [_block(0, 3, (1, 3)), _block(1, 3)]}
+    assert graph.knuth_stops(line) == 0
+    assert graph.naive_stops(line) == 0
+    loop = {"blocks": [_block(0, 1, (1, 1)), _block(1, 50, (1, 49), (2, 1)), _block(2, 1)]}
+    assert graph.knuth_stops(loop) == 49  # as often as it goes round
+    assert graph.naive_stops(loop) == 50
+
+
 def test_traces_without_the_function(program: Program, traced: Path, tmp_path: Path) -> None:
     done = program("cfg", "--trace", traced, "other")
     assert done.returncode == 2
