@@ -105,7 +105,7 @@ static struct cs_error *list(struct counters *counters, struct item *item)
 	struct item **grown;
 
 	pthread_mutex_lock(&counters->lock);
-	grown = reallocarray(counters->items, counters->count + 1, sizeof(*grown));
+	grown = reallocarray(counters->items, counters->count + 1, sizeof(struct item *));
 	if (grown) {
 		counters->items = grown;
 		grown[counters->count++] = item;

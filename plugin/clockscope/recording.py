@@ -17,6 +17,7 @@ from clockscope.errors import UserError
 from clockscope.events import Engine, Observation
 from clockscope.kernel_check import KernelCheck
 from clockscope.guests.profile import Branches
+from clockscope.standstill import Spans, rdtsc_address, tsc_runs_on
 from clockscope.target import Target
 from clockscope.ui import Ui, one_line
 
@@ -74,6 +75,7 @@ class Recording:
         self._branches = branches
         self._intrusive = intrusive
         self._branch_trace: BranchTrace | None = None
+        self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
         self._settings: dict[str, str] = {}
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
         self._check.now()
@@ -161,7 +163,18 @@ class Recording:
             self._failure = str(error)
             return True
         self._note_command_line()
+        self._measure_clock()
         return False
+
+    def _measure_clock(self) -> None:
+        """Learn whether stops falsify what the guest measures. A replay's clocks stand still: nothing to measure."""
+        rdtsc = rdtsc_address(self.target.elf) if self._connection.replay_shift is None else None
+        runs_on = tsc_runs_on(self._connection.relay, rdtsc + self.target.offset) if rdtsc is not None else None
+        if runs_on is None:
+            return
+        self._writer.meta("stub.tsc_while_stopped", "runs on" if runs_on else "stands still")
+        if runs_on and self.target.profile is not None:
+            self._spans = Spans(self.target.profile.spans)
 
     def _note_command_line(self) -> None:
         profile = self.target.profile
@@ -188,8 +201,11 @@ class Recording:
         relay, shift = self._connection.relay, self._connection.replay_shift
         instructions = relay.instructions() if shift is not None else None
         place = observation.backtrace[0]
+        run_ns = relay.run_ns()
+        error = self._spans.note(observation.rule.rule, run_ns) if self._spans is not None else None
+        values = [*observation.values, *([] if error is None else [("error_bound_ppm", error)])]
         self._writer.event(
-            run_ns=relay.run_ns(),
+            run_ns=run_ns,
             icount=instructions,
             guest_ns=None if instructions is None or shift is None else instructions << shift,
             cpu=observation.cpu,
@@ -201,7 +217,7 @@ class Recording:
             file=place.file,
             line=place.line,
             address=place.address,
-            values=observation.values,
+            values=values,
             backtrace=observation.backtrace,
         )
 

@@ -101,6 +101,7 @@ class Profile:
     gates: tuple[Gate, ...]
     rules: tuple[Rule, ...]
     branches: Branches
+    spans: tuple[tuple[str, str], ...] = ()  # rules: between their events two clocks are compared
 
     def release_of(self, banner: str) -> str:
         match = self.release.search(banner) if self.release else None
@@ -162,7 +163,20 @@ def parse(text: str, path: str) -> Profile:
         gates=gates,
         rules=rules,
         branches=_branches(data.get("branches", {}), gates),
+        spans=_spans(data.get("span", ()), rules, text, path),
     )
+
+
+def _spans(
+    entries: Iterable[Mapping[str, str]], rules: tuple[Rule, ...], text: str, path: str
+) -> tuple[tuple[str, str], ...]:
+    known = {rule.rule for rule in rules}
+    spans = tuple((entry["from"], entry["to"]) for entry in entries)
+    for index, span in enumerate(spans):
+        for key, name in zip(("from", "to"), span, strict=True):
+            if name not in known:
+                raise _mistake(text, path, ("span", index, key), f"there is no rule {name!r}")
+    return spans
 
 
 def _branches(entry: Mapping[str, Any], gates: tuple[Gate, ...]) -> Branches:

@@ -62,6 +62,8 @@ def _one(name: str, value: Value) -> str:
         return f"{value} MHz" if name == "mhz" and value.isascii() and value.isprintable() else _text(label, value)
     if name == "mask":
         return mask(value)
+    if name == "error_bound_ppm":
+        return f"≤{value} ppm error: the guest stood within it"
     if name == "flags" or name.endswith("_address"):
         return f"{label} {value:#x}"
     for suffix, scale in (("_hz", 1), ("_khz", 1000), ("mhz", 1_000_000)):
