@@ -15,8 +15,8 @@ from clockscope.guests import profile
 Record = dict[str, Any]
 """An object of schemas/cfg.schema.json."""
 
-Text = Callable[[str, int], str | None]
-"""The text of a source line: text(file, line)."""
+Text = Callable[[int, str, int], str | None]
+"""The text of the source line of an address: text(address, file, line)."""
 
 _UNSIGNED = 1 << 64
 _ROLES = {1: "entry", 2: "branch", 4: "block", 8: "return", 16: "tail call"}
@@ -40,7 +40,7 @@ def text_below(directory: Path) -> Text:
     if not directory.is_dir():
         raise UserError(f"{directory}: no such directory; give the top of the kernel's source tree")
 
-    def text(file: str, line: int) -> str | None:
+    def text(_address: int, file: str, line: int) -> str | None:
         # What the ELF says is not trusted: it must not name files outside of the tree.
         path = (directory / file).resolve()
         if not file or not path.is_relative_to(directory.resolve()):
@@ -48,6 +48,20 @@ def text_below(directory: Path) -> Text:
         return linecache.getline(str(path), line).strip() or None
 
     return text
+
+
+def text_found_by(locate: Callable[[int], str | None]) -> Text:
+    """Source lines from the files that a debugger finds for their addresses."""
+
+    def text(address: int, _file: str, line: int) -> str | None:
+        path = locate(address)
+        return linecache.getline(path, line).strip() or None if path else None
+
+    return text
+
+
+def no_text(_address: int, _file: str, _line: int) -> None:
+    """Without source."""
 
 
 # From an ELF file
@@ -123,7 +137,7 @@ def _analysed_instruction(analyser: Analyser, one: Record, probes: Mapping[int, 
         "instruction": one["text"],
         "target": target,
         "source": _position(file, line),
-        "text": text(file, line),
+        "text": text(one["address"], file, line),
         "inlined": function if len(levels) > 1 else "",
         "port": one["port"] if one["port"] >= 0 else None,
         "patched": one["site"],

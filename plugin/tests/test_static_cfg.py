@@ -15,6 +15,7 @@ from clockscope import graph
 from clockscope._core import TraceWriter
 from clockscope.errors import UserError
 from clockscope.reports import cfg as report
+from gdbrun import Transcript
 from guest import ROOT, Machine
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -108,10 +109,10 @@ def test_source_tree_is_not_left(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "inside").write_text("inside\n")
     text = graph.text_below(tmp_path / "tree")
-    assert text("inside", 1) == "inside"
-    assert text("inside", 99) is None
-    assert text("../secret", 1) is None
-    assert text(str(tmp_path / "secret"), 1) is None
+    assert text(0, "inside", 1) == "inside"
+    assert text(0, "inside", 99) is None
+    assert text(0, "../secret", 1) is None
+    assert text(0, str(tmp_path / "secret"), 1) is None
     with pytest.raises(UserError, match="no such directory"):
         graph.text_below(tmp_path / "absent")
 
@@ -247,6 +248,12 @@ def test_names_cannot_steer_the_terminal_or_the_drawing() -> None:
     subprocess.run(["dot", "-Tplain"], input=drawn, text=True, capture_output=True, check=True)
 
 
-def test_in_gdb(gdb: Callable[..., object], vmlinux: Path) -> None:
-    text = str(getattr(gdb([f"file {vmlinux}", "clock cfg tsc_read_refs"]), "text"))
-    assert "a loop polls a clock" in text
+def test_in_gdb(gdb: Callable[..., Transcript], vmlinux: Path, tmp_path: Path) -> None:
+    """GDB's symbol file is the kernel, and GDB finds the source."""
+    tree = tmp_path / "tree" / "arch/x86/kernel"
+    tree.mkdir(parents=True)
+    (tree / "tsc.c").write_text("".join(f"text of line {number};\n" for number in range(1, 2000)))
+    done = gdb([f"file {vmlinux}", f"set substitute-path . {tmp_path / 'tree'}", f"directory {tmp_path / 'tree'}",
+                "clock cfg tsc_read_refs"])  # fmt: skip
+    assert "a loop polls a clock" in done.text
+    assert re.search(r"tsc\.c:(\d+) +text of line \1;", done.text)

@@ -29,7 +29,11 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("elf", metavar="ELF", nargs="?", help="the kernel with its symbols; in GDB, its symbol file")
     parser.add_argument("function", metavar="FUNCTION", help="a function's name; with --trace a glob too")
     parser.add_argument("--trace", metavar="FILE", help="show what this trace knows of it, instead of an ELF file")
-    parser.add_argument("--source", metavar="DIR", help="the kernel's source tree, for the text of its lines")
+    parser.add_argument(
+        "--source",
+        metavar="DIR",
+        help="the kernel's source tree, for the text of its lines (in GDB it searches itself)",
+    )
     parser.add_argument("--all", action="store_true", help="every instruction, not only those that matter")
     parser.add_argument("--intrusive", action="store_true", help="the plan that probes timing windows as well")
     parser.add_argument("--virtual", action="store_true", help="the plan for a stub whose breakpoints change no memory")
@@ -55,13 +59,19 @@ def _graphs(args: argparse.Namespace) -> list[graph.Record]:
             raise UserError(f"{args.elf}: a trace keeps its functions itself; leave the ELF file out with --trace")
         with Trace(args.trace) as trace:
             return graph.from_trace(trace, args.function)
-    text = graph.text_below(Path(args.source)) if args.source else _no_text
     path = kernel.chosen(args.elf)
-    return graph.from_elf(path, args.function, text, intrusive=args.intrusive, virtual=args.virtual)
+    return graph.from_elf(path, args.function, _text(args), intrusive=args.intrusive, virtual=args.virtual)
 
 
-def _no_text(_file: str, _line: int) -> None:
-    return None
+def _text(args: argparse.Namespace) -> graph.Text:
+    """Where the text of source lines comes from: a tree that was named, or GDB's own search for its symbol file's."""
+    if args.source is not None:
+        return graph.text_below(Path(args.source))
+    if args.elf is not None:
+        return graph.no_text
+    from clockscope import debugger  # kernel.chosen() found a symbol file, so this is GDB
+
+    return graph.text_found_by(debugger.source_file)
 
 
 def _svg(drawn: str, count: int) -> str:
