@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A diff for people: first what differs at a glance, then where the two first decided differently."""
 
+import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -88,16 +89,25 @@ def _label(field: str) -> str:
 
 
 def _events(events: Record, ui: Ui) -> list[str]:
-    rows: list[tuple[int, list[str]]] = []
+    rows: list[tuple[int, str, str, str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for event in events[key]:
-            when = f"only in {letter}, at {values.milliseconds(event['run_ns'])} ms"
-            rows.append((event["run_ns"], [values.words(event["what"]), _cut(event["clock"] or ""), when]))
+            rows.append((event["run_ns"], values.words(event["what"]), _cut(event["clock"] or ""), f"only in {letter}"))
     for event in events["differ"]:
         said = "; ".join(_pair(item) for item in event["values"])
-        rows.append((event["run_ns"], [values.words(event["what"]), _cut(event["clock"] or ""), said]))
+        rows.append((event["run_ns"], values.words(event["what"]), _cut(event["clock"] or ""), said))
     rows.sort(key=lambda row: row[0])
-    return _table("Events", ("event", "clock", ""), [row for _, row in rows], ui)
+    folded = [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:])]
+    return _table("Events", ("event", "clock", ""), folded, ui)
+
+
+def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
+    """One row for events that follow each other and are the same but for their time."""
+    (first, what, clock, said), last = group[0], group[-1][0]
+    when = f"at {values.milliseconds(first)} ms"
+    if len(group) > 1:
+        when = f"{len(group)} times, from {values.milliseconds(first)} to {values.milliseconds(last)} ms"
+    return [what, clock, f"{said}, {when}"]
 
 
 def _pair(item: Record) -> str:
