@@ -88,6 +88,7 @@ static inline void registers_clear(struct registers *registers)
 struct register_map {
 	const struct target_register *pc;
 	const struct target_register *flags;
+	const struct target_register *efer;
 	const struct target_register *gpr[EMULATE_REGISTERS];
 };
 

@@ -10,6 +10,7 @@
 
 #define SIGNAL_INT 2 /* GDB's numbers, include/gdb/signals.def */
 #define SIGNAL_TRAP 5
+#define EFER_LMA 0x400u /* Intel SDM vol. 3, 2.2.1 */
 
 /* --- Threads and registers --- */
 
@@ -180,6 +181,7 @@ void step_map_registers(struct relay *relay)
 
 	relay->map.pc = target_find(target, "rip");
 	relay->map.flags = target_find(target, "eflags");
+	relay->map.efer = target_find(target, "efer");
 	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
 		relay->map.gpr[i] = target_find(target, names[i]);
 }
@@ -199,6 +201,13 @@ bool step_known_registers(const struct register_map *map, const struct registers
 		if (!is_there(map->gpr[i], registers, 64))
 			return false;
 	return true;
+}
+
+/* Before long mode the same bytes are other instructions. A stub that does not tell EFER (Firecracker,
+ * gdbserver) has a guest or a program that begins in it. */
+static bool in_long_mode(const struct register_map *map, const struct registers *registers)
+{
+	return !map->efer || value_of(map->efer, registers) & EFER_LMA;
 }
 
 static struct emulate_state load_state(const struct register_map *map, const struct registers *registers)
@@ -303,7 +312,7 @@ static struct cs_error *by_emulation(struct relay *relay, const char *thread, co
 	bool found;
 
 	*done = false;
-	if (!step_known_registers(&relay->map, registers))
+	if (!step_known_registers(&relay->map, registers) || !in_long_mode(&relay->map, registers))
 		return NULL;
 	CS_TRY(find_insn(relay, probe, registers->pc, &insn, &found));
 	need = found ? emulate_need(&insn) : EMULATE_IMPOSSIBLE;

@@ -155,6 +155,8 @@ class Vcpu:
         self.layout = layout
         self.loop_to = loop_to
         self.registers = bytearray(layout.size)
+        if "efer" in layout.place:
+            self.write("efer", 0x500)  # long mode, enabled and active
         self.position = 0
         self.ended = False
         self.reported = False  # stopped at this PC's breakpoint already

@@ -106,6 +106,15 @@ def test_an_instruction_may_be_worked_out_instead_of_stepped(
     assert len(stepped) == (2 if kind is FirecrackerStub else 1)
 
 
+def test_nothing_is_worked_out_before_long_mode() -> None:
+    """0x40 is a prefix in 64-bit code, and `inc %eax` before it."""
+    stub = make(QemuStub, [At(START, b"\x40\x90", {"efer": 0}), START + 1, END])
+    with relayed(stub) as relay:
+        relay.add_counter(START, "start")
+        assert run_out(relay) == b"W00"
+    assert len(stub.packets("vCont;s")) == 1
+
+
 def test_what_a_counter_tells() -> None:
     stub = make(QemuStub)
     with relayed(stub) as relay:
