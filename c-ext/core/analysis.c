@@ -306,3 +306,29 @@ void analysis_destroy(struct analysis *analysis)
 	cfg_destroy(analysis->cfg);
 	free(analysis);
 }
+
+/* Whether a table says that the kernel rewrites a byte of its text. */
+static bool may_change(const struct sites *sites, uint64_t address)
+{
+	size_t count;
+	const struct site *items = sites_between(sites, address, address + 1, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (site_is_patched(items[i].kind) && address - items[i].address < items[i].length)
+			return true;
+	return false;
+}
+
+struct cs_error *analysis_compare(const struct analyser *analyser, const struct analysis_text *text, uint64_t *ret)
+{
+	const uint8_t *bytes = elf_bytes(analyser->elf, text->address, text->size);
+
+	if (!bytes)
+		return cs_error_create(CS_ERROR_FORMAT, "%s: has no text at 0x%llx", elf_path(analyser->elf),
+				       (unsigned long long)text->address);
+	*ret = UINT64_MAX;
+	for (size_t i = 0; i < text->size && *ret == UINT64_MAX; i++)
+		if (bytes[i] != text->bytes[i] && !may_change(analyser->sites, text->address + i))
+			*ret = text->address + i;
+	return NULL;
+}

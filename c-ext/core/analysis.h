@@ -58,4 +58,8 @@ struct analysis_range {
 struct cs_error *analysis_ranges(struct analyser *analyser, const struct elf_symbol *symbol, struct analysis_range *ret,
 				 size_t limit, size_t *count_ret);
 
+/* Holds text as it was read from the guest against the ELF's. `*ret` is the first address that differs where the kernel
+ * does not patch its text, or UINT64_MAX: then both are the same code. CS_ERROR_FORMAT: the ELF has no bytes there. */
+struct cs_error *analysis_compare(const struct analyser *analyser, const struct analysis_text *text, uint64_t *ret);
+
 #endif
