@@ -88,8 +88,11 @@ class Recording:
         Recording.current = self
         try:
             return self._arm()
-        except BaseException:
+        except BaseException as error:
             self.end(False, "it could not be begun")
+            relay = self._connection.relay
+            if isinstance(error, debugger.Error) and relay.state in ("closed", "exited"):
+                raise UserError(f"the recording could not be begun: {relay.reason}") from error
             raise
 
     def _arm(self) -> list[str]:

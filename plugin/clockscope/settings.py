@@ -18,7 +18,7 @@ class Setting:
 
 
 CONNECT_TIMEOUT = Setting("connect-timeout", 10, "the seconds to wait for a guest's stub to answer an attach")
-REQUEST_TIMEOUT = Setting("request-timeout", 5, "the seconds to wait for a guest's stub to answer a request")
+REQUEST_TIMEOUT = Setting("request-timeout", 30, "the seconds to wait for a guest's stub to answer a request")
 IDLE_SECONDS = Setting("idle-seconds", 10, "the seconds without an event after which `clock record --until idle` ends")
 BACKTRACE_LIMIT = Setting("backtrace-limit", 32, "the number of frames to keep of an event's backtrace")
 PROFILE = Setting("profile", "", "the guest profile to record with, by name or file; without one, it is recognised")
