@@ -136,12 +136,12 @@ class Wire(ABC):
                 if self._directory is None:  # as every stub does: else each small write waits 40 ms
                     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with connection:
-                    self._session(connection)
+                    self._serve_client(connection)
         except BaseException as failure:  # shown to the test by __exit__
             self._failure = failure
             self._listener.close()
 
-    def _session(self, connection: socket.socket) -> None:
+    def _serve_client(self, connection: socket.socket) -> None:
         self._reset()
         self.connection = connection
         self.note("connect", b"")

@@ -512,7 +512,7 @@ def test_the_stub_dies_under_gdb() -> None:
 
 # --- GDB itself ---
 
-SESSION = (
+COMMANDS = (
     "p $pc",
     "stepi",
     "hbreak *0x2000",
@@ -538,7 +538,7 @@ SESSION = (
 
 def transcript(address: str) -> str:
     arguments = ["gdb", "-nx", "-batch", "-ex", f"target remote {address}"]
-    for command in SESSION:
+    for command in COMMANDS:
         arguments += ["-ex", f"echo > {command}\\n", "-ex", command]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     return (result.stdout + result.stderr).replace(address, "ADDRESS")

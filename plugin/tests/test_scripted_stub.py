@@ -30,14 +30,14 @@ def run_gdb(address: str, *commands: str) -> str:
     return result.stdout + result.stderr
 
 
-SESSION = ("p $pc", "info registers rip", "x/2xb 0x1000", "stepi", "hbreak *0x2000", "continue", "p $rip", "continue",
+COMMANDS = ("p $pc", "info registers rip", "x/2xb 0x1000", "stepi", "hbreak *0x2000", "continue", "p $rip", "continue",
            "info threads", "delete", "stepi", "p $rip", "continue")  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [FakeStub, QemuStub, QemuNoAckStub])
 def test_gdb_debugs_the_machine(kind: type[FakeStub]) -> None:
     with kind(machine()) as stub:
-        text = run_gdb(stub.address, *SESSION)
+        text = run_gdb(stub.address, *COMMANDS)
     assert text.count("0x0000000000002000 in ?? ()") >= 2, text
     assert "$3 = (void (*)()) 0x2001" in text
     assert "exited normally" in text
