@@ -1,46 +1,60 @@
 # SPDX-License-Identifier: MIT
-"""QEMU's own execution log (-d exec,nochain -singlestep -dfilter …): the truth that paths are held against.
+"""QEMU's own execution log (-d exec,nochain -dfilter …): the truth that paths are held against.
 
 The log knows nothing of clockscope's probes, invocations or gaps. From it come, for each function, the blocks
 that each invocation went through, by simulating calls and returns of the traced functions alone.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
 
-# accel/tcg/cpu-exec.c, log_cpu_exec() and cpu_tb_exec(): [cs_base/pc/flags/cflags].
-_TRACE = re.compile(r"^(Trace|Stopped execution of TB chain before) (?:\d+: )?0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
+# accel/tcg/cpu-exec.c, log_cpu_exec() and cpu_tb_exec(): [cs_base/pc/flags/cflags], and [pc].
+_TRACE = re.compile(r"^Trace (\d+): 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
+_PUT_OFF = re.compile(r"^Stopped execution of TB chain before 0x[0-9a-f]+ \[([0-9a-f]+)\]")
+_STACK = re.compile(r"\bRSP=([0-9a-f]{16})\b")
 _MASK = (1 << 64) - 1
 
 
-def options(log: Path, ranges: Iterable[tuple[int, int]]) -> list[str]:
-    """QEMU options that log each instruction executed in these address ranges."""
+class Execution(NamedTuple):
+    """Code that ran from this address on: one instruction, or as many as QEMU translated in one piece."""
+
+    address: int
+    cpu: int
+    stack: int | None  # the stack pointer before it, where the log tells it
+
+
+def options(log: Path, ranges: Iterable[tuple[int, int]], *, single: bool = False, stack: bool = False) -> list[str]:
+    """QEMU options that log what is executed in these address ranges: pieces of straight code, or with `single` each
+    instruction (six times as slow); with `stack` the registers too."""
     wanted = ",".join(f"{low:#x}..{high - 1:#x}" for low, high in ranges)
-    return ["-d", "exec,nochain", "-singlestep", "-dfilter", wanted, "-D", str(log)]
+    what = "exec,nochain,cpu" if stack else "exec,nochain"
+    return ["-d", what, *(["-singlestep"] if single else []), "-dfilter", wanted, "-D", str(log)]
 
 
-def addresses(log: Path) -> Iterator[int]:
-    """Each instruction that was executed, in order. One that was announced but put off is not told twice."""
-    pending: int | None = None
+def executions(log: Path) -> Iterator[Execution]:
+    """What was executed, in order. What was announced but put off, for an interrupt came first, is not told twice."""
+    pending: dict[int, Execution] = {}  # by processor
+    latest = 0
     with log.open(errors="replace") as lines:
         for line in lines:
-            match = _TRACE.match(line)
-            if not match:
-                continue
-            address = int(match[2], 16)
-            if match[1] == "Trace":
-                if pending is not None:
-                    yield pending
-                pending = address
-            elif pending == address:
-                pending = None  # an interrupt came first: it will be announced again
-    if pending is not None:
-        yield pending
+            if match := _TRACE.match(line):
+                latest = int(match[1])
+                if latest in pending:
+                    yield pending[latest]
+                pending[latest] = Execution(int(match[2], 16), latest, None)
+            elif match := _PUT_OFF.match(line):
+                address = int(match[1], 16)
+                put_off = [cpu for cpu, one in pending.items() if one.address == address]
+                if put_off:
+                    del pending[put_off[0]]
+            elif (match := _STACK.search(line)) and latest in pending:
+                pending[latest] = pending[latest]._replace(stack=int(match[1], 16))
+    yield from pending.values()
 
 
 @dataclass
@@ -48,77 +62,171 @@ class Invocation:
     function: str
     blocks: list[int] = field(default_factory=list)  # their first addresses
     returned: bool = False
+    stack: int | None = None  # at its entry
+
+
+@dataclass
+class _Open:
+    """An invocation that ran the straight code from `at` on, and may go on."""
+
+    invocation: Invocation
+    at: int
+    cpu: int
+
+
+@dataclass(frozen=True)
+class _Straight:
+    """Straight code from some address: where it can lead, and which blocks it enters on the way there. QEMU may
+    break off anywhere in it."""
+
+    leads: Mapping[int, tuple[int, ...]]
+    to_return: tuple[int, ...] | None  # None: it does not end the function
 
 
 class Simulator:
-    """Splits a stream of addresses of one processor into invocations.
+    """Splits a stream of executions into invocations.
 
-    An address belongs to the latest invocation of its function that can go there next; a function's entry
-    begins a new one. Tasks that sleep in a traced function resume where they were.
+    One belongs to the latest invocation of its function that can go there next; where the log tells the stack, to
+    the one whose frame is the nearest. A function's entry begins a new one. So tasks that sleep in a traced
+    function, or wake on another processor, resume where they were.
     """
 
-    def __init__(self, functions: Sequence[Row]) -> None:
-        """`functions`: rows of the trace with their `instructions` and `blocks` (see read_functions)."""
-        self.finished: list[Invocation] = []
-        self._open: list[tuple[Invocation, int]] = []  # with the address executed last
+    def __init__(self, functions: Sequence[Row], unlogged: Collection[int] = (), *, single: bool = False) -> None:
+        """`functions`: rows of the trace with their `instructions` and `blocks` (see read_functions). `unlogged`:
+        instructions that QEMU perhaps did not execute, for the relay did so in its stead. `single`: the log tells
+        each instruction."""
+        self._single = single
+        self._unlogged = set(unlogged)
+        self._open: dict[int, list[_Open]] = {}  # by function
         self._owner: dict[int, Row] = {}
-        self._insn: dict[int, Row] = {}
         self._starts: set[int] = set()
-        self._next: dict[int, set[int]] = {}
+        self._next: dict[int, list[int]] = {}
+        self._jumps: set[int] = set()  # instructions behind which straight code ends
+        self._straights: dict[int, _Straight] = {}
         for function in functions:
             self._take(function)
 
     def _take(self, function: Row) -> None:
-        instructions = sorted(function["instructions"], key=lambda row: row["address"])
+        instructions = sorted(function["instructions"], key=lambda row: row["address"] & _MASK)
         blocks = {row["number"]: row for row in function["blocks"]}
-        last = {row["block"]: row["address"] for row in instructions}
+        last = {row["block"]: row["address"] & _MASK for row in instructions}
+        behind = {}
         self._starts |= {row["from_address"] & _MASK for row in function["blocks"]}
         for row, after in zip(instructions, [*instructions[1:], None], strict=True):
             address = row["address"] & _MASK
             self._owner[address] = function
-            self._insn[address] = row
-            inside = after is not None and after["block"] == row["block"]
-            self._next[address] = {after["address"] & _MASK} if inside and after is not None else set()
+            self._next[address] = []
+            if after is not None:
+                behind[address] = after["address"] & _MASK
+                if after["block"] == row["block"]:
+                    self._next[address].append(behind[address])
         for edge in function["edges"]:
-            self._next[last[edge["source"]] & _MASK].add(blocks[edge["target"]]["from_address"] & _MASK)
+            end, to = last[edge["source"]], blocks[edge["target"]]["from_address"] & _MASK
+            self._next[end].append(to)
+            if edge["kind"] not in ("next", "alternate"):
+                self._jumps.add(end)
+            elif edge["kind"] == "alternate" and end in behind:
+                self._unlogged.add(behind[end])  # what the kernel patched to be no jump ends no straight code
 
-    def feed(self, address: int) -> None:
+    def feed(self, execution: Execution) -> None:
+        address, cpu, stack = execution
         function = self._owner.get(address)
         if function is None:
             return
-        current = self._continuing(function, address)
-        if current is None:
-            current = Invocation(function["name"])
-            if address != function["entry"] & _MASK:
-                raise AssertionError(f"{address:#x} of {function['name']} follows nothing that ran")
+        current = self._continuing(function, execution) or self._beginning(function, execution)
         if address in self._starts:
             current.blocks.append(address)
-        if self._next[address]:
-            self._open.append((current, address))
-        else:
-            current.returned = True
-            self.finished.append(current)
+        self._open.setdefault(function["id"], []).append(_Open(current, address, cpu))
 
-    def _continuing(self, function: Row, address: int) -> Invocation | None:
-        """The latest open invocation that can be at this address next; it is taken off the list. An instruction that
-        repeats (rep, or a fault that was mended) stays where it is."""
-        for index in range(len(self._open) - 1, -1, -1):
-            invocation, at = self._open[index]
-            if self._owner[at] is not function:
+    def _beginning(self, function: Row, execution: Execution) -> Invocation:
+        """A new invocation, up to what was executed."""
+        entry = function["entry"] & _MASK
+        new = Invocation(function["name"], stack=execution.stack)
+        if execution.address == entry:
+            return new
+        if entry not in self._unlogged or execution.address not in self._straight(entry).leads:
+            raise AssertionError(f"{execution.address:#x} of {function['name']} follows nothing that ran")
+        new.blocks += [entry, *self._straight(entry).leads[execution.address]]
+        return new
+
+    def _continuing(self, function: Row, execution: Execution) -> Invocation | None:
+        """The open invocation that this goes on with, brought up to there and taken off the list. Code that is told
+        again where it was (rep, or a fault that was mended) stays there."""
+        address = execution.address
+
+        def goes_on(one: _Open) -> bool:
+            return address in self._straight(one.at).leads
+
+        def again(one: _Open) -> bool:
+            return address == one.at and self._straight(address).to_return is None
+
+        chosen = self._nearest(function, execution, goes_on)
+        if chosen is not None:
+            chosen.invocation.blocks += self._straight(chosen.at).leads[address]
+        else:
+            chosen = self._nearest(function, execution, again)
+            if chosen is None:
+                return None
+            if address in self._starts:
+                chosen.invocation.blocks.pop()  # it will be counted again
+        self._open[function["id"]].remove(chosen)
+        return chosen.invocation
+
+    def _nearest(self, function: Row, execution: Execution, fits: Callable[[_Open], bool]) -> _Open | None:
+        best: tuple[tuple[int, bool, int], _Open] | None = None
+        for number, one in enumerate(self._open.get(function["id"], ())):
+            stack = one.invocation.stack
+            if not fits(one):
                 continue
-            if address in self._next[at]:
-                del self._open[index]
-                return invocation
-            if address == at:
-                del self._open[index]
-                if address in self._starts:
-                    invocation.blocks.pop()  # it will be counted again
-                return invocation
-        return None
+            if stack is not None and execution.stack is not None:
+                if stack < execution.stack:
+                    continue
+                rank = (-stack, one.cpu == execution.cpu, number)
+            else:
+                rank = (0, one.cpu == execution.cpu, number)
+            if best is None or rank > best[0]:
+                best = (rank, one)
+        return best[1] if best else None
+
+    def _straight(self, address: int) -> _Straight:
+        if address not in self._straights:
+            self._straights[address] = self._walk(address, frozenset({address}))
+        return self._straights[address]
+
+    def _walk(self, at: int, walked: frozenset[int]) -> _Straight:
+        """Straight code from `at` on; where it leads to an instruction that is not logged, also what comes behind."""
+        leads: dict[int, tuple[int, ...]] = {}
+        passed: tuple[int, ...] = ()
+        to_return: tuple[int, ...] | None = None
+        while True:
+            for after in self._next[at]:
+                # Back into the same code: it went once round, rather than that QEMU broke off just here.
+                leads[after] = passed
+            if self._single or at in self._jumps or len(self._next[at]) != 1:
+                break
+            at = self._next[at][0]
+            if at in walked:
+                break
+            passed += (at,) if at in self._starts else ()
+        if not self._next[at]:
+            to_return = passed
+        for after in [one for one in leads if one in self._unlogged - walked]:
+            behind = self._walk(after, walked | {after})
+            before = leads[after] + ((after,) if after in self._starts else ())
+            for further, blocks in behind.leads.items():
+                leads.setdefault(further, before + blocks)
+            if to_return is None and behind.to_return is not None:
+                to_return = before + behind.to_return
+        return _Straight(leads, to_return)
 
     def close(self) -> list[Invocation]:
-        """All invocations, those that did not end last."""
-        return self.finished + [invocation for invocation, _ in self._open]
+        """All invocations."""
+        left = [one for several in self._open.values() for one in several]
+        for one in left:
+            end = self._straight(one.at).to_return
+            one.invocation.returned = end is not None
+            one.invocation.blocks += end or ()
+        return [one.invocation for one in left]
 
 
 def read_functions(trace: Any) -> list[dict[str, Any]]:
@@ -196,3 +304,69 @@ def _through_gap(blocks: Sequence[int], places: set[int], gap: Mapping[int, bool
                 reached.add(end)
         last = end
     return reached
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One traced function against the log."""
+
+    function: str
+    determined: bool
+    invocations: int
+    complete: int
+    wrong: list[str]
+
+
+def compare(trace: Any, log: Path, unlogged: Collection[int] = (), *, single: bool = False) -> list[Comparison]:
+    """Each invocation that was recorded against one of the log's: the same blocks where it is complete, else blocks
+    that it allows; and none is left over."""
+    functions = read_functions(trace)
+    simulator = Simulator(functions, unlogged, single=single)
+    for execution in executions(log):
+        simulator.feed(execution)
+    truth: dict[str, list[list[int]]] = {}
+    for invocation in simulator.close():
+        truth.setdefault(invocation.function, []).append(invocation.blocks)
+    return [_compare(trace, function, truth.get(function["name"], []), unlogged) for function in functions]
+
+
+def _compare(trace: Any, function: Row, truth: list[list[int]], unlogged: Collection[int]) -> Comparison:
+    hidden = _hidden(function, unlogged)
+    left = [[block for block in blocks if block not in hidden] for blocks in truth]
+    recorded = recorded_blocks(trace, function)
+    wrong = []
+    for invocation in recorded:
+        _hide(invocation, hidden)
+        found = next((blocks for blocks in left if lies_within(blocks, invocation)), None)
+        if found is None or not invocation["consistent"]:
+            wrong.append(f"recorded: {_shown(invocation['steps'])}")
+        if found is not None:
+            left.remove(found)
+    wrong += [f"not recorded: {_shown(blocks)}" for blocks in left]
+    complete = sum(invocation["complete"] for invocation in recorded)
+    return Comparison(function["name"], bool(function["determined"]), len(recorded), complete, wrong)
+
+
+def _hidden(function: Row, unlogged: Collection[int]) -> set[int]:
+    """Blocks that the log need not tell of: all their instructions may have been executed by the relay."""
+    inside: dict[int, set[int]] = {}
+    for row in function["instructions"]:
+        inside.setdefault(row["block"], set()).add(row["address"] & _MASK)
+    return {
+        row["from_address"] & _MASK for row in function["blocks"] if inside.get(row["number"], set()) <= set(unlogged)
+    }
+
+
+def _hide(invocation: dict[str, Any], hidden: Collection[int]) -> None:
+    kept = [(ordinal, block) for ordinal, block in enumerate(invocation["steps"]) if block not in hidden]
+    invocation["gaps"] = {
+        place: {block: certain for block, certain in invocation["gaps"][ordinal].items() if block not in hidden}
+        for place, (ordinal, block) in enumerate(kept)
+        if block is None
+    }
+    invocation["steps"] = [block for _, block in kept]
+
+
+def _shown(blocks: Sequence[int | None]) -> str:
+    shown = " ".join("…" if block is None else f"{block:x}" for block in blocks[:40])
+    return f"{shown} ({len(blocks)} steps)"
