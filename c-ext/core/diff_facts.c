@@ -54,7 +54,9 @@ static void clear(struct diff_facts *facts)
 /* Where the reading of the steps stands. */
 struct walk {
 	struct diff_facts *facts;
-	uint32_t last;  /* the last block that is known, or DIFF_NONE */
+	uint32_t last; /* the last block that is known, or DIFF_NONE */
+	bool decided;  /* how its branch went is known */
+	bool taken;
 	bool *here;     /* by block: it may have run since */
 	bool has_gap;   /* … for there was a gap */
 	size_t entries; /* ways that may have led out of it … */
@@ -77,47 +79,61 @@ static void take_gap(struct walk *walk, uint32_t block, bool certain, int64_t or
 	note_block(walk->facts, block, ordinal);
 }
 
-/* The ways that may have been gone from one block since the last known one: within the gap, and to block NEXT. */
-static void leave_block(struct walk *walk, uint32_t block, uint32_t next)
+/* A way that may have been gone since the last known block: within the gap, or to block NEXT. */
+static void take_edge(struct walk *walk, size_t edge, uint32_t next)
+{
+	uint32_t target = walk->facts->code->edges[edge].target;
+
+	if (target != next && !(walk->has_gap && walk->here[target]))
+		return;
+	walk->facts->possible[edge] = true;
+	walk->entries += target == next;
+	walk->entry = target == next ? edge : walk->entry;
+}
+
+static void leave_last(struct walk *walk, uint32_t next)
 {
 	const struct diff_code *code = walk->facts->code;
 
-	for (size_t i = code->first_edge[block]; i < code->first_edge[block + 1]; i++) {
-		uint32_t target = code->edges[i].target;
+	for (size_t i = code->first_edge[walk->last]; i < code->first_edge[walk->last + 1]; i++)
+		if (!walk->decided || code->edges[i].taken == walk->taken)
+			take_edge(walk, i, next);
+}
 
-		if (target != next && !(walk->has_gap && walk->here[target]))
-			continue;
-		walk->facts->possible[i] = true;
-		walk->entries += target == next;
-		walk->entry = target == next ? i : walk->entry;
-	}
+static void leave_gap(struct walk *walk, uint32_t next)
+{
+	const struct diff_code *code = walk->facts->code;
+
+	for (size_t i = 0; i < code->edge_count; i++)
+		if (walk->here[code->edges[i].source])
+			take_edge(walk, i, next);
 }
 
 /* Ends what is not known since the last known block, at block NEXT (DIFF_NONE: nothing is known behind it). If only
  * one way leads there, it surely was gone. */
 static void close_stretch(struct walk *walk, uint32_t next)
 {
-	const struct diff_code *code = walk->facts->code;
-
 	walk->entries = 0;
-	if (walk->last != DIFF_NONE)
-		leave_block(walk, walk->last, next);
-	for (uint32_t block = 0; walk->has_gap && block < code->block_count; block++)
-		if (walk->here[block] && block != walk->last)
-			leave_block(walk, block, next);
+	if (walk->last != DIFF_NONE && !(walk->has_gap && walk->here[walk->last]))
+		leave_last(walk, next);
+	if (walk->has_gap)
+		leave_gap(walk, next);
 	if (walk->entries == 1)
 		walk->facts->sure[walk->entry] = true;
 	if (walk->has_gap)
-		memset(walk->here, 0, code->block_count * sizeof(bool));
+		memset(walk->here, 0, walk->facts->code->block_count * sizeof(bool));
 	walk->has_gap = false;
 	walk->last = next;
+	walk->decided = false;
 }
 
-static void take_block(struct walk *walk, uint32_t block, int64_t ordinal)
+static void take_block(struct walk *walk, uint32_t block, sqlite3_stmt *row)
 {
 	walk->facts->ran[block] = true;
-	note_block(walk->facts, block, ordinal);
+	note_block(walk->facts, block, sqlite3_column_int64(row, 0));
 	close_stretch(walk, block);
+	walk->decided = sqlite3_column_type(row, 4) != SQLITE_NULL;
+	walk->taken = sqlite3_column_int(row, 4) != 0;
 }
 
 static struct cs_error *read_steps(struct walk *walk, struct trace *trace, int64_t invocation)
@@ -127,8 +143,9 @@ static struct cs_error *read_steps(struct walk *walk, struct trace *trace, int64
 	bool is_row;
 
 	CS_TRY(trace_prepare(trace,
-			     "SELECT s.ordinal, s.block, g.block, g.certain FROM step s"
+			     "SELECT s.ordinal, s.block, g.block, g.certain, d.taken FROM step s"
 			     " LEFT JOIN gap_block g ON g.invocation = s.invocation AND g.ordinal = s.ordinal"
+			     " LEFT JOIN decision d ON d.invocation = s.invocation AND d.ordinal = s.ordinal"
 			     " WHERE s.invocation = ? ORDER BY s.ordinal",
 			     &row));
 	sqlite3_bind_int64(row, 1, invocation);
@@ -146,7 +163,7 @@ static struct cs_error *read_steps(struct walk *walk, struct trace *trace, int64
 		if (column == 2)
 			take_gap(walk, (uint32_t)block, sqlite3_column_int(row, 3) != 0, sqlite3_column_int64(row, 0));
 		else
-			take_block(walk, (uint32_t)block, sqlite3_column_int64(row, 0));
+			take_block(walk, (uint32_t)block, row);
 	}
 }
 
