@@ -227,6 +227,69 @@ class Probe(gdb.Breakpoint):
             self.delete()
 
 
+class _Unequal(gdb.Function):
+    """$clockscope_unequal(): an even number that it has not said before."""
+
+    name = "clockscope_unequal"
+
+    def __init__(self) -> None:
+        super().__init__(self.name)
+        self._said = 0
+
+    def invoke(self) -> int:
+        self._said += 2
+        return self._said
+
+
+class Watchpoint(gdb.Breakpoint):
+    """An internal hardware watchpoint. `hit` is called behind each write; the guest goes on unless it returns True.
+
+    GDB keeps to itself a write that leaves the value as it was, so it watches an expression that always changes.
+    `!` is the operator that lets GDB (13.1) use a hardware watchpoint where the variable cannot be read yet: others
+    make a new value before they read. Raises Error where only single steps would do.
+    """
+
+    _TYPES = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long"}
+    _unequal: _Unequal | None = None
+
+    def __init__(self, address: int, size: int, hit: Callable[[Stop], bool]) -> None:
+        Watchpoint._unequal = Watchpoint._unequal or _Unequal()
+        text = f"${_Unequal.name}() + !*({self._TYPES[size]} *){address:#x}"
+        super().__init__(text, type=gdb.BP_WATCHPOINT, wp_class=gdb.WP_WRITE, internal=True)
+        self.silent = True
+        self._hit = hit
+        if self.type != gdb.BP_HARDWARE_WATCHPOINT:
+            self.delete()
+            raise gdb.error("no hardware watchpoint")
+
+    def stop(self) -> bool:
+        return self._hit(Stop())
+
+    def remove(self) -> None:
+        if self.is_valid():
+            self.delete()
+
+
+def type_of(expression: str, size: int) -> gdb.Type | None:
+    """The type of an expression that has so many bytes; None where GDB does not know it."""
+    try:
+        found = gdb.parse_and_eval(expression).type
+    except gdb.error:
+        return None
+    return found if found.sizeof == size else None
+
+
+def value_of(data: bytes, kind: gdb.Type | None) -> Value:
+    """Bytes of the guest as a value of a type, a number without one; a pointer to what has a symbol is that symbol."""
+    if kind is None or not data:
+        return int.from_bytes(data, "little") if data else None
+    value = gdb.Value(data, kind)
+    plain = _plain(value)
+    if isinstance(plain, int) and plain and value.type.strip_typedefs().code == gdb.TYPE_CODE_PTR:
+        return symbol_at(plain)
+    return plain
+
+
 def symbol_file() -> str | None:
     """The file whose symbols GDB has: the program's or the kernel's."""
     files = [file.filename for file in gdb.objfiles() if file.filename and os.path.isfile(file.filename)]
@@ -267,9 +330,17 @@ def warm_up(addresses: Iterable[int], functions: Iterable[str], expressions: Ite
 
 def disassemble(address: int, count: int) -> list[tuple[int, int, str]]:
     """Instructions of the symbol file's text, as (address, length, text): the guest's memory may hold none yet."""
+    return _disassemble(address, count=count)
+
+
+def disassemble_range(start: int, last: int) -> list[tuple[int, int, str]]:
+    """The same from one instruction to the one that holds the byte at `last`."""
+    return _disassemble(start, end_pc=last)
+
+
+def _disassemble(start: int, **limit: int) -> list[tuple[int, int, str]]:
     with setting("trust-readonly-sections", "on"):
-        architecture = gdb.selected_inferior().architecture()
-        found = architecture.disassemble(address, count=count)
+        found = gdb.selected_inferior().architecture().disassemble(start, **limit)
     return [(part["addr"], part["length"], part["asm"]) for part in found]
 
 

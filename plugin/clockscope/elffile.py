@@ -194,11 +194,20 @@ class ElfFile:
 
     def function_at(self, address: int) -> str:
         """The base name of the function that holds an address, `.cold` part or not; empty where there is none."""
+        symbol = self._holder(address)
+        return symbol.base_name if symbol else ""
+
+    def function_start(self, address: int) -> int | None:
+        """Where the function, or the part of one, begins that holds an address."""
+        symbol = self._holder(address)
+        return symbol.address if symbol else None
+
+    def _holder(self, address: int) -> Symbol | None:
         after = bisect.bisect_right(self._starts, address, key=lambda symbol: symbol.address)
         for symbol in reversed(self._starts[max(0, after - 4) : after]):
             if address < symbol.address + symbol.size and not symbol.name.startswith(_PADDING):
-                return symbol.base_name
-        return ""
+                return symbol
+        return None
 
     def read(self, address: int, size: int) -> bytes:
         """File bytes at a virtual address; short or empty where no section holds them."""

@@ -20,6 +20,7 @@ from clockscope.guests.profile import Branches
 from clockscope.standstill import Spans, rdtsc_address, tsc_runs_on
 from clockscope.target import Target
 from clockscope.ui import Ui, one_line
+from clockscope.watch import Watcher
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Goal:
 
     @staticmethod
     def parse(text: str, target: Target) -> "Goal":
-        """A goal as the user writes it; UserError where no rule of the profile can bring it."""
+        """A goal as the user writes it; UserError where neither the profile nor --watch can bring it."""
         what, _, clock = text.partition(":")
-        known = sorted({rule.what for rule in target.profile.rules}) if target.profile else []
+        rules = [*(target.profile.rules if target.profile else ()), *(variable.rule for variable in target.watched)]
+        known = sorted({rule.what for rule in rules})
         if text not in ("idle", "exit") and what not in known:
             choices = ", ".join(["idle", "exit", *known])
             raise UserError(f"--until {text}: no such event; expected one of: {choices}; an event may have :CLOCK")
@@ -82,6 +84,7 @@ class Recording:
         self._writer = TraceWriter(path, force=force)
         limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
         self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
+        self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
 
     def arm(self) -> list[str]:
         """Plant everything; what the user should know of it. The guest must be stopped."""
@@ -102,13 +105,15 @@ class Recording:
         self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
         if self._check.early is not None:
             self._engine.at_first(self._check.early, self._meet_kernel)
+        watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
         refused = dict(self._engine.plant())
-        for expected in self.target.plan.expectations:
+        for expected in (*self.target.plan.expectations, *watched):
             self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
         for symbol in self.target.counted:
             self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
         relay.set_trace(self._writer)
         notes = [f"The guest refused a probe at {address:#x}: {why}" for address, why in refused.items()]
+        notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
         notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
@@ -264,6 +269,7 @@ class Recording:
     def _lift(self) -> None:
         relay = self._connection.relay
         self._engine.lift()
+        self._watcher.lift()
         if self._branch_trace is not None:
             try:
                 self._branch_trace.stop(debugger.source_file)

@@ -4,12 +4,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from clockscope import debugger, plan, settings
+from clockscope import debugger, plan, settings, watch
 from clockscope.elffile import ElfFile, Symbol
 from clockscope.errors import UserError
 from clockscope.guests import profile
 from clockscope.guests.profile import Profile
 from clockscope.plan import Plan
+from clockscope.watch import Variable
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Target:
     profile: Profile | None
     plan: Plan
     counted: tuple[Symbol, ...]
+    watched: tuple[Variable, ...]
 
     @property
     def banner(self) -> str:
@@ -28,7 +30,7 @@ class Target:
         return self.elf.string(symbols[0].address).strip() if symbols else ""
 
 
-def prepare(profile_name: str | None, functions: Sequence[str]) -> Target:
+def prepare(profile_name: str | None, functions: Sequence[str], variables: Sequence[str] = ()) -> Target:
     """Find everything out that can be known before the guest runs; UserError says what is missing."""
     path = debugger.symbol_file()
     if path is None:
@@ -36,22 +38,22 @@ def prepare(profile_name: str | None, functions: Sequence[str]) -> Target:
     elf = ElfFile(path)
     if not elf.symbols:
         raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
-    chosen = _choose(elf, profile_name or debugger.text(settings.PROFILE.full_name), bool(functions))
+    chosen = _choose(elf, profile_name or debugger.text(settings.PROFILE.full_name), bool(functions or variables))
     made = plan.make_plan(chosen, elf, debugger.disassemble, debugger.inlined_copies) if chosen else Plan()
     if chosen is not None:
         debugger.warm_up(made.sites(), chosen.frames, _expressions(chosen))
-    return Target(elf, _offset(elf), chosen, made, _find(elf, functions))
+    return Target(elf, _offset(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
 
 
 def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
-    """The named profile, or the one that fits. Without one, functions to count are `enough`."""
+    """The named profile, or the one that fits. Without one, functions to count or variables to watch are `enough`."""
     if name:
         return profile.load(name)
     found = profile.recognise(elf.symbols)
     if found is None and not enough:
         known = ", ".join(profile.names())
         raise UserError(
-            f"{elf.path}: no profile fits this program (known: {known}); give --profile FILE, or --functions to count"
+            f"{elf.path}: no profile fits this program (known: {known}); give --profile FILE, --functions to count, or --watch"
         )
     return found
 

@@ -12,7 +12,7 @@ from clockscope.ui import Ui
 NAME = "record"
 SUMMARY = "record how the attached guest brings up its clocks"
 NEEDS = "guest"
-COMPLETE = {"output": "file", "functions": "function", "profile": "profile", "until": "event"}
+COMPLETE = {"output": "file", "functions": "function", "watch": "variable", "profile": "profile", "until": "event"}
 EXAMPLES = """\
 Without --until, the recording is armed and you go on as you like: your own breakpoints, stepping and Ctrl-C work.
 It ends with --stop, with the guest, or when GDB lets go of it. With --until, the guest runs until that happens:
@@ -22,6 +22,7 @@ or "exit".
 examples:
   %(prog)s -o boot.trace --until exit
   %(prog)s --until clock.selected:tsc --functions 'pvclock_*,hpet_enable'
+  %(prog)s --watch tsc_khz --until variable.written:tsc_khz
   %(prog)s --stop
 """
 
@@ -36,9 +37,17 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         help="count the calls of these functions, and trace their branches instead of the profile's; patterns such as"
         " 'tsc_*'",
     )
+    parser.add_argument(
+        "--watch",
+        metavar="VAR,…",
+        default="",
+        help="record each write to these variables or fields, such as lapic_timecounter.tc_quality",
+    )
     parser.add_argument("--no-branches", action="store_true", help="record events and counts only")
     parser.add_argument("--intrusive", action="store_true", help="trace branches within timing windows too")
-    parser.add_argument("--until", metavar="EVENT|idle|exit", help="let the guest run until then, and end the recording")
+    parser.add_argument(
+        "--until", metavar="EVENT|idle|exit", help="let the guest run until then, and end the recording"
+    )
     parser.add_argument("--profile", metavar="P", help="the guest profile, by name or file")
     parser.add_argument("--stop", action="store_true", help="end the recording")
     parser.epilog = EXAMPLES
@@ -50,7 +59,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     if Recording.current is not None:
         raise UserError(f"a recording to {Recording.current.path} is under way: `clock record --stop` ends it")
     made = connection.require()
-    found = target.prepare(args.profile, recording.names_of(args.functions))
+    found = target.prepare(args.profile, recording.names_of(args.functions), recording.names_of(args.watch))
     goal = Goal.parse(args.until, found) if args.until else None
     current = Recording(
         made,
@@ -93,4 +102,6 @@ def _run_guest(current: Recording, ui: Ui) -> None:
     except debugger.Error as error:
         raise UserError(f"the guest cannot go on: {error}") from error
     if Recording.current is current:
-        ui.note(f"The guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`.")
+        ui.note(
+            f"The guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`."
+        )

@@ -11,6 +11,8 @@ Value = int | str | None
 _FIRST = ("rating", "quality", "frequency_hz", "frequency_khz", "mhz", "mask", "flags")
 # Told by other columns: the clock's name, and the kernel's line that the values were read from.
 _ELSEWHERE = ("name", "kind", "message")
+# Told together: "0 → 62500000".
+_CHANGE = ("old", "new")
 
 
 def cut(text: str, limit: int) -> str:
@@ -48,6 +50,9 @@ def describe(values: Mapping[str, Value]) -> str:
 def _describe(values: Mapping[str, Value]) -> Iterator[str]:
     names = [name for name in _FIRST if name in values]
     names += [name for name in values if name not in _FIRST and name not in _ELSEWHERE]
+    if values.keys() >= set(_CHANGE):
+        yield " → ".join(_bare(values[name]) for name in _CHANGE)
+        names = [name for name in names if name not in _CHANGE]
     for name in names:
         yield _one(name, values[name])
     if not names and isinstance(message := values.get("message"), str):
@@ -72,6 +77,10 @@ def _one(name: str, value: Value) -> str:
     if name.endswith("_ns"):
         return f"{_prefix(name.removesuffix('_ns'))}{milliseconds(value)} ms"
     return f"{label} {value}"
+
+
+def _bare(value: Value) -> str:
+    return "unreadable" if value is None else one_line(str(value))
 
 
 def _prefix(name: str, silent: str = "") -> str:
