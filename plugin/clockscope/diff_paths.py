@@ -44,7 +44,8 @@ def compare(a: Trace, b: Trace, progress: Callable[[int, int, str], None]) -> Re
     for done, (name, here, there) in enumerate(pairs):
         progress(done, len(pairs), f"comparing {name}")
         result = diff_function(a, here["id"], b, there["id"])
-        if result["divergence"] or any(result["unpaired"]):
+        # One that only one side called is told as such.
+        if all(result["invocations"]) and (result["divergence"] or any(result["unpaired"])):
             differ.append(_difference(name, (a, b), (here, there), result))
     progress(len(pairs), len(pairs), "compared")
     differ.sort(key=_order)

@@ -42,7 +42,7 @@ def prepare(profile_name: str | None, functions: Sequence[str], variables: Seque
     made = plan.make_plan(chosen, elf, debugger.disassemble, debugger.inlined_copies) if chosen else Plan()
     if chosen is not None:
         debugger.warm_up(made.sites(), chosen.frames, _expressions(chosen))
-    return Target(elf, _offset(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
+    return Target(elf, offset_of(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
 
 
 def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
@@ -75,7 +75,7 @@ def _find(elf: ElfFile, patterns: Sequence[str]) -> tuple[Symbol, ...]:
     return tuple(found.values())
 
 
-def _offset(elf: ElfFile) -> int:
+def offset_of(elf: ElfFile) -> int:
     """How far the guest's code lies from where the file says: kernels and programs may be relocated."""
     for symbols in elf.symbols.values():
         symbol = symbols[0]

@@ -25,7 +25,7 @@ def difference(result: Record, files: tuple[str, str], ui: Ui) -> str:
         _guest(result["guest"], ui),
         _clocks(result["clocks"], ui),
         _events(result["events"], ui),
-        _first(result["first_divergence"], ui),
+        *_divergences(result, ui),
         _others(result, ui),
         _functions(result["functions"], ui),
     ]
@@ -120,7 +120,7 @@ def _value(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return values.describe({name: value}).removeprefix(name.replace("_", " ") + " ")
+        return values.describe({name: value}).removeprefix(name.removesuffix("_ns").replace("_", " ") + " ")
     return _cut(str(value))
 
 
@@ -131,16 +131,28 @@ def _cut(text: str) -> str:
 # ---------------------------------------------------------------- decisions
 
 
-def _first(divergence: Record | None, ui: Ui) -> list[str]:
-    if divergence is None:
-        return []
+def _divergences(result: Record, ui: Ui) -> Iterator[list[str]]:
+    """The first, and those that decided over the clocks which differ."""
+    first = result["first_divergence"]
+    if first is None:
+        return
+    yield [_title("The first decision that differs", ui), *_divergence(first, ui)]
+    clocks = {clock["name"] for kind in ("only_a", "only_b", "differ") for clock in result["clocks"][kind]}
+    for item in result["functions"]["differ"]:
+        divergence = item["divergence"]
+        concerned = clocks.intersection(divergence["clocks"]) if divergence else set()
+        if concerned and divergence["function"] != first["function"]:
+            title = f"Where {', '.join(map(one_line, sorted(concerned)))} went another way"
+            yield [_title(title, ui), *_divergence(divergence, ui)]
+
+
+def _divergence(divergence: Record, ui: Ui) -> Iterator[str]:
     text = f"  {_cut(divergence['text'].strip())}" if divergence["text"] else ""
     inlined = f" (inlined: {one_line(divergence['inlined'])})" if divergence["inlined"] else ""
     where = f"{one_line(divergence['function'])}{inlined}  {short(divergence['source'])}{text}"
-    lines = [_title("The first decision that differs", ui), "  " + styled(where, "bold", ui.colour)]
+    yield "  " + styled(where, "bold", ui.colour)
     for letter, side in (("A", divergence["a"]), ("B", divergence["b"])):
-        lines += _side(letter, side, side["source"] != divergence["source"])
-    return lines
+        yield from _side(letter, side, side["source"] != divergence["source"])
 
 
 def _side(letter: str, side: Record, own_source: bool) -> Iterator[str]:

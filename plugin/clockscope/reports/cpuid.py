@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""CPUID leaves and MSRs in the manuals' names."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from clockscope import cpuid
+from clockscope.reports.table import Column, render, styled
+from clockscope.told import Told, raw
+from clockscope.ui import Ui, one_line
+
+Record = dict[str, Any]
+
+
+def content(told: Told, only: int | None) -> Record:
+    """As schemas/cpuid.schema.json describes it."""
+    leaves = [
+        {
+            "leaf": f"{leaf:#x}",
+            "subleaf": subleaf,
+            "name": cpuid.leaf_name(leaf),
+            **{name: f"{value:#x}" for name, value in zip(("eax", "ebx", "ecx", "edx"), registers)},
+            "fields": [_field(*field) for field in cpuid.describe(leaf, subleaf, told.leaves)],
+        }
+        for (leaf, subleaf), registers in sorted(told.leaves.items())
+        if only in (None, leaf)
+    ]
+    msrs = [
+        {
+            "msr": f"{number:#x}",
+            "name": cpuid.MSRS.get(number, ""),
+            "value": f"{value:#x}",
+            "fields": [_field(*field) for field in cpuid.describe_msr(number, value)],
+        }
+        for number, value in sorted(told.msrs.items())
+        if only is None
+    ]
+    return {"vendor": cpuid.vendor(told.leaves), "hypervisor": cpuid.hypervisor(told.leaves), "leaves": leaves,
+            "msrs": msrs, "refused": told.refused}  # fmt: skip
+
+
+def _field(place: str, name: str, value: str) -> Record:
+    return {"place": place, "name": name, "value": value}
+
+
+def tables(told: Told, only: int | None, ui: Ui) -> str:
+    found = content(told, only)
+    lines: list[str] = []
+    for leaf in found["leaves"]:
+        number = leaf["leaf"] + (f".{leaf['subleaf']}" if leaf["subleaf"] else "")
+        registers = told.leaves[int(leaf["leaf"], 16), leaf["subleaf"]]
+        lines += _item(f"{number}  {leaf['name']}", raw(registers), leaf["fields"], ui)
+    for msr in found["msrs"]:
+        lines += _item(f"MSR {msr['msr']}  {msr['name']}", msr["value"], msr["fields"], ui)
+    lines += [f"Not all could be read: {one_line(why)}" for why in told.refused]
+    return "\n".join(lines) + "\n"
+
+
+def _item(title: str, value: str, fields: list[Record], ui: Ui) -> Iterator[str]:
+    yield f"{styled(title.rstrip(), 'bold', ui.colour)}  {value}"
+    rows = [[field["place"], field["name"], one_line(field["value"])] for field in fields]
+    if rows:
+        yield from ("    " + line for line in render([Column("")] * 3, rows, ui.colour, header=False))
