@@ -290,6 +290,11 @@ def value_of(data: bytes, kind: gdb.Type | None) -> Value:
     return plain
 
 
+def thread_count() -> int:
+    """The threads that the stub shows: a machine's are its processors."""
+    return len(gdb.selected_inferior().threads())
+
+
 def symbol_file() -> str | None:
     """The file whose symbols GDB has: the program's or the kernel's."""
     files = [file.filename for file in gdb.objfiles() if file.filename and os.path.isfile(file.filename)]

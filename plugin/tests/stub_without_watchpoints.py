@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""A stub whose watchpoints were taken away: between a real stub and its client, it answers Z2 to Z4 with nothing."""
+
+import re
+import select
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+
+_WATCHPOINT = re.compile(rb"\$Z[234],[0-9a-f]+,[0-9a-f]+#[0-9a-f]{2}")
+
+
+class NoWatchpoints:
+    """`with NoWatchpoints(stub's socket) as hidden:` listens at `hidden.address` for one client."""
+
+    def __init__(self, stub: Path) -> None:
+        self._stub = socket.socket(socket.AF_UNIX)
+        self._stub.connect(str(stub))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = "127.0.0.1:{1}".format(*self._listener.getsockname())
+        self.asked = 0
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self) -> "NoWatchpoints":
+        self._thread.start()
+        return self
+
+    def __exit__(self, _kind: type | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._thread.join(10)
+        self._stub.close()
+        self._listener.close()
+
+    def _serve(self) -> None:
+        client, _ = self._listener.accept()
+        with client:
+            while data := self._wait(client):
+                self._stub.sendall(data)
+
+    def _wait(self, client: socket.socket) -> bytes:
+        """What the client says next, but for watchpoints; meanwhile the stub's words pass. Empty at the end."""
+        while True:
+            ready = select.select([client, self._stub], [], [])[0]
+            if self._stub in ready:
+                said = self._stub.recv(65536)
+                if not said:
+                    return b""
+                client.sendall(said)
+            if client in ready:
+                said = client.recv(65536)
+                left = _WATCHPOINT.sub(b"", said)
+                if left != said:
+                    self.asked += 1
+                    client.sendall(b"+$#00")
+                if left or not said:
+                    return left

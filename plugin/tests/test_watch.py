@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""`clock record --watch`: each write to a variable, with what it held before and after, and who wrote."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gdbrun import Transcript
+from guest import Guest, read_serial
+from model import model, parse_clocks
+from stub_without_watchpoints import NoWatchpoints
+
+Event = dict[str, Any]
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+PEER = r"""
+#include <string.h>
+
+volatile int level = 5;
+char name[8], wide[64];
+
+__attribute__((noinline)) void set(int n) { level = n; }
+__attribute__((noinline)) void through(volatile int *p) { *p = 99; }
+
+int main(void)
+{
+	set(42);
+	set(42);
+	through(&level);
+	set(7);
+	memset(name, 'x', sizeof(name) - 1);
+	return wide[0];
+}
+"""
+
+
+def writes(program: Program, trace: Path, name: str) -> list[Event]:
+    """The trace's events of a watched variable."""
+    done = program("timeline", "--format", "json", trace)
+    assert done.returncode == 0, done.stderr
+    return [event for event in json.loads(done.stdout)["events"] if event["clock"] == name]
+
+
+def changes(events: list[Event]) -> list[tuple[object, object]]:
+    return [(event["values"]["old"], event["values"]["new"]) for event in events]
+
+
+def record(gdb: Callable[..., Transcript], symbols: Path, launch: str, *options: str) -> Transcript:
+    return gdb([f"file {symbols}", launch, " ".join(["clock record", *options])])
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["dwarf", "symbols only"])
+def test_writes_are_what_the_guest_printed(
+    bare: bool, gdb: Callable[..., Transcript], program: Program, tmp_path: Path
+) -> None:
+    """From the reset vector on: long before the variable's memory is mapped."""
+    machine, serial, trace = model(), tmp_path / "serial.log", tmp_path / "boot.trace"
+    symbols = machine.vmlinux
+    if bare:
+        symbols = tmp_path / "bare.elf"
+        subprocess.run(["objcopy", "--strip-debug", machine.vmlinux, symbols], check=True)
+    record(gdb, symbols, machine.launch(serial), f"-o {trace} --watch lapic_per_second --until exit")
+    found = writes(program, trace, "lapic_per_second")
+    first, second = [hertz for _, hertz in parse_clocks(read_serial(serial)).calibrated]
+    assert changes(found) == [(0, first), (first, second)]
+    assert [event["function"] for event in found] == ["lapic_calibrate_timer"] * 2
+    callers = [[frame["function"] for frame in event["backtrace"]][1] for event in found]
+    # Without debug information GDB guesses at frames, and misses one.
+    assert callers == ["cpu_configure" if bare else "cpu_attach", "lapic_initclock"]
+
+
+def test_the_line_is_the_stores_own(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    machine, trace = model(), tmp_path / "boot.trace"
+    record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), f"-o {trace} --watch lapic_per_second --until exit")
+    answer = program("writers", machine.vmlinux, "lapic_per_second", "--format", "json").stdout
+    static = {writer["address"]: writer["source"] for writer in json.loads(answer)["writers"]}
+    for event in writes(program, trace, "lapic_per_second"):
+        store = event["backtrace"][0]
+        assert static[store["address"]] == store["source"] == event["source"]
+
+
+def test_fields_and_pointers(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    """A pointer to what has a symbol is shown as that symbol."""
+    machine, trace = model("netbsd", "kvm"), tmp_path / "boot.trace"
+    watched = "i8254_timecounter.tc_next,x86_initclock_func,timecounter"
+    record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), f"-o {trace} --watch {watched} --until exit")
+    assert changes(writes(program, trace, "i8254_timecounter.tc_next"))[-1][1] is not None
+    assert changes(writes(program, trace, "timecounter"))[0] == ("dummy_timecounter", "i8254_timecounter")
+    assert changes(writes(program, trace, "x86_initclock_func")) == [("i8254_initclocks", "lapic_initclock")]
+
+
+def test_until_a_variable_is_written(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    machine, trace = model(), tmp_path / "boot.trace"
+    options = f"-o {trace} --watch lapic_per_second,tsc_freq --until variable.written:lapic_per_second"
+    said = record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), options).text
+    assert "complete: reached variable.written:lapic_per_second" in said
+    assert len(writes(program, trace, "lapic_per_second")) == 1
+
+
+def test_never_written(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    machine, trace = model(), tmp_path / "boot.trace"
+    options = f"-o {trace} --watch lapic_from_cpuid --until exit"
+    record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), options)
+    said = program("timeline", trace).stdout
+    assert "watch-lapic_from_cpuid  variable written" in said[said.index("Expected, never seen") :]
+
+
+def test_the_timeline_shows_the_change(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    machine, serial, trace = model(), tmp_path / "serial.log", tmp_path / "boot.trace"
+    options = f"-o {trace} --no-branches --watch lapic_per_second --until exit"
+    record(gdb, machine.vmlinux, machine.launch(serial), options)
+    first = parse_clocks(read_serial(serial)).calibrated[0][1]
+    words = [line.split() for line in program("timeline", trace).stdout.splitlines()]
+    shown = ["variable", "written", "lapic_per_second", "0", "→", str(first), "lapic_calibrate_timer"]
+    assert shown in [line[2:-1] for line in words]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("lapic_per_secnd", "no variable lapic_per_secnd in .* \\(did you mean lapic_per_second\\?\\)"),
+        ("lapic_timecounter", "it has 64 bytes, a watch takes 1, 2, 4 or 8; name one of its fields"),
+    ],
+)
+def test_what_cannot_be_watched(name: str, said: str, gdb: Callable[..., Transcript], tmp_path: Path) -> None:
+    machine, trace = model(), tmp_path / "boot.trace"
+    transcript = record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), f"-o {trace} --watch {name}")
+    (line,) = [line for line in transcript.text.splitlines() if name in line and "Error" not in line]
+    assert re.search(said, line)
+    assert transcript.status != 0
+    assert not trace.exists()
+
+
+# ---------------------------------------------------------------- stubs without watchpoints
+
+
+def test_without_watchpoints_the_stores_are_probed(
+    boot: Callable[..., Guest], gdb: Callable[..., Transcript], program: Program, tmp_path: Path
+) -> None:
+    """The same writes, on the same model, by the other way."""
+    machine, trace = model(), tmp_path / "boot.trace"
+    guest = boot(machine)
+    with NoWatchpoints(guest.socket) as stub:
+        options = f"-o {trace} --watch lapic_per_second --until exit"
+        said = record(gdb, machine.vmlinux, f"clock attach {stub.address}", options).text
+    assert stub.asked
+    assert "--watch lapic_per_second: no watchpoint: probes on 4 of 4 instructions that store to it" in said
+    first, second = [hertz for _, hertz in parse_clocks(guest.log()).calibrated]
+    found = writes(program, trace, "lapic_per_second")
+    assert changes(found) == [(0, first), (first, second)]
+    assert [event["function"] for event in found] == ["lapic_calibrate_timer"] * 2
+
+
+def test_a_real_stub_that_has_none(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    """qemu-x86_64 debugs programs, without watchpoints. A write through a pointer is not seen; the next old value is."""
+    (tmp_path / "peer.c").write_text(PEER)
+    subprocess.run(["gcc", "-g", "-O1", "-no-pie", "-static", "-o", "peer", "peer.c"], cwd=tmp_path, check=True)
+    peer, socket, trace = tmp_path / "peer", tmp_path / "s", tmp_path / "peer.trace"
+    process = subprocess.Popen(["qemu-x86_64", "-g", str(socket), str(peer)])
+    try:
+        wait = f"python import os, time\nwhile not os.path.exists('{socket}'): time.sleep(0.01)"
+        script = ["python", *wait.removeprefix("python ").split("\n"), "end", f"file {peer}", f"clock attach {socket}"]
+        gdb([*script, f"clock record -o {trace} --watch level,name --until exit"])
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+    assert changes(writes(program, trace, "level")) == [(5, 42), (42, 42), (99, 7)]
+    assert changes(writes(program, trace, "name"))[-1][1] == "xxxxxxx"
