@@ -71,6 +71,9 @@ struct cs_error *store_invocation(struct store *store, const struct record_invoc
 
 struct cs_error *store_stop(struct store *store, const struct record_stop *stop);
 
+/* Notes with a function that it is not watched while another is under way, which calls it in a timing window. */
+struct cs_error *store_shielded(struct store *store, int64_t callee, int64_t caller);
+
 /* Records, or replaces, the text of one source line. */
 struct cs_error *store_source(struct store *store, const char *file, int line, const char *text);
 

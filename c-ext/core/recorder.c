@@ -120,6 +120,8 @@ static void free_traced(struct traced *at)
 
 		free_relations(at->parents);
 		free_relations(at->children);
+		free_relations(at->window_callers);
+		free_relations(at->window_callees);
 		free(at->sites);
 		free(at);
 		at = next;
@@ -284,8 +286,33 @@ static struct cs_error *arm_function(struct recorder *recorder, struct traced *t
 	return NULL;
 }
 
+static bool calls_in_window(const struct traced *caller, const struct traced *callee)
+{
+	for (uint32_t i = 0; i < caller->windows->callee_count; i++)
+		if (caller->windows->callees[i] == callee->cfg->entry)
+			return true;
+	return false;
+}
+
+/* Finds which function calls which within a timing window, and notes it with the callee: its invocations from there
+ * will be missing. */
+static struct cs_error *shield(struct recorder *recorder)
+{
+	for (struct traced *caller = recorder->traced; caller; caller = caller->next)
+		for (struct traced *callee = recorder->traced; callee; callee = callee->next) {
+			if (caller == callee || !calls_in_window(caller, callee))
+				continue;
+			CS_TRY(relate(&callee->window_callers, caller));
+			CS_TRY(relate(&caller->window_callees, callee));
+			CS_TRY(store_shielded(recorder->store, callee->id, caller->id));
+		}
+	return NULL;
+}
+
 struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context)
 {
+	if (!recorder->options.intrusive)
+		CS_TRY(shield(recorder));
 	for (struct gate *gate = recorder->gates; gate; gate = gate->next) {
 		bool no = false;
 

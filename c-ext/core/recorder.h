@@ -23,6 +23,9 @@ struct recorder_options {
 	uint32_t hit_limit;
 	/* Returns without a probe of the plan's are caught by one at the return address. */
 	bool catch_returns;
+	/* Probes may stand in timing windows. If not, a function that another calls within one is not watched while
+	 * that other is under way. */
+	bool intrusive;
 	/* The guest is a QEMU replay: each stop carries its instruction count. */
 	bool replay;
 	/* How the guest's kernel names the running task: the per-CPU variable that points to it, as an offset

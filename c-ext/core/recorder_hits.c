@@ -112,6 +112,16 @@ static bool callable(const struct traced *traced)
 	return !traced->gates && (parent || !traced->parents);
 }
 
+/* Whether a stop in the function would, for all that is known, fall into another's timing window. */
+static bool shielded(const struct traced *traced)
+{
+	const struct relation *caller = traced->window_callers;
+
+	while (caller && !caller->other->active)
+		caller = caller->next;
+	return caller != NULL;
+}
+
 /* Only entries are watched before a function is under way, and those only while it can be called. QEMU looks through
  * all breakpoints at each jump that it cannot foresee, and goes instruction by instruction through a page that
  * has one; and a processor has but four. */
@@ -119,7 +129,8 @@ bool recorder_wants(const struct planted *site)
 {
 	const struct traced *traced = site->traced;
 
-	return !site->lifters && (traced->active || ((site->planned->roles & PLAN_ENTRY) && callable(traced)));
+	return !site->lifters && !shielded(traced) &&
+	       (traced->active || ((site->planned->roles & PLAN_ENTRY) && callable(traced)));
 }
 
 static void place(struct planted *site)
@@ -142,6 +153,8 @@ static void place_family(struct traced *traced)
 	place_all(traced);
 	for (const struct relation *child = traced->children; child; child = child->next)
 		place_all(child->other);
+	for (const struct relation *callee = traced->window_callees; callee; callee = callee->next)
+		place_all(callee->other);
 }
 
 void recorder_finish(struct recorder *recorder, struct invocation *invocation)

@@ -32,7 +32,9 @@ struct traced {
 	uint32_t gates;        /* that keep its entry unwatched just now */
 	struct relation *parents;
 	struct relation *children;
-	bool broken; /* its text is not what was analysed: nothing it says is used */
+	struct relation *window_callers; /* functions that call it within a timing window */
+	struct relation *window_callees; /* functions that it so calls */
+	bool broken;                     /* its text is not what was analysed: nothing it says is used */
 	struct traced *next;
 };
 

@@ -305,6 +305,17 @@ struct cs_error *store_stop(struct store *store, const struct record_stop *stop)
 	return run(store, STORE_PUT_STOP);
 }
 
+struct cs_error *store_shielded(struct store *store, int64_t callee, int64_t caller)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_NOTE_SHIELDED];
+
+	CS_TRY(store_begin(store));
+	sqlite3_bind_int64(s, 1, callee);
+	sqlite3_bind_int64(s, 2, caller);
+	return run(store, STORE_NOTE_SHIELDED);
+}
+
 struct cs_error *store_source(struct store *store, const char *file, int line, const char *text)
 {
 	STORE_LOCKED(store);

@@ -49,6 +49,10 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers, host_ns)"
 			   " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_SOURCE] = "INSERT OR REPLACE INTO source (file, line, text) VALUES (?, ?, ?)",
+	[STORE_NOTE_SHIELDED] =
+		"UPDATE function SET note = note || iif(note = '', '', '; ') || 'not watched while ' ||"
+		" (SELECT name FROM function WHERE id = ?2) || ' is under way, which calls it in a timing window'"
+		" WHERE id = ?1",
 	[STORE_BEGIN] = "BEGIN",
 	[STORE_COMMIT] = "COMMIT",
 };

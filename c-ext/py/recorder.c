@@ -378,6 +378,7 @@ static int recorder_init(PyObject *object, PyObject *args, PyObject *keywords)
 	self->plan.intrusive = intrusive;
 	self->plan.allow_patched = allow_patched;
 	self->plan.probe_returns = probe_returns;
+	options.intrusive = intrusive;
 	options.replay = replay;
 	options.catch_returns = catch_returns;
 	options.task_pointer = task_pointer;

@@ -53,7 +53,7 @@ class BranchTrace:
             intrusive=options.intrusive or options.replay,
             allow_patched=options.virtual,
             budget=options.budget,
-            hit_limit=0 if options.replay else options.hit_limit,
+            hit_limit=options.hit_limit,
             task_pointer=options.task_pointer,
             task_name=options.task_name,
             references=references,
