@@ -141,7 +141,10 @@ static struct cs_error *run_call(struct relay *relay, const struct relay_call *c
 		if (call->while_running)
 			return call->function(relay->stub, call->context);
 		return cs_error_create(CS_ERROR_STATE, "your guest is running; interrupt it first");
-	case RELAY_EXITED: return cs_error_create(CS_ERROR_STATE, "your guest has ended");
+	case RELAY_EXITED:
+		if (call->once_ended)
+			return call->function(relay->stub, call->context);
+		return cs_error_create(CS_ERROR_STATE, "your guest has ended");
 	case RELAY_CLOSED:
 		return cs_error_create(CS_ERROR_CLOSED, "%s",
 				       relay->reason ? relay->reason : "the connection is closed");
@@ -432,7 +435,9 @@ static struct cs_error *do_remove(struct stub *stub, void *context)
 
 struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe)
 {
-	return relay_call(relay, do_remove, &(struct probe_call){relay, probe});
+	struct probe_call arguments = {relay, probe};
+
+	return call(relay, &(struct relay_call){.function = do_remove, .context = &arguments, .once_ended = true});
 }
 
 struct resume_call {
@@ -693,6 +698,10 @@ void relay_destroy(struct relay *relay)
 	insn_decoder_destroy(relay->decoder);
 	pthread_cond_destroy(&relay->changed);
 	pthread_mutex_destroy(&relay->lock);
+	for (struct left_behind *next, *at = relay->left_behind; at; at = next) {
+		next = at->next;
+		free(at);
+	}
 	free(relay->probes);
 	free(relay->deferred);
 	free(relay->resume);

@@ -111,6 +111,7 @@ struct cs_error *relay_read_registers(struct relay *relay, const char *thread, u
 
 /* Plants a probe: CS_ERROR_REFUSED where the stub takes no breakpoint there. */
 struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe);
+/* Lifts it, also once the guest has ended: the stub may start another. */
 struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe);
 
 /* Calls TICK in the relay's thread about ten times a second while the guest runs, and once at the end

@@ -162,21 +162,58 @@ static bool shared(const struct relay *relay, size_t at)
 	       (at + 1 < relay->probe_count && relay->probes[at + 1]->address == address);
 }
 
+static void ignore(struct probe *probe, const struct probe_hit *hit)
+{
+	(void)probe;
+	(void)hit;
+}
+
+/* Where the stub cannot lift it, a breakpoint stays, and its stops must not become GDB's; its probe's owner is
+ * free to go. */
+static struct cs_error *leave_behind(struct relay *relay, size_t at)
+{
+	struct left_behind *stays = malloc(sizeof(*stays));
+	struct probe *probe = relay->probes[at];
+
+	if (!stays)
+		return &cs_error_no_memory;
+	stays->probe = (struct probe){.address = probe->address, .hit = ignore, .type = probe->type};
+	stays->next = relay->left_behind;
+	relay->left_behind = stays;
+	relay->probes[at] = &stays->probe;
+	probe->type = 0;
+	return NULL;
+}
+
+static struct cs_error *lift(struct relay *relay, const struct probe *probe, bool *refused)
+{
+	struct cs_error *error = NULL;
+
+	/* A guest that has ended has no breakpoints. */
+	if (!relay->all_lifted && relay_state(relay) != RELAY_EXITED &&
+	    !breakpoints_has(&relay->breakpoints, probe->address, probe->type, BREAKPOINT_OF_GDB))
+		error = guest_take_out(relay, probe->type, probe->address);
+	*refused = error && error->code == CS_ERROR_REFUSED;
+	if (error && !*refused)
+		return error;
+	cs_error_destroy(error);
+	return NULL;
+}
+
 struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
 {
-	char type = probe->type;
 	size_t at = probe_position(relay, probe->address);
+	bool refused = false;
 
 	while (at < relay->probe_count && relay->probes[at] != probe)
 		at++;
 	if (at == relay->probe_count)
 		return NULL;
 	if (!shared(relay, at)) {
-		/* Where the stub cannot lift it, the probe stays: its stops must not become GDB's. */
-		if (!relay->all_lifted &&
-		    !breakpoints_has(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_GDB))
-			CS_TRY(guest_take_out(relay, type, probe->address));
-		breakpoints_remove(&relay->breakpoints, probe->address, type, BREAKPOINT_OF_RELAY);
+		CS_TRY(lift(relay, probe, &refused));
+		if (refused)
+			return leave_behind(relay, at);
+		breakpoints_remove(&relay->breakpoints, probe->address, probe->type, BREAKPOINT_OF_RELAY);
 	}
 	relay->probe_count--;
 	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));

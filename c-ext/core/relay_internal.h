@@ -29,6 +29,7 @@ struct relay_call {
 	void *context;
 	struct cs_error *error;
 	bool while_running; /* may run while the guest does */
+	bool once_ended;    /* … or when it has ended */
 	bool done;
 	struct relay_call *next;
 };
@@ -43,6 +44,12 @@ struct counted {
 struct deferred {
 	struct probe *probe;
 	bool plant;
+};
+
+/* A probe whose owner is gone, but which the stub cannot lift. */
+struct left_behind {
+	struct probe probe;
+	struct left_behind *next;
 };
 
 struct client {
@@ -148,6 +155,7 @@ struct relay {
 	bool watchpoints_used; /* by GDB: what touches memory must then really run */
 	bool lifted;           /* a probe is lifted while GDB steps off it */
 	uint64_t lifted_address;
+	struct left_behind *left_behind;
 	struct deferred *deferred; /* changes that probes asked for during a stop */
 	size_t deferred_count;
 	size_t deferred_capacity;

@@ -382,6 +382,46 @@ static void probes_change_what_is_planted_for_the_rest_of_the_run(void **state)
 	assert_int_equal(once.probe.type, 0);
 }
 
+/* The stub may start another guest, in which a released probe must not be hit. */
+static void probes_are_removed_from_a_guest_that_has_ended(void **state)
+{
+	struct test *test = *state;
+	struct relay *relay = attach(test);
+	struct counting counting = {.probe = {.address = 0x2000, .hit = count}};
+	struct relay_statistics statistics;
+
+	succeeds(relay_add_probe(relay, &counting.probe));
+	succeeds(relay_resume(relay, NULL));
+	stops_with(relay, "W00");
+	succeeds(relay_remove_probe(relay, &counting.probe));
+	relay_get_statistics(relay, &statistics);
+	assert_int_equal(statistics.probes, 0);
+	assert_false(peer_has_seen(&test->peer, "z0,2000,1"));
+}
+
+/* Its owner is free to go all the same, and GDB is told of no stop there. */
+static void a_probe_that_the_stub_cannot_lift(void **state)
+{
+	static const struct peer_answer answers[] = {{"z", "E01"}, {NULL, NULL}};
+	struct test *test = *state;
+	struct counting *counting = calloc(1, sizeof(*counting));
+	struct counting again = {.probe = {.address = 0x2000, .hit = count}};
+	struct relay *relay;
+
+	test->peer.answers = answers;
+	relay = attach(test);
+	assert_non_null(counting);
+	counting->probe = (struct probe){.address = 0x2000, .hit = count};
+	succeeds(relay_add_probe(relay, &counting->probe));
+	succeeds(relay_remove_probe(relay, &counting->probe));
+	free(counting);
+	succeeds(relay_add_probe(relay, &again.probe));
+	succeeds(relay_resume(relay, NULL));
+	stops_with(relay, "W00");
+	assert_int_equal(again.hits, 3);
+	assert_int_equal(occurrences(&test->peer, "Z0,2000,1 "), 1);
+}
+
 /* Where a stop cannot be judged, it is told all the same: somebody waits for it. */
 static void a_stop_is_told_though_the_stub_refuses_its_registers(void **state)
 {
@@ -632,6 +672,8 @@ int main(void)
 		TEST(two_probes_at_an_address_are_one_breakpoint),
 		TEST(a_probe_that_the_stub_refuses),
 		TEST(probes_change_what_is_planted_for_the_rest_of_the_run),
+		TEST(probes_are_removed_from_a_guest_that_has_ended),
+		TEST(a_probe_that_the_stub_cannot_lift),
 		TEST(a_stop_is_told_though_the_stub_refuses_its_registers),
 		TEST(a_breakpoint_of_both_stays_until_both_let_go),
 		TEST(a_debugger_finds_a_running_guest_standing),
