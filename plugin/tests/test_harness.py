@@ -59,10 +59,10 @@ def test_deterministic_boots_are_equal_to_the_byte(tmp_path: Path) -> None:
 
 def test_gdb_attaches_to_a_waiting_guest(boot: Callable[..., Guest], gdb: Callable[..., Transcript]) -> None:
     guest = boot()
-    result = gdb([f"file {guest.machine.vmlinux}", f"target remote {guest.socket}", "p/x $pc", "kill"], plugin=False)
+    # Not `kill`: QEMU may be gone before it has heard that GDB took note.
+    result = gdb([f"file {guest.machine.vmlinux}", f"target remote {guest.socket}", "p/x $pc", "disconnect"], plugin=False)
     assert result.status == 0 and "0xfff0" in result.text
     assert guest.log() == ""
-    assert guest.wait() == 0
 
 
 def test_gdb_tracebacks_are_caught(tmp_path: Path) -> None:
