@@ -34,6 +34,7 @@ class NoWatchpoints:
     def _serve(self) -> None:
         client, _ = self._listener.accept()
         with client:
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while data := self._wait(client):
                 self._stub.sendall(data)
 

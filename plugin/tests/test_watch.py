@@ -142,7 +142,7 @@ def test_without_watchpoints_the_stores_are_probed(
     boot: Callable[..., Guest], gdb: Callable[..., Transcript], program: Program, tmp_path: Path
 ) -> None:
     """The same writes, on the same model, by the other way."""
-    machine, trace = model(), tmp_path / "boot.trace"
+    machine, trace = model(options=()), tmp_path / "boot.trace"
     guest = boot(machine)
     with NoWatchpoints(guest.socket) as stub:
         options = f"-o {trace} --watch lapic_per_second --until exit"
