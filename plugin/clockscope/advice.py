@@ -11,7 +11,9 @@ _MORE = "`help clock` lists all commands."
 def next_step() -> str:
     made = Connection.current
     if Recording.current is not None:
-        return f"Recording to {Recording.current.path}. `continue` your guest; `clock record --stop` ends the recording."
+        return (
+            f"Recording to {Recording.current.path}. `continue` your guest; `clock record --stop` ends the recording."
+        )
     if Recording.last_path:
         return f"Recorded {Recording.last_path}. See it with `clock timeline {Recording.last_path}`. {_MORE}"
     if made is not None and made.relay.state not in ("closed", "exited"):

@@ -73,7 +73,9 @@ def check_free() -> None:
     if busy and Connection.current is not None:
         raise UserError("a guest is attached already: `kill` ends it, `detach` lets it run on; then try again")
     if busy:
-        raise UserError(f"GDB is connected already ({busy}): `detach` first, clockscope must stand between it and the stub")
+        raise UserError(
+            f"GDB is connected already ({busy}): `detach` first, clockscope must stand between it and the stub"
+        )
 
 
 def establish(address: str, guest: Guest | None, ui: Ui) -> Connection:

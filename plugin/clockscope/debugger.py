@@ -319,17 +319,17 @@ def inlined_copies(name: str) -> list[int]:
     return [position.pc for position in positions or ()]
 
 
-def warm_up(addresses: Iterable[int], functions: Iterable[str], expressions: Iterable[str]) -> None:
+def warm_up(addresses: Iterable[int], functions: Iterable[str], variables: Iterable[str]) -> None:
     """Have GDB read the debug information of what will be asked for, so that no stop waits for it."""
     for address in addresses:
         gdb.block_for_pc(address)
         gdb.find_pc_line(address)
     for text in functions:
         inlined_copies(text)
-    for text in expressions:
+    for text in variables:
         try:
-            gdb.parse_and_eval(text)
-        except gdb.error:  # most need a frame; what they name has been looked up all the same
+            gdb.parse_and_eval(f"&{text}")
+        except gdb.error:  # no such variable in the debug information
             continue
 
 

@@ -2,10 +2,9 @@
 """The little that recording needs of an ELF file: sections, symbols, build id, bytes. No DWARF.
 
 The layout is that of the System V ABI ("Object Files") and its x86-64 supplement. The file is mapped, not read:
-a kernel's debug ELF has hundreds of megabytes, of which only the symbol table and the text are looked at.
+a kernel's debug ELF has hundreds of megabytes, of which only the text is looked at here; symbols are the core's.
 """
 
-import bisect
 import fnmatch
 import functools
 import mmap
@@ -14,14 +13,13 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from clockscope._core import Analyser
 from clockscope.errors import UserError
 
 _EM_X86_64 = 62
 _SHT_SYMTAB, _SHT_NOTE, _SHT_NOBITS = 2, 7, 8
 _SHF_EXECINSTR = 4
 _PT_LOAD = 1
-_STT_FUNC = 2
-_SHN_UNDEF, _SHN_ABS = 0, 0xFFF1
 _NT_GNU_BUILD_ID = 3
 
 # What compilers append to a function of which they made a variant; ".cold" is a part, not an entry.
@@ -56,13 +54,16 @@ class Segment:
 class Symbol:
     name: str
     address: int
-    size: int
-    function: bool
+    size: int  # 0: not asked for
 
     @property
     def base_name(self) -> str:
-        """The name without the compiler's variant suffixes."""
-        return _VARIANT.sub("", self.name).removesuffix(".cold")
+        return base_name(self.name)
+
+
+def base_name(name: str) -> str:
+    """A function's name without the compiler's suffixes for variants and parts."""
+    return _VARIANT.sub("", name).removesuffix(".cold") if "." in name else name
 
 
 def build_id_of(notes: bytes) -> str:
@@ -142,34 +143,37 @@ class ElfFile:
                     return section
         return None
 
-    @functools.cached_property
-    def symbols(self) -> dict[str, list[Symbol]]:
-        """Defined symbols by their full names; static functions of one name make a list."""
-        found: dict[str, list[Symbol]] = {}
-        for symbol in self._read_symbols():
-            found.setdefault(symbol.name, []).append(symbol)
-        return found
-
-    def _read_symbols(self) -> Iterator[Symbol]:
-        table = next((section for section in self.sections if section.kind == _SHT_SYMTAB), None)
-        strings = self.section(".strtab")
-        if table is None or strings is None:
-            return
-        names = self.data[strings.offset : strings.offset + strings.size]
-        raw = self.data[table.offset : table.offset + table.size // 24 * 24]
-        for name, info, _other, index, address, size in struct.iter_unpack("<IBBHQQ", raw):
-            if index not in (_SHN_UNDEF, _SHN_ABS) and info & 15 <= _STT_FUNC and name:
-                text = names[name : names.find(b"\0", name)].decode("utf-8", "replace")
-                yield Symbol(text, address, size, info & 15 == _STT_FUNC)
+    @property
+    def stripped(self) -> bool:
+        return not any(section.kind == _SHT_SYMTAB for section in self.sections)
 
     @functools.cached_property
-    def _functions(self) -> dict[str, list[Symbol]]:
+    def _core(self) -> Analyser:
+        return Analyser(self.path)
+
+    def find(self, name: str) -> int | None:
+        """The address of the function or variable of this name; of several, the first."""
+        return next(iter(self._core.find(name)), None)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.find(name) is not None
+
+    @functools.cached_property
+    def _entries(self) -> list[tuple[str, int, int]]:
+        return self._core.functions()
+
+    @functools.cached_property
+    def _variants(self) -> dict[str, list[Symbol]]:
+        """What compilers made of functions, by base name; not the parts that they split off as cold."""
         found: dict[str, list[Symbol]] = {}
-        for symbols in self.symbols.values():
-            for symbol in symbols:
-                if symbol.function and not symbol.name.endswith(".cold") and not symbol.name.startswith(_PADDING):
-                    found.setdefault(symbol.base_name, []).append(symbol)
+        for name, address, size in self._entries:
+            if "." in name and not name.endswith(".cold"):
+                found.setdefault(base_name(name), []).append(Symbol(name, address, size))
         return found
+
+    def all_functions(self) -> Iterator[Symbol]:
+        """Every function, by address."""
+        return (Symbol(*entry) for entry in self._entries if not entry[0].startswith(_PADDING))
 
     def functions(self, pattern: str) -> list[Symbol]:
         """Functions of this name, or whose names the shell pattern matches; each address once.
@@ -177,37 +181,29 @@ class ElfFile:
         A `.part` is a piece of its function and counts only where the function itself is not to be found.
         """
         if any(letter in pattern for letter in "*?["):
-            names = sorted(name for name in self._functions if fnmatch.fnmatchcase(name, pattern))
+            every = {base_name(symbol.name) for symbol in self.all_functions()}
+            names = sorted(name for name in every if fnmatch.fnmatchcase(name, pattern))
         else:
-            names = [pattern] if pattern in self._functions else []
-        found: dict[int, Symbol] = {}
-        for name in names:
-            whole = [symbol for symbol in self._functions[name] if ".part." not in symbol.name]
-            for symbol in whole or self._functions[name]:
-                found.setdefault(symbol.address, symbol)
-        return list(found.values())
+            names = [pattern]
+        return [symbol for name in names for symbol in self._named(name)]
 
-    @functools.cached_property
-    def _starts(self) -> list[Symbol]:
-        every = (symbol for symbols in self.symbols.values() for symbol in symbols)
-        return sorted((symbol for symbol in every if symbol.function), key=lambda symbol: symbol.address)
+    def _named(self, name: str) -> list[Symbol]:
+        found = {address: Symbol(name, address, 0) for address in self._core.find(name)}
+        variants = self._variants.get(name, [])
+        whole = [symbol for symbol in variants if ".part." not in symbol.name]
+        for symbol in whole or ([] if found else variants):
+            found.setdefault(symbol.address, symbol)
+        return list(found.values())
 
     def function_at(self, address: int) -> str:
         """The base name of the function that holds an address, `.cold` part or not; empty where there is none."""
-        symbol = self._holder(address)
-        return symbol.base_name if symbol else ""
+        return base_name(self._core.symbol_at(address))
 
     def function_start(self, address: int) -> int | None:
         """Where the function, or the part of one, begins that holds an address."""
-        symbol = self._holder(address)
-        return symbol.address if symbol else None
-
-    def _holder(self, address: int) -> Symbol | None:
-        after = bisect.bisect_right(self._starts, address, key=lambda symbol: symbol.address)
-        for symbol in reversed(self._starts[max(0, after - 4) : after]):
-            if address < symbol.address + symbol.size and not symbol.name.startswith(_PADDING):
-                return symbol
-        return None
+        name = self._core.symbol_at(address)
+        starts = [start for start in self._core.find(name) if start <= address] if name else []
+        return max(starts, default=None)
 
     def read(self, address: int, size: int) -> bytes:
         """File bytes at a virtual address; short or empty where no section holds them."""

@@ -71,9 +71,7 @@ class Engine:
     Addresses are those of the ELF file throughout; a relocated guest's differ by `offset`.
     """
 
-    def __init__(
-        self, plan: Plan, offset: int, backtrace_limit: int, run_ns: Callable[[], int], take: Taker
-    ) -> None:
+    def __init__(self, plan: Plan, offset: int, backtrace_limit: int, run_ns: Callable[[], int], take: Taker) -> None:
         self._plan = plan
         self._offset = offset
         self._limit = backtrace_limit
@@ -213,10 +211,9 @@ class Engine:
         return stay
 
     def _printed(self, site: MessageSite, stop: Stop) -> bool:
-        # Compilers let several formats share one call, so the register decides, not the plan.
+        # Compilers let several formats share one call.
         at = stop.register("rdi")
-        known = at == site.call.format_address + self._offset
-        text = site.call.format if known else messages.strip_level(stop.string(at))
+        text = site.call.formats.get(at - self._offset) or messages.strip_level(stop.string(at))
         line = messages.format_line(text, _CallArguments(stop, site.call.tail))
         with self._variables({"hits": self._hits[site.call.address]}, site.rules):
             for rule in site.rules:

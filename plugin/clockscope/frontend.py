@@ -3,7 +3,6 @@
 
 import argparse
 import importlib
-import io
 import pkgutil
 from types import ModuleType
 from typing import NoReturn

@@ -40,9 +40,7 @@ class Guest:
         guard = shutil.which("setpriv")
         words = [guard, "--pdeathsig", "TERM", *command] if guard else list(command)
         with open(self._errors, "wb") as errors:
-            self._process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stderr=errors, start_new_session=True
-            )
+            self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=errors, start_new_session=True)
 
     @property
     def running(self) -> bool:

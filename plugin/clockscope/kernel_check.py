@@ -39,11 +39,12 @@ class KernelCheck:
         return bool(found)
 
     def _compare_banner(self) -> bool:
-        symbols = self._elf.symbols.get(self._profile.banner or "", []) if self._profile else []
-        if not symbols:
+        name = self._profile.banner if self._profile else None
+        address = self._elf.find(name) if name else None
+        if address is None:
             return False
-        expected = self._elf.string(symbols[0].address)
-        found = self._read(symbols[0].address, len(expected.encode())).decode("utf-8", "replace")
+        expected = self._elf.string(address)
+        found = self._read(address, len(expected.encode())).decode("utf-8", "replace")
         word = expected.split(" ")[0]
         if found.startswith(word) and found != expected:
             raise self._mismatch(found.strip(), expected.strip())

@@ -18,6 +18,9 @@ _LEVEL = re.compile(rb"\x01[0-7c]")
 # mov $imm32,%rdi (sign-extended), and lea disp32(%rip),%rdi: the ways to load a constant first argument.
 _LOAD_ABSOLUTE = re.compile(rb"\x48\xc7\xc7(....)", re.DOTALL)
 _LOAD_RELATIVE = re.compile(rb"\x48\x8d\x3d(....)", re.DOTALL)
+# call rel32, jmp rel32
+_CALL_OR_JUMP = re.compile(rb"(?=([\xe8\xe9])(....))", re.DOTALL)
+_NEAR = 64
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?"
     r"(?P<length>hh|h|ll|l|L|z|t)?(?:(?P<kind>[diouxXcs%])|p(?P<pointer>[A-Za-z]*))"
@@ -35,26 +38,24 @@ Disassembler = Callable[[int, int], Sequence[Instruction]]
 
 @dataclass(frozen=True)
 class Call:
-    """A call of the printing function with a constant format."""
+    """A call of the printing function with a constant format, or one of several that share the call."""
 
     address: int
-    format_address: int
-    format: str
+    formats: dict[int, str]  # by their addresses
     tail: bool  # a jump, by which the caller ends: the return address is on the stack already
 
 
-def find_calls(
-    elf: ElfFile, prefixes: Sequence[str], printers: Iterable[str], disassemble: Disassembler
-) -> list[Call]:
+def find_calls(elf: ElfFile, prefixes: Sequence[str], printers: Iterable[str], disassemble: Disassembler) -> list[Call]:
     """The calls of these functions whose format begins with one of the prefixes, by address."""
     targets = {symbol.address for name in printers for symbol in elf.functions(name)}
     formats = dict(_find_formats(elf, prefixes))
     calls: dict[int, Call] = {}
     for load, format_address in _find_loads(elf, formats):
-        end = _follow_to_call(load, targets, disassemble)
+        end = _next_call(elf, load, targets) or _follow_to_call(load, targets, disassemble)
         if end is not None:
             address, tail = end
-            calls.setdefault(address, Call(address, format_address, formats[format_address], tail))
+            call = calls.setdefault(address, Call(address, {}, tail))
+            call.formats[format_address] = formats[format_address]
     return sorted(calls.values(), key=lambda call: call.address)
 
 
@@ -82,6 +83,19 @@ def _find_section_loads(elf: ElfFile, section: Section, wanted: dict[int, str]) 
             target = (operand + (address + 7 if relative else 0)) & _MASK64
             if target in wanted:
                 yield address, target
+
+
+def _next_call(elf: ElfFile, load: int, targets: set[int]) -> tuple[int, bool] | None:
+    """The call of a printer that comes soon after the load, by its bytes; whether it is a tail call.
+
+    A call of something else in between is passed over: then the printer is called with another format, which
+    the register will say at the stop.
+    """
+    code = elf.read(load, _NEAR)
+    for match in _CALL_OR_JUMP.finditer(code):
+        if load + match.start() + 5 + struct.unpack("<i", match[2])[0] in targets:
+            return load + match.start(), match[1] == b"\xe9"
+    return None
 
 
 def _follow_to_call(load: int, targets: set[int], disassemble: Disassembler) -> tuple[int, bool] | None:

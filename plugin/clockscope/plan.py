@@ -2,7 +2,7 @@
 """Where a profile's events happen in one kernel: addresses for its rules. Pure: needs no guest."""
 
 import fnmatch
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from clockscope import messages
@@ -103,15 +103,12 @@ def _place_messages(profile: Profile, elf: ElfFile, disassemble: messages.Disass
     calls = messages.find_calls(elf, profile.prefixes, profile.printers, disassemble)
     placed: set[str] = set()
     for call in calls:
-        wanted = tuple(_matching(rules, messages.sample(call.format)))
+        samples = [messages.sample(text) for text in call.formats.values()]
+        wanted = tuple(rule for rule in rules if rule.message and any(map(rule.message.search, samples)))
         if wanted:
             plan.messages[call.address] = MessageSite(call, wanted)
             placed.update(rule.rule for rule in wanted)
     return placed
-
-
-def _matching(rules: list[Rule], line: str) -> Iterator[Rule]:
-    return (rule for rule in rules if rule.message is not None and rule.message.search(line))
 
 
 def _place_function(rule: Rule, elf: ElfFile, inlined: Locate, plan: Plan) -> bool:
@@ -131,6 +128,4 @@ def _place_function(rule: Rule, elf: ElfFile, inlined: Locate, plan: Plan) -> bo
 
 def _expect(plan: Plan, rule: Rule, place: str, missing: str) -> None:
     if rule.expected:
-        plan.expectations.append(
-            Expectation(rule.rule, rule.what, place, "missing" if missing else "planted", missing)
-        )
+        plan.expectations.append(Expectation(rule.rule, rule.what, place, "missing" if missing else "planted", missing))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clockscope import __version__, debugger, settings
+from clockscope import __version__, debugger, settings, told
 from clockscope._core import Error, TraceWriter
 from clockscope.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.connection import Connection, close_all
@@ -19,7 +19,7 @@ from clockscope.kernel_check import KernelCheck
 from clockscope.guests.profile import Branches
 from clockscope.standstill import Spans, rdtsc_address, tsc_runs_on
 from clockscope.target import Target
-from clockscope.ui import Ui, one_line
+from clockscope.ui import one_line
 from clockscope.watch import Watcher
 
 
@@ -77,6 +77,7 @@ class Recording:
         self._branches = branches
         self._intrusive = intrusive
         self._branch_trace: BranchTrace | None = None
+        self._virtual = False  # the guest's breakpoints change no memory
         self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
         self._settings: dict[str, str] = {}
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
@@ -114,7 +115,10 @@ class Recording:
         relay.set_trace(self._writer)
         notes = [f"The guest refused a probe at {address:#x}: {why}" for address, why in refused.items()]
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
-        notes += self._trace_branches()
+        # Breakpoints that are bytes in memory wait until the kernel's text is there.
+        self._virtual = breakpoints_are_virtual(relay)
+        if self._virtual or self._check.early is None:
+            notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
         return notes
@@ -129,7 +133,7 @@ class Recording:
         options = Options(
             replay=self._connection.replay_shift is not None,
             intrusive=self._intrusive,
-            virtual=breakpoints_are_virtual(relay),
+            virtual=self._virtual,
             task_pointer=_first_number(self._branches.task, target.elf),
             task_name=_first_number(self._branches.task_name, target.elf),
         )
@@ -172,6 +176,9 @@ class Recording:
             return True
         self._note_command_line()
         self._measure_clock()
+        if not self._virtual:
+            for note in self._trace_branches():
+                debugger.Ui().note(note)
         return False
 
     def _measure_clock(self) -> None:
@@ -197,6 +204,8 @@ class Recording:
             return True
         try:
             self._write(observation)
+            if self.events == 0:
+                self._note_told(told.BEGIN)
         except Error as error:
             self._failure = str(error)
             return True
@@ -229,6 +238,18 @@ class Recording:
             backtrace=observation.backtrace,
         )
 
+    def _note_told(self, moment: str) -> None:
+        """Keep what the guest is told of its machine. A replay executes nothing of its own."""
+        relay = self._connection.relay
+        if self._connection.replay_shift is not None or relay.state != "stopped":
+            return
+        try:
+            found = told.read(relay.borrow, told.find(self.target.elf), self.target.offset)
+            told.write(self._writer, moment, found)
+        except Error as error:
+            self._writer.meta(f"told.{moment}", str(error))
+        self._writer.meta("guest.processors", str(debugger.thread_count()))
+
     def guest_stopped(self) -> None:
         """The guest stands, for the user or for us."""
         if self._failure:
@@ -259,6 +280,7 @@ class Recording:
         self._lift()
         ui = debugger.Ui()
         try:
+            self._note_told(told.END)
             self._writer.close(complete, one_line(reason))
         except Error as error:
             ui.note(f"The trace could not be finished: {one_line(str(error))}")
@@ -291,7 +313,7 @@ def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:
     """
     for expression in expressions:
         variable = re.match(r"&(\w+)", expression)
-        if variable is None or variable[1] in elf.symbols:
+        if variable is None or variable[1] in elf:
             value = debugger.evaluate(f"(unsigned long)({expression})")
             if isinstance(value, int):
                 return value

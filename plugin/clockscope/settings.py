@@ -22,6 +22,8 @@ REQUEST_TIMEOUT = Setting("request-timeout", 30, "the seconds to wait for a gues
 IDLE_SECONDS = Setting("idle-seconds", 10, "the seconds without an event after which `clock record --until idle` ends")
 BACKTRACE_LIMIT = Setting("backtrace-limit", 32, "the number of frames to keep of an event's backtrace")
 PROFILE = Setting("profile", "", "the guest profile to record with, by name or file; without one, it is recognised")
-REPLAY_SECONDS = Setting("replay-seconds", 300, "the seconds after which `clock launch --replay` ends the boot it records")
+REPLAY_SECONDS = Setting(
+    "replay-seconds", 300, "the seconds after which `clock launch --replay` ends the boot it records"
+)
 
 ALL = (CONNECT_TIMEOUT, REQUEST_TIMEOUT, IDLE_SECONDS, BACKTRACE_LIMIT, PROFILE, REPLAY_SECONDS)

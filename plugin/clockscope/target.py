@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What is to be recorded: the symbol file, its profile, the plan made of both, and functions to count."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from clockscope import debugger, plan, settings, watch
 from clockscope.elffile import ElfFile, Symbol
@@ -26,8 +28,8 @@ class Target:
     def banner(self) -> str:
         """The kernel's own name and version, as the file has it."""
         name = self.profile.banner if self.profile else None
-        symbols = self.elf.symbols.get(name, []) if name else []
-        return self.elf.string(symbols[0].address).strip() if symbols else ""
+        address = self.elf.find(name) if name else None
+        return self.elf.string(address).strip() if address is not None else ""
 
 
 def prepare(profile_name: str | None, functions: Sequence[str], variables: Sequence[str] = ()) -> Target:
@@ -36,12 +38,12 @@ def prepare(profile_name: str | None, functions: Sequence[str], variables: Seque
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
     elf = ElfFile(path)
-    if not elf.symbols:
+    if elf.stripped:
         raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
     chosen = _choose(elf, profile_name or debugger.text(settings.PROFILE.full_name), bool(functions or variables))
     made = plan.make_plan(chosen, elf, debugger.disassemble, debugger.inlined_copies) if chosen else Plan()
     if chosen is not None:
-        debugger.warm_up(made.sites(), chosen.frames, _expressions(chosen))
+        debugger.warm_up(made.sites(), chosen.frames, _variables(chosen, elf))
     return Target(elf, offset_of(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
 
 
@@ -49,7 +51,7 @@ def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
     """The named profile, or the one that fits. Without one, functions to count or variables to watch are `enough`."""
     if name:
         return profile.load(name)
-    found = profile.recognise(elf.symbols)
+    found = profile.recognise(elf)
     if found is None and not enough:
         known = ", ".join(profile.names())
         raise UserError(
@@ -58,10 +60,13 @@ def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
     return found
 
 
-def _expressions(chosen: Profile) -> list[str]:
+def _variables(chosen: Profile, elf: ElfFile) -> list[str]:
+    """The kernel's variables that the profile's expressions name. To look for any other name costs GDB long."""
     captures = (text for rule in chosen.rules for capture in rule.captures for text in capture.expressions)
     conditions = (rule.when for rule in chosen.rules if rule.when)
-    return [*captures, *conditions, *(text for rule in chosen.rules for _, text in rule.saved)]
+    saved = (text for rule in chosen.rules for _, text in rule.saved)
+    words = {word for text in chain(captures, conditions, saved) for word in re.findall(r"[A-Za-z_]\w*", text)}
+    return sorted(word for word in words if word in elf)
 
 
 def _find(elf: ElfFile, patterns: Sequence[str]) -> tuple[Symbol, ...]:
@@ -77,10 +82,9 @@ def _find(elf: ElfFile, patterns: Sequence[str]) -> tuple[Symbol, ...]:
 
 def offset_of(elf: ElfFile) -> int:
     """How far the guest's code lies from where the file says: kernels and programs may be relocated."""
-    for symbols in elf.symbols.values():
-        symbol = symbols[0]
-        if len(symbols) == 1 and symbol.function and symbol.name.isidentifier():
+    for symbol in elf.all_functions():
+        if symbol.name.isidentifier():
             address = debugger.address_of(symbol.name)
-            if address is not None:
+            if address is not None and symbol.address == elf.find(symbol.name):
                 return address - symbol.address
     return 0

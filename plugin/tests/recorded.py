@@ -54,12 +54,12 @@ class Recorded:
         ]
 
 
-def record(machine: Machine, directory: Path, *launch_options: str, record_options: str = "--no-branches") -> Recorded:
-    """Boot a machine under GDB and record it until it ends."""
+def record(machine: Machine, directory: Path, *launch_options: str, until: str = "exit") -> Recorded:
+    """Boot a machine under GDB and record its events."""
     script = [
         f"file {machine.vmlinux}",
         machine.launch(directory / "serial.log", *launch_options),
-        f"clock record -o {directory}/boot.trace --until exit {record_options}",
+        f"clock record -o {directory}/boot.trace --until {until} --no-branches",
     ]
     result = run_gdb(script, directory)
     assert result.status == 0, result.text

@@ -57,7 +57,7 @@ def test_each_offset_has_its_source(name: str) -> None:
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
 def test_the_model_is_recognised_and_has_what_is_looked_for(name: str, compiler: str) -> None:
     elf = ElfFile(str(model(name, compiler=compiler).vmlinux))
-    found = profile.recognise(elf.symbols)
+    found = profile.recognise(elf)
     assert found is not None and found.name == name
     wanted = {function for rule in found.rules for function in rule.functions} - OTHER_VERSIONS - NOT_MODELLED
     missing = {function for function in wanted if not elf.functions(function)}

@@ -37,7 +37,9 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--replay", metavar="FILE", nargs="?", const="", help="record the boot untouched, then attach to its replay"
     )
     parser.add_argument("--console", metavar="FILE", help="write the guest's first serial line to this file (QEMU)")
-    parser.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="the program to run, and its arguments")
+    parser.add_argument(
+        "command", metavar="CMD", nargs=argparse.REMAINDER, help="the program to run, and its arguments"
+    )
     parser.epilog = EXAMPLES
 
 
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     except BaseException:
         guest.close()
         raise
-    ui.note(f"Your guest is paused at its start. Next: `clock record`, then `continue`; `kill` ends it.")
+    ui.note("Your guest is paused at its start. Next: `clock record`, then `continue`; `kill` ends it.")
     return 0
 
 

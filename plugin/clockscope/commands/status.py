@@ -33,7 +33,9 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
 def _stub_rows(made: connection.Connection) -> list[tuple[str, str]]:
     known = made.relay.capabilities()
-    features = [f"{name}={value}" if value not in ("+", "", True) else name for name, value in known["features"].items()]
+    features = [
+        f"{name}={value}" if value not in ("+", "", True) else name for name, value in known["features"].items()
+    ]
     return [
         ("stub", f"{known['architecture'] or 'architecture not told'}, packets of {known['packet_size']} bytes"),
         ("resumes by", ", ".join(known["vcont"]) or "c, s"),
@@ -45,6 +47,9 @@ def _cost_rows(made: connection.Connection) -> list[tuple[str, str]]:
     counts = made.relay.statistics()
     return [
         ("ran", f"{counts['run_ns'] / 1e6:.3f} ms"),
-        ("stops", f"{counts['gdb_stops']} for GDB, {counts['own_stops']} for entry counters, of {counts['probes']} planted"),
+        (
+            "stops",
+            f"{counts['gdb_stops']} for GDB, {counts['own_stops']} for entry counters, of {counts['probes']} planted",
+        ),
         ("packets", f"{counts['packets_to_stub']} to the stub, {counts['packets_to_gdb']} to GDB"),
     ]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,18 @@ def load(name_or_path: str) -> Profile:
     return parse(text, str(path))
 
 
-def recognise(symbols: Iterable[str]) -> Profile | None:
+def recognise(symbols: Container[str]) -> Profile | None:
     """The first profile whose symbols are all among these."""
-    known = set(symbols)
-    profiles = (load(name) for name in names())
-    return next((profile for profile in profiles if known.issuperset(profile.symbols)), None)
+    for name in names():
+        # Only the one that fits is read with all its checks, which take their time.
+        if all(symbol in symbols for symbol in _asked_symbols(GUESTS / f"{name}.toml")):
+            return load(name)
+    return None
+
+
+def _asked_symbols(path: Path) -> list[str]:
+    found: list[str] = tomllib.loads(path.read_text("utf-8"))["recognise"]["symbols"]
+    return found
 
 
 def parse(text: str, path: str) -> Profile:
