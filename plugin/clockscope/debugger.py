@@ -205,13 +205,14 @@ def variables(values: Mapping[str, Variable]) -> Iterator[None]:
 
 
 class Probe(gdb.Breakpoint):
-    """An internal hardware breakpoint. `hit` is called at each stop; the guest goes on unless it returns True.
+    """An internal breakpoint. `hit` is called at each stop; the guest goes on unless it returns True.
 
-    Hardware, because whoever loads the kernel overwrites software breakpoints, and early text is not mapped.
+    A hardware one, as a rule: whoever loads the kernel overwrites software breakpoints, and early text is not mapped.
     """
 
-    def __init__(self, address: int, hit: Callable[[Stop], bool]) -> None:
-        super().__init__(f"*{address:#x}", type=gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+    def __init__(self, address: int, hit: Callable[[Stop], bool], *, hardware: bool = True) -> None:
+        kind = gdb.BP_HARDWARE_BREAKPOINT if hardware else gdb.BP_BREAKPOINT
+        super().__init__(f"*{address:#x}", type=kind, internal=True)
         self.silent = True
         self._hit = hit
 

@@ -107,21 +107,28 @@ class Recording:
         if self._check.early is not None:
             self._engine.at_first(self._check.early, self._meet_kernel)
         watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
-        refused = dict(self._engine.plant())
+        # Breakpoints that are bytes in memory wait until the kernel's text is there.
+        self._virtual = breakpoints_are_virtual(relay)
+        if not self._virtual:
+            self._engine.wait_for_text()
+        refused = self._engine.plant()
         for expected in (*self.target.plan.expectations, *watched):
             self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
         for symbol in self.target.counted:
             self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
         relay.set_trace(self._writer)
-        notes = [f"The guest refused a probe at {address:#x}: {why}" for address, why in refused.items()]
+        notes = self._describe(refused)
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
-        # Breakpoints that are bytes in memory wait until the kernel's text is there.
-        self._virtual = breakpoints_are_virtual(relay)
         if self._virtual or self._check.early is None:
             notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
         return notes
+
+    def _describe(self, refused: Sequence[tuple[int, str]]) -> list[str]:
+        """What the events will lack, in one line a probe."""
+        names = ((self.target.elf.function_at(address) or f"{address:#x}", why) for address, why in refused)
+        return [f"Your guest's stub takes no probe in {name}: {one_line(why.splitlines()[-1])}" for name, why in names]
 
     def _trace_branches(self) -> list[str]:
         """Plant the branch probes; what the user should know of it."""
@@ -177,7 +184,7 @@ class Recording:
         self._note_command_line()
         self._measure_clock()
         if not self._virtual:
-            for note in self._trace_branches():
+            for note in [*self._describe(self._engine.plant()), *self._trace_branches()]:
                 debugger.Ui().note(note)
         return False
 
