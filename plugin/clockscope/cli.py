@@ -5,7 +5,6 @@ import argparse
 import importlib
 import io
 import os
-import pkgutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn, Protocol, cast
@@ -47,12 +46,23 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_TROUBLE, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
 
 
-def find_verbs() -> list[Verb]:
-    """The verbs that can run outside GDB, by name."""
+def find_verbs(arguments: Sequence[str]) -> list[Verb]:
+    """The verb that is asked for; where that is not clear, all that can run outside GDB, by name.
+
+    All take as long to import as some need to answer.
+    """
+    files = os.listdir(os.path.dirname(str(commands.__file__)))
+    names = [file.removesuffix(".py") for file in files if file.endswith(".py") and file != "__init__.py"]
+    asked = [name for name in names if name in arguments[:1]]
+    return _import(asked) or _import(names)
+
+
+def _import(names: Sequence[str]) -> list[Verb]:
+    """Those of these verbs that can run outside GDB."""
     verbs = []
-    for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
+    for name in names:
         try:
-            verb = cast(Verb, importlib.import_module(module.name))
+            verb = cast(Verb, importlib.import_module(f"{commands.__name__}.{name}"))
         except ModuleNotFoundError as error:
             if error.name != "gdb":
                 raise
@@ -85,12 +95,12 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _run(arguments: Sequence[str] | None) -> int:
+def _run(arguments: Sequence[str]) -> int:
     try:
         from clockscope._core import Error
     except ImportError as error:
         return _fail(f"the extension cannot be loaded ({error}); build it with: make -f setup.mk build")
-    args = make_parser(find_verbs()).parse_args(arguments)
+    args = make_parser(find_verbs(arguments)).parse_args(arguments)
     try:
         return cast(int, args.run(args, TerminalUi()))
     except (Error, UserError) as error:
@@ -102,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack a character
     try:
-        status = _run(arguments)
+        status = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

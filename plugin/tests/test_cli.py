@@ -205,6 +205,19 @@ def big_trace(path: Path) -> Path:
     return path
 
 
+def test_only_the_verb_that_is_asked_for_is_imported() -> None:
+    """Starting the program must not take longer than finding a variable's writers in a whole kernel."""
+    code = """
+import sys
+from clockscope.cli import find_verbs
+find_verbs(["writers", "vmlinux", "tsc_khz"])
+print(sorted(name for name in sys.modules if name.startswith("clockscope.commands.")), "jsonschema" in sys.modules)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugin")}
+    done = subprocess.run(["/usr/bin/python3", "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "['clockscope.commands.writers'] False\n"
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_reader_that_goes_away(tmp_path: Path, form: str) -> None:
     path = big_trace(tmp_path / "big.trace")
@@ -305,6 +318,8 @@ def test_extension_that_is_not_built(tmp_path: Path, sample: Path) -> None:
         ({"tries": 5, "rating": 300}, "rating 300, tries 5"),
         ({"lapic_tval": None}, "lapic tval unreadable"),
         ({"name": "tsc", "message": "tsc: no"}, '"tsc: no"'),
+        ({"name": "hz", "old": 0, "new": 100}, "0 → 100"),
+        ({"old": None, "new": "tsc"}, "unreadable → tsc"),
         ({}, ""),
     ],
 )
