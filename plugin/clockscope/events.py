@@ -84,14 +84,26 @@ class Engine:
         # By return address and stack pointer there: several where one function ends in a jump to another.
         self._pending: dict[tuple[int, int], list[_Pending]] = {}
         self._first: dict[int, Callable[[], bool]] = {}
+        self._waiting = False  # for the kernel's text, before any other probe is planted
+        self._scarce = False  # hardware breakpoints are few
         self._open = {gate.name: not gate.after for gate in plan.gates}
 
     def at_first(self, address: int, call: Callable[[], bool]) -> None:
         """Have something called at the first stop at an address; True keeps the guest there."""
         self._first[address] = call
 
+    def wait_for_text(self) -> None:
+        """Plant nothing before the first stop of at_first(): the guest's breakpoints are bytes in memory, or a
+        processor's few slots."""
+        self._waiting = self._scarce = bool(self._first)
+
+    @property
+    def _hardware(self) -> bool:
+        """Before the kernel's text is mapped only these hold; where there are few, memory takes the others."""
+        return not self._scarce or self._waiting
+
     def plant(self) -> list[tuple[int, str]]:
-        """Plant what is of use from the start; (address, why) for what the guest refused."""
+        """Plant what is of use now; (address, why) for what the guest refused."""
         refused = []
         for address in sorted(self._own_addresses()):
             try:
@@ -113,6 +125,8 @@ class Engine:
 
     def _wanted(self, address: int) -> bool:
         """Whether a probe is of use now."""
+        if self._waiting and address not in self._first:
+            return False
         if address in self._first or any(where == address for where, _ in self._pending):
             return True
         covering = [gate for gate in self._plan.gates if address in gate.covers]
@@ -125,7 +139,8 @@ class Engine:
         if probe is not None:
             probe.switch(wanted)
         elif wanted:
-            self._probes[address] = debugger.Probe(address + self._offset, functools.partial(self._stopped, address))
+            hit = functools.partial(self._stopped, address)
+            self._probes[address] = debugger.Probe(address + self._offset, hit, hardware=self._hardware)
 
     def _turn_gates(self, address: int) -> None:
         """Open the gates that an address opens, and close those that it closes."""
@@ -150,6 +165,7 @@ class Engine:
             return False
         self._hits[address] += 1
         first = self._first.pop(address, None)
+        self._waiting = self._waiting and first is None
         stay = first() if first else False
         stay |= self._returned(address, stop)
         stay |= self._entered(address, stop)
