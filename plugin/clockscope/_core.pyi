@@ -169,8 +169,16 @@ class TraceWriter:
 
         One row a rule and function; a later call replaces it.
         """
-    def counter(self, *, function: str, address: int, hits: int, first_run_ns: int | None, first_cpu: int | None,
-                first_icount: int | None) -> None: ...
+    def counter(
+        self,
+        *,
+        function: str,
+        address: int,
+        hits: int,
+        first_run_ns: int | None,
+        first_cpu: int | None,
+        first_icount: int | None,
+    ) -> None: ...
     def source(self, file: str, line: int, text: str) -> None:
         """Record the text of a source line, as the trace names its file."""
     def cpuid(self, moment: str, leaf: int, subleaf: int, registers: tuple[int, int, int, int]) -> None:

@@ -60,7 +60,9 @@ def test_deterministic_boots_are_equal_to_the_byte(tmp_path: Path) -> None:
 def test_gdb_attaches_to_a_waiting_guest(boot: Callable[..., Guest], gdb: Callable[..., Transcript]) -> None:
     guest = boot()
     # Not `kill`: QEMU may be gone before it has heard that GDB took note.
-    result = gdb([f"file {guest.machine.vmlinux}", f"target remote {guest.socket}", "p/x $pc", "disconnect"], plugin=False)
+    result = gdb(
+        [f"file {guest.machine.vmlinux}", f"target remote {guest.socket}", "p/x $pc", "disconnect"], plugin=False
+    )
     assert result.status == 0 and "0xfff0" in result.text
     assert guest.log() == ""
 

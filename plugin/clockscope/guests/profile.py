@@ -80,7 +80,9 @@ class Branches:
     references: tuple[str, ...] = ()  # functions that read a reference clock
     within: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by function: all that call it
     gates: tuple[Gate, ...] = ()
-    task: tuple[str, ...] = ()  # expressions, the first that works: the offset from GS of the pointer to the running task
+    task: tuple[
+        str, ...
+    ] = ()  # expressions, the first that works: the offset from GS of the pointer to the running task
     task_name: tuple[str, ...] = ()  # expressions: where in a task its name lies
 
 
@@ -150,7 +152,8 @@ def parse(text: str, path: str) -> Profile:
     rules = tuple(_rule(entry, text, path, index) for index, entry in enumerate(data["event"]))
     _check_rules(rules, text, path)
     gates = tuple(
-        Gate(gate["name"], tuple(gate["covers"]), gate.get("after"), gate.get("before")) for gate in data.get("gate", ())
+        Gate(gate["name"], tuple(gate["covers"]), gate.get("after"), gate.get("before"))
+        for gate in data.get("gate", ())
     )
     recognise_part, messages = data["recognise"], data.get("messages", {})
     release = recognise_part.get("release")
@@ -291,6 +294,10 @@ def _line_of(text: str, where: tuple[str | int, ...]) -> int:
             seen += header[1] == table
             inside = header[1] == table and seen == wanted
             found = number if inside else found
-        elif (inside or len(keys) == 1) and keys and re.match(rf"\s*{re.escape(keys[1 if inside and len(keys) > 1 else 0])}\s*=", line):
+        elif (
+            (inside or len(keys) == 1)
+            and keys
+            and re.match(rf"\s*{re.escape(keys[1 if inside and len(keys) > 1 else 0])}\s*=", line)
+        ):
             return number
     return found
