@@ -6,7 +6,8 @@ that each invocation went through, by simulating calls and returns of the traced
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ _TRACE = re.compile(r"^Trace (\d+): 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
 _PUT_OFF = re.compile(r"^Stopped execution of TB chain before 0x[0-9a-f]+ \[([0-9a-f]+)\]")
 _STACK = re.compile(r"\bRSP=([0-9a-f]{16})\b")
 _MASK = (1 << 64) - 1
+_BEHIND = 10000  # lines that other processors may write between two of an execution
 
 
 class Execution(NamedTuple):
@@ -37,24 +39,26 @@ def options(log: Path, ranges: Iterable[tuple[int, int]], *, single: bool = Fals
 
 
 def executions(log: Path) -> Iterator[Execution]:
-    """What was executed, in order. What was announced but put off, for an interrupt came first, is not told twice."""
-    pending: dict[int, Execution] = {}  # by processor
-    latest = 0
+    """What was executed, in order. What was announced but put off, for an interrupt came first, is not told twice.
+
+    Which of several processors at one address was put off is not said: there it is told twice. Nor which of them the
+    registers are of: log no stack then.
+    """
+    recent: deque[Execution] = deque()
     with log.open(errors="replace") as lines:
         for line in lines:
             if match := _TRACE.match(line):
-                latest = int(match[1])
-                if latest in pending:
-                    yield pending[latest]
-                pending[latest] = Execution(int(match[2], 16), latest, None)
+                recent.append(Execution(int(match[2], 16), int(match[1]), None))
+                if len(recent) > _BEHIND:
+                    yield recent.popleft()
             elif match := _PUT_OFF.match(line):
-                address = int(match[1], 16)
-                put_off = [cpu for cpu, one in pending.items() if one.address == address]
-                if put_off:
-                    del pending[put_off[0]]
-            elif (match := _STACK.search(line)) and latest in pending:
-                pending[latest] = pending[latest]._replace(stack=int(match[1], 16))
-    yield from pending.values()
+                latest = {one.cpu: place for place, one in enumerate(recent)}
+                there = [place for place in latest.values() if recent[place].address == int(match[1], 16)]
+                if len(there) == 1:
+                    del recent[there[0]]
+            elif recent and (match := _STACK.search(line)):
+                recent[-1] = recent[-1]._replace(stack=int(match[1], 16))
+    yield from recent
 
 
 @dataclass
@@ -153,37 +157,27 @@ class Simulator:
         """The open invocation that this goes on with, brought up to there and taken off the list. Code that is told
         again where it was (rep, or a fault that was mended) stays there."""
         address = execution.address
-
-        def goes_on(one: _Open) -> bool:
-            return address in self._straight(one.at).leads
-
-        def again(one: _Open) -> bool:
-            return address == one.at and self._straight(address).to_return is None
-
-        chosen = self._nearest(function, execution, goes_on)
-        if chosen is not None:
+        chosen = self._nearest(function, execution)
+        if chosen is None:
+            return None
+        if address in self._straight(chosen.at).leads:
             chosen.invocation.blocks += self._straight(chosen.at).leads[address]
-        else:
-            chosen = self._nearest(function, execution, again)
-            if chosen is None:
-                return None
-            if address in self._starts:
-                chosen.invocation.blocks.pop()  # it will be counted again
+        elif address in self._starts:
+            chosen.invocation.blocks.pop()  # it will be counted again
         self._open[function["id"]].remove(chosen)
         return chosen.invocation
 
-    def _nearest(self, function: Row, execution: Execution, fits: Callable[[_Open], bool]) -> _Open | None:
-        best: tuple[tuple[int, bool, int], _Open] | None = None
+    def _nearest(self, function: Row, execution: Execution) -> _Open | None:
+        address, cpu, stack = execution
+        begins = address == function["entry"] & _MASK and self._straight(address).to_return is not None
+        best: tuple[tuple[int, bool, bool, int], _Open] | None = None
         for number, one in enumerate(self._open.get(function["id"], ())):
-            stack = one.invocation.stack
-            if not fits(one):
+            goes_on = address in self._straight(one.at).leads
+            again = address == one.at and not begins
+            depth = 0 if stack is None or one.invocation.stack is None else one.invocation.stack - stack
+            if depth < 0 or not (goes_on or again):
                 continue
-            if stack is not None and execution.stack is not None:
-                if stack < execution.stack:
-                    continue
-                rank = (-stack, one.cpu == execution.cpu, number)
-            else:
-                rank = (0, one.cpu == execution.cpu, number)
+            rank = (-depth, one.cpu == cpu, goes_on, number)
             if best is None or rank > best[0]:
                 best = (rank, one)
         return best[1] if best else None

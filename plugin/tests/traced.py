@@ -43,15 +43,17 @@ def trace(
     branches: Branches,
     options: Options = Options(virtual=True),
     *,
+    replayed: bool = False,
     prepare: Callable[[Relay], None] = lambda relay: None,
     limit: float = BOOT_LIMIT,
 ) -> Traced:
-    """Boot a machine to its end while its branches are traced. `prepare` is called while it still stands."""
+    """Boot a machine to its end while its branches are traced. `replayed`: it is a replay, whatever `options` say of
+    what may be probed. `prepare` is called while it still stands."""
     path = directory / "paths.trace"
     writer = TraceWriter(str(path), force=True)
     with Guest(machine, directory, limit=limit) as guest:
         with contextlib.closing(Relay(str(guest.socket), request_timeout=60)) as relay:
-            relay.set_replay(options.replay)
+            relay.set_replay(replayed)
             recorder = BranchTrace(relay, writer, ElfFile(str(machine.vmlinux)), branches, options)
             recorder.start()
             prepare(relay)
