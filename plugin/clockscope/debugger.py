@@ -282,13 +282,12 @@ def type_of(expression: str, size: int) -> gdb.Type | None:
 
 def value_of(data: bytes, kind: gdb.Type | None) -> Value:
     """Bytes of the guest as a value of a type, a number without one; a pointer to what has a symbol is that symbol."""
-    if kind is None or not data:
-        return int.from_bytes(data, "little") if data else None
-    value = gdb.Value(data, kind)
-    plain = _plain(value)
-    if isinstance(plain, int) and plain and value.type.strip_typedefs().code == gdb.TYPE_CODE_PTR:
-        return symbol_at(plain)
-    return plain
+    if not data:
+        return None
+    plain = int.from_bytes(data, "little") if kind is None else _plain(gdb.Value(data, kind))
+    pointer = kind.strip_typedefs().code == gdb.TYPE_CODE_PTR if kind is not None else len(data) == 8
+    # Kernels live in the upper half: what lies in the lower one is a number.
+    return symbol_at(plain) if pointer and isinstance(plain, int) and plain >> 63 == 1 else plain
 
 
 def thread_count() -> int:

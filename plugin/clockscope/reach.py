@@ -24,7 +24,8 @@ _RAN = {
 
 # Functions that a probe stood in wait for.
 _WATCHED = """SELECT function FROM counter
-              UNION SELECT function FROM expectation WHERE status = 'planted'
+              UNION SELECT replace(function, ':return', '') FROM expectation
+                     WHERE status = 'planted' AND what <> 'variable.written'
               UNION SELECT name FROM function"""
 
 # Calls and jumps to an address that stand in traced functions, and whether the trace knows those to have run.

@@ -184,7 +184,12 @@ class _Writes:
         return self._elf.read(self._variable.address, self._variable.size) or bytes(self._variable.size)
 
     def _written(self, stop: Stop) -> bool:
-        return self._tell(self._last, self._writer(stop), stop)
+        here = (stop.register("rip") - self._offset) % (1 << 64)
+        # A repeated store stands on itself until it is done, and its pointer behind what it wrote last.
+        last = stop.register("rdi") - 1 - self._offset - self._variable.address
+        if 0 <= last < self._variable.size and debugger.disassemble(here, 1)[0][2].startswith("rep"):
+            return last == self._variable.size - 1 and self._tell(self._last, here, stop)
+        return self._tell(self._last, self._instruction_before(here), stop)
 
     def _will_store(self, store: int, after: debugger.Probe, stop: Stop) -> bool:
         self._before[stop.thread, store] = self._read()
@@ -202,13 +207,8 @@ class _Writes:
         values = debugger.value_of(old, self._type), debugger.value_of(new, self._type)
         return self._seen(self._variable, values, at, stop)
 
-    def _writer(self, stop: Stop) -> int:
+    def _instruction_before(self, here: int) -> int:
         """The instruction that has just written: the one that ends where the guest stands."""
-        here = (stop.register("rip") - self._offset) % (1 << 64)
-        # A repeated store stands still until it is done; its pointer is behind what it wrote last.
-        written = stop.register("rdi") - 1 - self._offset - self._variable.address
-        if 0 <= written < self._variable.size and debugger.disassemble(here, 1)[0][2].startswith("rep"):
-            return here
         start = self._elf.function_start(here - 1)
         found = debugger.disassemble_range(start, here - 1) if start is not None else []
         address, length = found[-1][:2] if found else (here, 0)
