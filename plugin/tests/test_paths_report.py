@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""`path` on a small trace of the model guest: its report, its JSON, and how it fails."""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+from gdbrun import run_gdb
+from guest import ROOT
+from model import model
+from sample_trace import write_sample
+
+Program = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SCHEMA = json.loads((ROOT / "schemas/path.schema.json").read_text())
+
+# Times, and what the compiler decides, are masked.
+GOLDEN = """\
+work_rare  examples/model/workload.c:81  called 11 times
+
+  #1 to #10  at T ms, cpu 0, from run_switch+N: returned 0x1
+      10 times the same, T ms apart on average
+      workload.c:81  if (__builtin_expect(value % 16 == 13, 0)) {  no  je  → workload.c:85  %eax=0x0
+
+  #11  at T ms, cpu 0, from run_switch+N: returned 0xe
+      workload.c:81  if (__builtin_expect(value % 16 == 13, 0)) {  yes je  → workload.c:80  %eax=0xd
+
+work_tail  examples/model/workload.c:68  called 10 times
+
+  #1 to #7  at T ms, cpu 0, from run_switch+N: left by a tail call
+      7 times the same, T ms apart on average
+      workload.c:69  if (value > 100)  yes jbe  → workload.c:71  %edi=0x0
+
+  #8 to #10  at T ms, cpu 0, from run_switch+N: returned 0x69
+      3 times the same, T ms apart on average
+      workload.c:69  if (value > 100)  no  jbe  → workload.c:72  %edi=0x69
+"""
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trace recorded in GDB, which finds the source of the model."""
+    directory = tmp_path_factory.mktemp("report")
+    machine, trace = model("netbsd", "healthy", "workload=switch"), directory / "boot.trace"
+    result = run_gdb(
+        [
+            f"file {machine.vmlinux}",
+            machine.launch(directory / "serial.log"),
+            f"clock record -o {trace} --until exit --functions 'work_rare,work_tail'",
+            f"clock path {trace} work_rare",
+        ],
+        directory,
+    )
+    assert result.status == 0 and "work_rare  examples/model/workload.c:81  called 11 times" in result.text, result.text
+    return trace
+
+
+def masked(text: str) -> str:
+    return re.sub(r"\+0x[0-9a-f]+", "+N", re.sub(r"\d+\.\d+ ms", "T ms", text))
+
+
+def test_text(program: Program, recorded: Path) -> None:
+    done = program("path", recorded)
+    assert done.returncode == 0, done.stderr
+    assert masked(done.stdout) == GOLDEN
+
+
+def test_json(program: Program, recorded: Path) -> None:
+    every = json.loads(program("path", recorded, "--format", "json").stdout)
+    one = json.loads(program("path", recorded, "work_tail", "--format", "json").stdout)
+    for content in (every, one):
+        jsonschema.validate(content, SCHEMA)
+    assert [function["function"] for function in every["functions"]] == ["work_rare", "work_tail"]
+    assert every["functions"][1] == one
+    decisions = [invocation["decisions"] for invocation in one["invocations"]]
+    assert [(len(way), way[0]["taken"]) for way in decisions] == [(1, True)] * 7 + [(1, False)] * 3
+    assert {way[0]["text"] for way in decisions} == {"if (value > 100)"}
+    assert [way[0]["values"]["edi"] for way in decisions] == [15 * number for number in range(10)]
+
+
+def test_a_pattern_finds_it(program: Program, recorded: Path) -> None:
+    found = json.loads(program("path", recorded, "*_rare", "--format", "json").stdout)
+    assert found["function"] == "work_rare"
+    assert found["never_reached"] == []  # the rare value came
+
+
+def test_unknown_function(program: Program, recorded: Path) -> None:
+    done = program("path", recorded, "work_raer")
+    assert done.returncode == 2
+    assert done.stderr == "clockscope: no traced function is called work_raer; traced are: work_rare, work_tail\n"
+
+
+def test_trace_without_branches(program: Program, tmp_path: Path) -> None:
+    write_sample(tmp_path / "sample.trace")
+    done = program("path", tmp_path / "sample.trace")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "holds no branch traces" in done.stderr
