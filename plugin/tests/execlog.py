@@ -111,7 +111,7 @@ class Simulator:
             self._take(function)
 
     def _take(self, function: Row) -> None:
-        instructions = sorted(function["instructions"], key=lambda row: row["address"] & _MASK)
+        instructions = sorted(function["instructions"], key=lambda row: int(row["address"]) & _MASK)
         blocks = {row["number"]: row for row in function["blocks"]}
         last = {row["block"]: row["address"] & _MASK for row in instructions}
         behind = {}
@@ -225,7 +225,7 @@ class Simulator:
 
 def read_functions(trace: Any) -> list[dict[str, Any]]:
     """The traced functions of a trace as Simulator wants them."""
-    functions = trace.rows("SELECT * FROM function")
+    functions: list[dict[str, Any]] = trace.rows("SELECT * FROM function")
     for function in functions:
         for table in ("instruction", "block", "edge"):
             function[table + "s"] = trace.rows(f"SELECT * FROM {table} WHERE function = ?", [function["id"]])
@@ -251,7 +251,9 @@ def ranges(functions: Sequence[Row]) -> list[tuple[int, int]]:
 def recorded_blocks(trace: Any, function: Row) -> list[dict[str, Any]]:
     """Each invocation's row with its path: `steps`, block addresses, None for a gap with its blocks in `gaps`."""
     starts = {row["number"]: row["from_address"] & _MASK for row in function["blocks"]}
-    invocations = trace.rows("SELECT * FROM invocation WHERE function = ? ORDER BY seq", [function["id"]])
+    invocations: list[dict[str, Any]] = trace.rows(
+        "SELECT * FROM invocation WHERE function = ? ORDER BY seq", [function["id"]]
+    )
     for invocation in invocations:
         steps = trace.rows("SELECT * FROM step WHERE invocation = ? ORDER BY ordinal", [invocation["id"]])
         invocation["steps"] = [None if step["block"] is None else starts[step["block"]] for step in steps]

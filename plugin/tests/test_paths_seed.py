@@ -2,7 +2,6 @@
 """The second investigation's finding, without a rebuild: every sample of the TSC is rejected, for ever."""
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
