@@ -50,7 +50,10 @@ class Replayed:
     log: Path
 
 
-@pytest.fixture(scope="module", params=list(MACHINES | (MORE if ALL else {})))
+CHOSEN: list[object] = [*MACHINES, *(MORE if ALL else ())]
+
+
+@pytest.fixture(scope="module", params=CHOSEN)
 def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
     return replay((MACHINES | MORE)[request.param], tmp_path_factory.mktemp("replayed"))
 

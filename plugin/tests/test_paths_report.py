@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`path` on a small trace of the model guest: its report, its JSON, and how it fails."""
 
+import subprocess
 import json
 import re
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from guest import ROOT
 from model import model
 from sample_trace import write_sample
 
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 SCHEMA = json.loads((ROOT / "schemas/path.schema.json").read_text())
 

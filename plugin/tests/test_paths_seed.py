@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The second investigation's finding, without a rebuild: every sample of the TSC is rejected, for ever."""
 
+import subprocess
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from guest import ROOT, machine
 
 from clockscope._core import Analyser
 
-Program = Callable[..., "subprocess.CompletedProcess[str]"]
+Program = Callable[..., subprocess.CompletedProcess[str]]
 
 SCHEMA = json.loads((ROOT / "schemas/path.schema.json").read_text())
 ALL_ONES = (1 << 64) - 1
