@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from gdbrun import Transcript
-from guest import Guest, read_serial
+from guest import Guest, Machine, read_serial
 from model import model, parse_clocks
 from stub_without_watchpoints import NoWatchpoints
 
@@ -107,6 +107,9 @@ def test_never_written(gdb: Callable[..., Transcript], program: Program, tmp_pat
     record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), options)
     said = program("timeline", trace).stdout
     assert "watch-lapic_from_cpuid  variable written" in said[said.index("Expected, never seen") :]
+    functions = program("reached", trace, "*").stdout.split()
+    assert "tsc_freq_cpuid" in functions
+    assert not {"lapic_from_cpuid", "tsc_freq_cpuid:return"}.intersection(functions)
 
 
 def test_the_timeline_shows_the_change(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
@@ -170,3 +173,14 @@ def test_a_real_stub_that_has_none(gdb: Callable[..., Transcript], program: Prog
         process.kill()
     assert changes(writes(program, trace, "level")) == [(5, 42), (42, 42), (99, 7)]
     assert changes(writes(program, trace, "name"))[-1][1] == "xxxxxxx"
+
+
+def test_a_repeated_store_is_one_write(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    """Linux clears its uninitialised data byte by byte, by one instruction; pointers are told by their symbols."""
+    trace = tmp_path / "boot.trace"
+    options = f"-o {trace} --no-branches --watch curr_clocksource --until variable.written:curr_clocksource"
+    machine = Machine()
+    record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), options)
+    (cleared,) = writes(program, trace, "curr_clocksource")
+    assert cleared["function"] == "clear_bss"
+    assert changes([cleared]) == [(0, 0)]
