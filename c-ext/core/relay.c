@@ -25,6 +25,9 @@ void relay_set_state(struct relay *relay, enum relay_state state)
 {
 	pthread_mutex_lock(&relay->lock);
 	relay->state = state;
+	/* Who sees the state may ask for the reason before the stub has closed the connection. */
+	if (state == RELAY_EXITED && !relay->reason)
+		relay->reason = strdup(relay->client.killing ? "GDB killed the guest" : "the guest ended");
 	pthread_cond_broadcast(&relay->changed);
 	pthread_mutex_unlock(&relay->lock);
 }
