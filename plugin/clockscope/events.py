@@ -16,7 +16,7 @@ from itertools import chain
 from clockscope import debugger, messages
 from clockscope.debugger import Frame, Stop, Value
 from clockscope.guests.profile import Capture, Rule
-from clockscope.plan import MessageSite, Plan
+from clockscope.plan import GatePlan, MessageSite, Plan
 
 # A guest that stops twice in this time with all registers equal has not run in between.
 _STEP_NS = 50_000_000
@@ -58,6 +58,7 @@ class _Pending:
     """A call whose return is awaited."""
 
     address: int  # the function
+    gates: tuple[GatePlan, ...]  # open while it lasts
     rules: tuple[Rule, ...]
     variables: Mapping[str, debugger.Variable]
     return_type: debugger.Type | None
@@ -83,24 +84,28 @@ class Engine:
         self._seen: Counter[str] = Counter()
         # By return address and stack pointer there: several where one function ends in a jump to another.
         self._pending: dict[tuple[int, int], list[_Pending]] = {}
-        self._first: dict[int, Callable[[], bool]] = {}
-        self._waiting = False  # for the kernel's text, before any other probe is planted
-        self._scarce = False  # hardware breakpoints are few
-        self._open = {gate.name: not gate.after for gate in plan.gates}
+        self._first: tuple[int, Callable[[], bool]] | None = None  # where it begins, and what is called then
+        self._scarce = False
+        # Of a guest that was not seen from its start on it is not known which are open.
+        self._gates: list[GatePlan] = []
+        self._open: Counter[str] = Counter()
+        self._opened: set[str] = set()
 
-    def at_first(self, address: int, call: Callable[[], bool]) -> None:
-        """Have something called at the first stop at an address; True keeps the guest there."""
-        self._first[address] = call
+    def begin_at(self, address: int, call: Callable[[], bool], *, scarce: bool) -> None:
+        """Plant nothing else before the guest comes here, when `call` is called; True keeps the guest there.
 
-    def wait_for_text(self) -> None:
-        """Plant nothing before the first stop of at_first(): the guest's breakpoints are bytes in memory, or a
-        processor's few slots."""
-        self._waiting = self._scarce = bool(self._first)
+        `scarce`: the guest's breakpoints are bytes in memory, or a processor's few slots.
+        """
+        self._first, self._scarce = (address, call), scarce
+        self._gates = self._plan.gates
+        for gate in self._gates:
+            if not gate.during and not gate.after and not gate.after_event:
+                self._turn(gate, 1)
 
     @property
     def _hardware(self) -> bool:
         """Before the kernel's text is mapped only these hold; where there are few, memory takes the others."""
-        return not self._scarce or self._waiting
+        return not self._scarce or self._first is not None
 
     def plant(self) -> list[tuple[int, str]]:
         """Plant what is of use now; (address, why) for what the guest refused."""
@@ -120,17 +125,23 @@ class Engine:
         self._pending.clear()
 
     def _own_addresses(self) -> set[int]:
-        gates = (address for gate in self._plan.gates for address in gate.after | gate.before)
-        return self._plan.sites().union(gates, self._first)
+        gates = (address for gate in self._gates for address in gate.during | gate.after | gate.before)
+        return self._plan.sites().union(gates, (self._first[0],) if self._first else ())
 
     def _wanted(self, address: int) -> bool:
         """Whether a probe is of use now."""
-        if self._waiting and address not in self._first:
-            return False
-        if address in self._first or any(where == address for where, _ in self._pending):
+        if self._first is not None:
+            return address == self._first[0]
+        if any(where == address for where, _ in self._pending):
             return True
-        covering = [gate for gate in self._plan.gates if address in gate.covers]
-        return address in self._own_addresses() and (not covering or any(self._open[gate.name] for gate in covering))
+        if any(address in gate.before and self._open[gate.name] for gate in self._gates):
+            return True
+        opens = any(address in gate.during or self._still_opens(gate, address) for gate in self._gates)
+        can_happen = all(self._open[gate.name] for gate in self._gates if address in gate.covers)
+        return can_happen and (opens or address in self._plan.sites())
+
+    def _still_opens(self, gate: GatePlan, address: int) -> bool:
+        return address in gate.after and gate.name not in self._opened
 
     def _set(self, address: int) -> None:
         """Enable or disable the probe at an address, as it is of use or not."""
@@ -144,12 +155,19 @@ class Engine:
 
     def _turn_gates(self, address: int) -> None:
         """Open the gates that an address opens, and close those that it closes."""
-        for gate in self._plan.gates:
-            opened = address in gate.after or (self._open[gate.name] and address not in gate.before)
-            if opened != self._open[gate.name]:
-                self._open[gate.name] = opened
-                for covered in gate.covers:
-                    self._set(covered)
+        for gate in self._gates:
+            if self._still_opens(gate, address):
+                self._turn(gate, 1)
+            elif address in gate.before:
+                self._turn(gate, 0)
+
+    def _turn(self, gate: GatePlan, count: int) -> None:
+        """Say how often a gate is open: once, not at all, or by so many calls."""
+        self._open[gate.name] = max(count, 0)
+        if count:
+            self._opened.add(gate.name)
+        for address in gate.covers | gate.before | gate.after:
+            self._set(address)
 
     def _repeated(self, stop: Stop) -> bool:
         """Whether this is the last stop once more.
@@ -164,9 +182,7 @@ class Engine:
         if self._repeated(stop):
             return False
         self._hits[address] += 1
-        first = self._first.pop(address, None)
-        self._waiting = self._waiting and first is None
-        stay = first() if first else False
+        stay = self._begin()
         stay |= self._returned(address, stop)
         stay |= self._entered(address, stop)
         if address in self._plan.messages:
@@ -176,17 +192,25 @@ class Engine:
         self._set(address)
         return stay
 
+    def _begin(self) -> bool:
+        """Before anything else: is this where it begins?"""
+        if self._first is None:
+            return False
+        call, self._first = self._first[1], None
+        return call()
+
     def _entered(self, address: int, stop: Stop) -> bool:
-        returns = self._plan.returns.get(address, ())
-        if returns:
-            self._await_return(address, tuple(returns), stop)
+        returns = tuple(self._plan.returns.get(address, ()))
+        calls = tuple(gate for gate in self._gates if address in gate.during)
+        if returns or calls:
+            self._await_return(address, calls, returns, stop)
         entries = self._plan.entries.get(address, ())
         if not entries:
             return False
         with self._variables({"hits": self._hits[address]}, entries):
             return self._observe_all(entries, _Scene(stop, lambda: tuple(stop.backtrace(self._limit))))
 
-    def _await_return(self, address: int, rules: tuple[Rule, ...], stop: Stop) -> None:
+    def _await_return(self, address: int, gates: tuple[GatePlan, ...], rules: tuple[Rule, ...], stop: Stop) -> None:
         """Keep what holds at a function's entry, and plant a probe where it will return to.
 
         The stack pointer after the return tells this call from others of the same function: recursion,
@@ -195,16 +219,19 @@ class Engine:
         stack = stop.register("rsp")
         return_address = (stop.word(stack) - self._offset) % (1 << 64)
         variables: dict[str, debugger.Variable] = {"hits": self._hits[address]}
-        variables.update((f"arg_{name}", value) for name, value in stop.arguments().items())
+        if rules:
+            variables.update((f"arg_{name}", value) for name, value in stop.arguments().items())
         with self._variables(variables, rules):
             for name, expression in (saved for rule in rules for saved in rule.saved):
                 variables[f"saved_{name}"] = stop.evaluate(_own(expression))
-        backtrace = tuple(stop.backtrace(self._limit))
+        backtrace = tuple(stop.backtrace(self._limit)) if rules else ()
         calls = self._pending.setdefault((return_address, stack + 8), [])
         # One of the same function has never returned.
         calls[:] = [call for call in calls if call.address != address]
-        calls.append(_Pending(address, rules, variables, stop.return_type(), backtrace))
+        calls.append(_Pending(address, gates, rules, variables, stop.return_type(), backtrace))
         self._set(return_address)
+        for gate in gates:
+            self._turn(gate, self._open[gate.name] + 1)
 
     def _returned(self, address: int, stop: Stop) -> bool:
         if not self._pending:
@@ -215,6 +242,8 @@ class Engine:
         return stay
 
     def _returned_from(self, call: _Pending, stop: Stop) -> bool:
+        for gate in call.gates:
+            self._turn(gate, self._open[gate.name] - 1)
         variables = {**call.variables, "ret": stop.return_value(call.return_type)}
         with self._variables(variables, call.rules):
             return self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace))
@@ -250,6 +279,9 @@ class Engine:
         named = values.get(rule.clock_from) if rule.clock_from else rule.clock
         clock = None if named is None else str(named)
         self._seen[rule.rule] += 1
+        for gate in self._gates:
+            if rule.rule in gate.after_event and gate.name not in self._opened:
+                self._turn(gate, 1)
         stop = scene.stop
         return self._take(Observation(rule, clock, tuple(values.items()), scene.backtrace(), stop.cpu, stop.thread))
 

@@ -4,10 +4,11 @@
 import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from clockscope import messages
 from clockscope.elffile import ElfFile
-from clockscope.guests.profile import RETURN, Profile, Rule
+from clockscope.guests.profile import RETURN, Gate, Profile, Rule
 
 Locate = Callable[[str], list[int]]
 """A function's inlined copies by its name: the addresses at which they begin."""
@@ -32,10 +33,12 @@ class MessageSite:
 
 @dataclass(frozen=True)
 class GatePlan:
-    """A profile's gate: the addresses that open and close it, and the sites that it covers."""
+    """A profile's gate: the addresses and rules that open and close it, and the sites that it covers."""
 
     name: str
+    during: frozenset[int]
     after: frozenset[int]
+    after_event: frozenset[str]
     before: frozenset[int]
     covers: frozenset[int]
 
@@ -54,12 +57,18 @@ class Plan:
         """Where events happen."""
         return {*self.entries, *self.returns, *self.messages}
 
+    def rules_at(self, address: int) -> list[Rule]:
+        """What may happen there."""
+        printed = self.messages[address].rules if address in self.messages else ()
+        return [*self.entries.get(address, ()), *self.returns.get(address, ()), *printed]
+
 
 def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler, inlined: Locate) -> Plan:
     plan = Plan()
     placed = _place_messages(profile, elf, disassemble, plan)
+    has_dwarf = elf.section(".debug_info") is not None
     for rule in profile.rules:
-        if rule.unless in placed:
+        if rule.unless in placed or (rule.without_dwarf and has_dwarf):
             continue
         if rule.message is not None:
             note = "" if rule.rule in placed else "this kernel prints no such line"
@@ -75,20 +84,37 @@ def _place_gates(profile: Profile, elf: ElfFile, plan: Plan) -> None:
 
     One whose functions this kernel lacks is left out, so that what it covers is always looked for.
     """
-    ends = {gate: [_entries(elf, name) for name in (gate.after, gate.before)] for gate in profile.gates}
-    own = (address for parts in ends.values() for part in parts for address in part)
+    ends = {gate: _Ends(*(_entries(elf, name) for name in _names(gate))) for gate in profile.gates}
+    own = (address for found in ends.values() for part in found for address in part)
     names = {address: elf.function_at(address) for address in plan.sites().union(own)}
-    for gate, (after, before) in ends.items():
-        if any(name and not found for name, found in zip((gate.after, gate.before), ends[gate])):
+    for gate, found in ends.items():
+        if any(name and not addresses for name, addresses in zip(_names(gate), found, strict=True)):
             continue
-        covered = (address for address, name in names.items() if _matches(name, gate.covers))
-        # What closes a gate matters only while it is open; what opens it, never.
-        covers = before.union(covered) - after
-        plan.gates.append(GatePlan(gate.name, after, before, covers))
+        covered = {address for address, name in names.items() if _covers(gate, name, plan.rules_at(address))}
+        covered -= found.during | found.after  # they open it
+        plan.gates.append(
+            GatePlan(
+                gate.name, found.during, found.after, frozenset(gate.after_event), found.before, frozenset(covered)
+            )
+        )
 
 
-def _matches(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+class _Ends(NamedTuple):
+    """Where a gate opens and closes."""
+
+    during: frozenset[int]
+    after: frozenset[int]
+    before: frozenset[int]
+
+
+def _names(gate: Gate) -> tuple[str | None, ...]:
+    return gate.during, gate.after, gate.before
+
+
+def _covers(gate: Gate, function: str, rules: list[Rule]) -> bool:
+    if any(fnmatch.fnmatchcase(function, pattern) for pattern in gate.covers):
+        return True
+    return bool(rules) and all(rule.rule in gate.rules for rule in rules)
 
 
 def _entries(elf: ElfFile, name: str | None) -> frozenset[int]:

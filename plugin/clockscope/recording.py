@@ -104,13 +104,10 @@ class Recording:
         self._write_provenance()
         # So that each stop moves one breakpoint, not all of them.
         self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
-        if self._check.early is not None:
-            self._engine.at_first(self._check.early, self._meet_kernel)
         watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
-        # Breakpoints that are bytes in memory wait until the kernel's text is there.
         self._virtual = breakpoints_are_virtual(relay)
-        if not self._virtual:
-            self._engine.wait_for_text()
+        if self._check.early is not None:
+            self._engine.begin_at(self._check.early, self._meet_kernel, scarce=not self._virtual)
         refused = self._engine.plant()
         for expected in (*self.target.plan.expectations, *watched):
             self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
@@ -119,7 +116,7 @@ class Recording:
         relay.set_trace(self._writer)
         notes = self._describe(refused)
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
-        if self._virtual or self._check.early is None:
+        if self._check.early is None:
             notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
@@ -183,9 +180,8 @@ class Recording:
             return True
         self._note_command_line()
         self._measure_clock()
-        if not self._virtual:
-            for note in [*self._describe(self._engine.plant()), *self._trace_branches()]:
-                debugger.Ui().note(note)
+        for note in [*self._describe(self._engine.plant()), *self._trace_branches()]:
+            debugger.Ui().note(note)
         return False
 
     def _measure_clock(self) -> None:

@@ -37,16 +37,17 @@ class Rule:
 
     rule: str
     what: str
-    functions: tuple[str, ...]
-    on_return: bool
-    message: re.Pattern[str] | None
-    clock: str | None
-    clock_from: str | None
-    when: str | None
-    unless: str | None
-    expected: bool
-    saved: tuple[tuple[str, str], ...]
-    captures: tuple[Capture, ...]
+    functions: tuple[str, ...] = ()
+    on_return: bool = False
+    message: re.Pattern[str] | None = None
+    clock: str | None = None
+    clock_from: str | None = None
+    when: str | None = None
+    unless: str | None = None
+    expected: bool = False
+    without_dwarf: bool = False
+    saved: tuple[tuple[str, str], ...] = ()
+    captures: tuple[Capture, ...] = ()
 
     @functools.cached_property
     def counts(self) -> tuple[str, ...]:
@@ -64,11 +65,18 @@ class Rule:
 
 @dataclass(frozen=True)
 class Gate:
-    """When the events in some functions can happen at all: from one function's entry to another's, or one of both."""
+    """When some events can happen at all: those in the functions that it covers, and those of some rules.
+
+    It is open during the calls of a function; or from the entry of one, or the events of some rules, up to the entry of
+    another. An event is looked for when all gates that cover it are open.
+    """
 
     name: str
     covers: tuple[str, ...]
+    rules: tuple[str, ...]
+    during: str | None
     after: str | None
+    after_event: tuple[str, ...]
     before: str | None
 
 
@@ -151,10 +159,7 @@ def parse(text: str, path: str) -> Profile:
     _check_schema(data, text, path)
     rules = tuple(_rule(entry, text, path, index) for index, entry in enumerate(data["event"]))
     _check_rules(rules, text, path)
-    gates = tuple(
-        Gate(gate["name"], tuple(gate["covers"]), gate.get("after"), gate.get("before"))
-        for gate in data.get("gate", ())
-    )
+    gates = tuple(_gate(gate, rules, text, path, index) for index, gate in enumerate(data.get("gate", ())))
     recognise_part, messages = data["recognise"], data.get("messages", {})
     release = recognise_part.get("release")
     return Profile(
@@ -200,6 +205,25 @@ def _branches(entry: Mapping[str, Any], gates: tuple[Gate, ...]) -> Branches:
     )
 
 
+def _gate(entry: Mapping[str, Any], rules: tuple[Rule, ...], text: str, path: str, index: int) -> Gate:
+    if ("during" in entry) == any(key in entry for key in ("after", "after_event", "before")):
+        raise _mistake(text, path, ("gate", index), "either `during`, or `after`, `after_event`, `before` are expected")
+    known = {rule.rule for rule in rules}
+    for key in ("rules", "after_event"):
+        for name in entry.get(key, ()):
+            if name not in known:
+                raise _mistake(text, path, ("gate", index, key), f"there is no rule {name!r}")
+    return Gate(
+        name=entry["name"],
+        covers=tuple(entry.get("covers", ())),
+        rules=tuple(entry.get("rules", ())),
+        during=entry.get("during"),
+        after=entry.get("after"),
+        after_event=tuple(entry.get("after_event", ())),
+        before=entry.get("before"),
+    )
+
+
 def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
     where = ("event", index)
     if ("message" in entry) == ("function" in entry):
@@ -220,6 +244,7 @@ def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
         when=entry.get("when"),
         unless=entry.get("unless"),
         expected=entry.get("expected", False),
+        without_dwarf=entry.get("without_dwarf", False),
         saved=tuple(entry.get("saved", {}).items()),
         captures=tuple(_capture(name, value) for name, value in entry.get("values", {}).items()),
     )
