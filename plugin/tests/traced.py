@@ -10,7 +10,7 @@ from pathlib import Path
 
 from guest import BOOT_LIMIT, Guest, Machine
 
-from clockscope._core import Relay, Trace, TraceWriter
+from clockscope._core import ConnectError, Relay, Trace, TraceWriter
 from clockscope.branches import BranchTrace, Options
 from clockscope.elffile import ElfFile
 from clockscope.guests.profile import Branches
@@ -52,7 +52,7 @@ def trace(
     path = directory / "paths.trace"
     writer = TraceWriter(str(path), force=True)
     with Guest(machine, directory, limit=limit) as guest:
-        with contextlib.closing(Relay(str(guest.socket), request_timeout=60)) as relay:
+        with contextlib.closing(connect(guest)) as relay:
             relay.set_replay(replayed)
             recorder = BranchTrace(relay, writer, ElfFile(str(machine.vmlinux)), branches, options)
             recorder.start()
@@ -65,6 +65,18 @@ def trace(
             writer.close(True, relay.reason)
             guest.wait()
             return Traced(path, guest.serial.read_bytes(), seconds, counts, relay.statistics())
+
+
+def connect(guest: Guest) -> Relay:
+    """The socket's name is there a moment before QEMU listens."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return Relay(str(guest.socket), request_timeout=60)
+        except ConnectError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def run_to_end(relay: Relay, limit: float) -> None:

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|writers]…`."""
+"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|writers]…`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import boots, counters, packets, writers
+from bench import boots, branches, counters, packets, writers
 
-MEASUREMENTS = {"packets": packets.run, "counters": counters.run, "boots": boots.run, "writers": writers.run}
+MEASUREMENTS = {
+    "packets": packets.run,
+    "counters": counters.run,
+    "boots": boots.run,
+    "branches": branches.run,
+    "writers": writers.run,
+}
 
 for name in sys.argv[1:] or MEASUREMENTS:
     with tempfile.TemporaryDirectory(prefix="clockscope-bench-") as directory:
