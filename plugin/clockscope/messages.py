@@ -18,15 +18,13 @@ _LEVEL = re.compile(rb"\x01[0-7c]")
 # mov $imm32,%rdi (sign-extended), and lea disp32(%rip),%rdi: the ways to load a constant first argument.
 _LOAD_ABSOLUTE = re.compile(rb"\x48\xc7\xc7(....)", re.DOTALL)
 _LOAD_RELATIVE = re.compile(rb"\x48\x8d\x3d(....)", re.DOTALL)
-# call rel32, jmp rel32
-_CALL_OR_JUMP = re.compile(rb"(?=([\xe8\xe9])(....))", re.DOTALL)
-_NEAR = 64
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?"
     r"(?P<length>hh|h|ll|l|L|z|t)?(?:(?P<kind>[diouxXcs%])|p(?P<pointer>[A-Za-z]*))"
 )
 _FORMAT_LIMIT = 1024
 _WALK_LIMIT = 96  # instructions between loading the format and the call
+_PIECE = 4  # instructions at a time: the call is mostly near, and GDB names each address that it prints
 _MASK64 = (1 << 64) - 1
 
 Instruction = tuple[int, int, str]
@@ -51,7 +49,7 @@ def find_calls(elf: ElfFile, prefixes: Sequence[str], printers: Iterable[str], d
     formats = dict(_find_formats(elf, prefixes))
     calls: dict[int, Call] = {}
     for load, format_address in _find_loads(elf, formats):
-        end = _next_call(elf, load, targets) or _follow_to_call(load, targets, disassemble)
+        end = _follow_to_call(load, targets, disassemble)
         if end is not None:
             address, tail = end
             call = calls.setdefault(address, Call(address, {}, tail))
@@ -85,24 +83,11 @@ def _find_section_loads(elf: ElfFile, section: Section, wanted: dict[int, str]) 
                 yield address, target
 
 
-def _next_call(elf: ElfFile, load: int, targets: set[int]) -> tuple[int, bool] | None:
-    """The call of a printer that comes soon after the load, by its bytes; whether it is a tail call.
-
-    A call of something else in between is passed over: then the printer is called with another format, which
-    the register will say at the stop.
-    """
-    code = elf.read(load, _NEAR)
-    for match in _CALL_OR_JUMP.finditer(code):
-        if load + match.start() + 5 + struct.unpack("<i", match[2])[0] in targets:
-            return load + match.start(), match[1] == b"\xe9"
-    return None
-
-
 def _follow_to_call(load: int, targets: set[int], disassemble: Disassembler) -> tuple[int, bool] | None:
     """The call of a printer that the load leads to, and whether it is a tail call, along straight path and jumps."""
     address, walked = load, 0
     while walked < _WALK_LIMIT:
-        for address, length, text in disassemble(address, 16):
+        for address, length, text in disassemble(address, _PIECE):
             walked += 1
             mnemonic, _, operand = text.partition(" ")
             if mnemonic.startswith("call"):

@@ -307,22 +307,26 @@ def _mistake(text: str, path: str, where: tuple[str | int, ...], said: str) -> U
 
 
 def _line_of(text: str, where: tuple[str | int, ...]) -> int:
-    """The line on which a key stands, or its table begins; 1 where it cannot be told."""
-    table = str(where[0]) if where else ""
-    wanted = where[1] if len(where) > 1 and isinstance(where[1], int) else 0
+    """The line on which a key stands, or the innermost table or key around it that can be found; else 1."""
+    lines = text.splitlines()
     keys = [str(part) for part in where if not isinstance(part, int)]
-    seen, found = -1, 1
-    inside = False
-    for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[\[?\s*([\w.-]+)", line)
-        if header:
-            seen += header[1] == table
-            inside = header[1] == table and seen == wanted
-            found = number if inside else found
-        elif (
-            (inside or len(keys) == 1)
-            and keys
-            and re.match(rf"\s*{re.escape(keys[1 if inside and len(keys) > 1 else 0])}\s*=", line)
-        ):
-            return number
-    return found
+    index = where[1] if len(where) > 1 and isinstance(where[1], int) else 0
+    at, end = 0, len(lines)
+    if keys and (headers := [n for n, line in enumerate(lines) if _header(line) == keys[0]]):
+        at = headers[min(index, len(headers) - 1)]
+        end = next((n for n in range(at + 1, end) if (_header(lines[n]) or keys[0]).split(".")[0] != keys[0]), end)
+        end = min(end, *(n for n in [*headers, end] if n > at))
+        keys = keys[1:]
+    for key in keys:
+        found = (n for n in range(at, end) if _stands_on(key, lines[n]))
+        at = next(found, at)
+    return at + 1
+
+
+def _header(line: str) -> str | None:
+    match = re.match(r"\s*\[\[?\s*([\w.-]+)", line)
+    return match[1] if match else None
+
+
+def _stands_on(key: str, line: str) -> bool:
+    return (_header(line) or "").split(".")[-1] == key or re.match(rf"\s*{re.escape(key)}\s*=", line) is not None
