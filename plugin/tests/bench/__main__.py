@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|writers]…`."""
+"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|writers|diffs]…`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import boots, branches, counters, packets, writers
+from bench import boots, branches, counters, diffs, packets, writers
 
 MEASUREMENTS = {
     "packets": packets.run,
@@ -13,6 +13,7 @@ MEASUREMENTS = {
     "boots": boots.run,
     "branches": branches.run,
     "writers": writers.run,
+    "diffs": diffs.run,
 }
 
 for name in sys.argv[1:] or MEASUREMENTS:
