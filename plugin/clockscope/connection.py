@@ -23,20 +23,29 @@ class Connection:
     replay_shift: int | None = None
 
     current: ClassVar["Connection | None"] = None
+    leaving: ClassVar[bool] = False  # GDB ends
+
+    def fate(self) -> str:
+        """How the guest's process failed; empty where it ended in order, runs on, or is not ours."""
+        if self.guest is None or "detached" in self.relay.reason:
+            return ""
+        self.guest.settle()
+        return self.guest.ending()
 
     def lost(self) -> None:
         """GDB has let go of the guest, or it has ended: say which."""
-        ui = debugger.Ui()
-        if self.guest is not None and self.relay.state == "exited":
-            self.guest.settle()
+        fate = self.fate()
         if self.guest is not None and self.guest.running:
             # It is this GDB's child: left alone by GDB, but not to outlive it.
-            ui.note(f"Your guest ({self.guest.name}) runs on without GDB; it ends when GDB does.")
+            said = f"Your guest ({self.guest.name}) runs on without GDB; it ends when GDB does."
             _left_running.append(self.guest)
             self.guest = None
+        elif "detached" in self.relay.reason:
+            said = "Your guest runs on without GDB."
         else:
-            how = self.guest.ending() if self.guest is not None else self.relay.reason
-            ui.note(one_line(f"Your guest is gone: {how or self.relay.reason}."))
+            said = f"Your guest is gone: {fate or self.relay.reason}."
+        if not Connection.leaving:
+            debugger.Ui().note(one_line(said))
         self.close()
 
     def close(self) -> None:
@@ -52,7 +61,7 @@ _left_running: list[Guest] = []
 
 
 def close_all() -> None:
-    """At GDB's end."""
+    """At GDB's very end: before that it takes leave of the guest, through the relay."""
     if Connection.current is not None:
         Connection.current.close()
     for guest in _left_running:

@@ -482,7 +482,7 @@ def add_command(name: str, text: str, run: Callable[[list[str]], None], complete
 
     def offer(_self: gdb.Command, typed: str, word: str | None) -> object:
         found = completer(typed, word or "")
-        return _COMPLETE[found] if isinstance(found, str) else found
+        return _COMPLETE.get(found, gdb.COMPLETE_NONE) if isinstance(found, str) else found
 
     Command.complete = offer
     Command(name, gdb.COMMAND_RUNNING)
@@ -499,7 +499,6 @@ _COMPLETE = {
     "file": gdb.COMPLETE_FILENAME,
     "function": gdb.COMPLETE_SYMBOL,
     "variable": gdb.COMPLETE_SYMBOL,
-    "nothing": gdb.COMPLETE_NONE,
 }
 
 

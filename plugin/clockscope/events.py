@@ -103,6 +103,11 @@ class Engine:
                 self._turn(gate, 1)
 
     @property
+    def waiting(self) -> bool:
+        """Whether the guest has yet to come to where it begins."""
+        return self._first is not None
+
+    @property
     def _hardware(self) -> bool:
         """Before the kernel's text is mapped only these hold; where there are few, memory takes the others."""
         return not self._scarce or self._first is not None

@@ -104,10 +104,10 @@ def _advise(words: list[str]) -> None:
 
 def _complete(verb: ModuleType, typed: str, word: str) -> list[str] | str:
     """Words that may stand at the end of what is typed, or the kind of thing."""
-    if word.startswith("-") or typed.endswith("-"):
-        start = typed.split()[-1] if typed.split() else ""
+    start = "" if typed.endswith(" ") or not typed else typed.split()[-1]
+    if start.startswith("-"):
         options = [name for action in _actions(verb) for name in action.option_strings]
-        # GDB takes a word to begin after the dashes.
+        # What GDB takes to be the word begins after the last dash.
         return [name[len(start) - len(word) :] for name in options if name.startswith(start)]
     action = _expected(verb, typed)
     if action is None:
@@ -117,6 +117,8 @@ def _complete(verb: ModuleType, typed: str, word: str) -> list[str] | str:
     kind = verb.COMPLETE.get(action.dest, "nothing")
     if kind == "profile":
         return [name for name in profile.names() if name.startswith(word)]
+    if kind == "event":
+        return [name for name in ("idle", "exit", *profile.vocabulary()) if name.startswith(word)]
     return str(kind)
 
 

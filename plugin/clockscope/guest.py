@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from clockscope.errors import UserError
 
-_PATIENCE = 5.0  # seconds that a process gets to end by itself
+_PATIENCE = 3.0  # seconds that a process gets to end by itself
 
 
 class Guest:

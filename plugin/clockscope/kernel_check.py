@@ -25,30 +25,46 @@ class KernelCheck:
         return next(found, None)
 
     def now(self) -> None:
-        """UserError where the guest's memory holds another kernel. Memory that is not there yet says nothing."""
+        """UserError where the guest's memory holds another kernel.
+
+        Memory that cannot be read says nothing: the kernel has not mapped itself yet. Once it has, what the
+        file says of itself must be there.
+        """
         if not self._known:
             self._known = self._compare_build_id() or self._compare_banner()
 
     def _compare_build_id(self) -> bool:
         notes = self._elf.build_id_notes
-        if notes is None:
+        memory = self._read(notes.address, notes.size) if notes is not None else b""
+        if not memory:
             return False
-        found = build_id_of(self._read(notes.address, notes.size))
-        if found and found != self._elf.build_id:
-            raise self._mismatch(f"build id {found[:12]}", f"build id {self._elf.build_id[:12]}")
-        return bool(found)
+        found = build_id_of(memory)
+        if found != self._elf.build_id:
+            there = f"build id {found[:12]}" if found else "no build id in its place"
+            raise self._mismatch(there, f"build id {self._elf.build_id[:12]}")
+        return True
 
     def _compare_banner(self) -> bool:
         name = self._profile.banner if self._profile else None
         address = self._elf.find(name) if name else None
-        if address is None:
+        expected = self._elf.string(address) if address is not None else ""
+        memory = self._read(address, len(expected.encode())) if address is not None and expected else b""
+        if not memory:
             return False
-        expected = self._elf.string(address)
-        found = self._read(address, len(expected.encode())).decode("utf-8", "replace")
-        word = expected.split(" ")[0]
-        if found.startswith(word) and found != expected:
-            raise self._mismatch(found.strip(), expected.strip())
-        return found == expected
+        found = memory.decode("utf-8", "replace")
+        if found != expected:
+            there = found.split("\n")[0] if found.isprintable() else "no banner in its place"
+            raise self._mismatch(there, expected.strip())
+        return True
+
+    def check_file(self, path: str) -> None:
+        """UserError where a file that the guest was started with is another kernel. What is no ELF file says nothing."""
+        try:
+            found = ElfFile(path).build_id
+        except UserError:
+            return
+        if found and self._elf.build_id and found != self._elf.build_id:
+            raise self._mismatch(f"{path}, build id {found[:12]}", f"build id {self._elf.build_id[:12]}")
 
     def _read(self, address: int, size: int) -> bytes:
         try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A recording: from the planting of probes to the closed trace, whatever ends it."""
 
+import atexit
 import json
 import re
 import time
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clockscope import __version__, debugger, settings, told
+from clockscope import __version__, debugger, qemu, settings, told
 from clockscope._core import Error, TraceWriter
 from clockscope.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.connection import Connection, close_all
@@ -82,6 +83,9 @@ class Recording:
         self._settings: dict[str, str] = {}
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
         self._check.now()
+        started_with = qemu.option(connection.guest.command, "kernel") if connection.guest else None
+        if started_with is not None:
+            self._check.check_file(started_with)
         self._writer = TraceWriter(path, force=force)
         limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
         self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
@@ -264,12 +268,10 @@ class Recording:
 
     def guest_gone(self) -> None:
         """The guest has ended, or GDB let go of it."""
-        relay, guest = self._connection.relay, self._connection.guest
-        ended = relay.state == "exited" and "kill" not in relay.reason
-        if ended and guest is not None:
-            guest.settle()
-        how = guest.ending() if guest is not None and ended else ""
-        self.end(ended and not how and self._ends_with_guest(), how or relay.reason or "the connection was lost")
+        relay = self._connection.relay
+        fate = self._connection.fate()
+        complete = relay.state == "exited" and "kill" not in relay.reason and not fate and self._ends_with_guest()
+        self.end(complete, fate or relay.reason or "the connection was lost")
 
     def _ends_with_guest(self) -> bool:
         return self.goal is None or self.goal.what == "exit"
@@ -280,6 +282,10 @@ class Recording:
             return
         Recording.current = None
         Recording.last_path = self.path
+        ran = self._connection.relay.run_ns() > 0
+        if ran and self._engine.waiting and self._check.early is not None:
+            start = self.target.elf.function_at(self._check.early)
+            complete, reason = False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
         self._lift()
         ui = debugger.Ui()
         try:
@@ -347,6 +353,7 @@ def watch_session() -> None:
     debugger.on_stop(_stopped)
     debugger.on_exit(_gone)
     debugger.on_quit(_quit)
+    atexit.register(close_all)
 
 
 def _stopped() -> None:
@@ -366,7 +373,7 @@ def _gone() -> None:
 def _quit() -> None:
     if Recording.current is not None:
         Recording.current.end(False, "GDB was left")
-    close_all()
+    Connection.leaving = True
 
 
 def names_of(patterns: str) -> Sequence[str]:

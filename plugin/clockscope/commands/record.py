@@ -100,7 +100,9 @@ def _run_guest(current: Recording, ui: Ui) -> None:
     try:
         debugger.execute("continue")
     except debugger.Error as error:
-        raise UserError(f"the guest cannot go on: {error}") from error
+        if Recording.current is current:
+            raise UserError(f"the guest cannot go on: {error}") from error
+        return  # the connection was lost: that has been said
     if Recording.current is current:
         ui.note(
             f"The guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`."

@@ -123,6 +123,13 @@ def names() -> list[str]:
     return sorted(path.stem for path in GUESTS.glob("*.toml"))
 
 
+def vocabulary() -> list[str]:
+    """The kinds of event that clockscope knows; a profile may add its own."""
+    what = json.loads(SCHEMA.read_text("utf-8"))["$defs"]["event"]["properties"]["what"]
+    known: list[str] = what["anyOf"][0]["enum"]
+    return known
+
+
 def load(name_or_path: str) -> Profile:
     """The profile of this name, or the one in this file. UserError says which line is wrong and what is expected."""
     bundled = GUESTS / f"{name_or_path}.toml"
