@@ -217,7 +217,10 @@ class Probe(gdb.Breakpoint):
         self._hit = hit
 
     def stop(self) -> bool:
-        return self._hit(Stop())
+        try:
+            return self._hit(Stop())
+        except KeyboardInterrupt:
+            return True  # Ctrl-C came while an event was being read: the guest stays for the user
 
     def switch(self, on: bool) -> None:
         if self.enabled != on:
