@@ -1,14 +1,13 @@
 -- The trace file: one boot of one guest. See ARCHITECTURE.md, "The trace file".
 -- 64-bit addresses are stored as SQLite's signed integers (two's complement).
 PRAGMA application_id = 0x436c6b53; -- "ClkS"
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 
 -- Provenance: one row a fact. The store itself writes
 --     complete ('0' or '1'), end_reason (how the recording ended), recorded_at (UTC, ISO 8601).
 -- The recorder writes the others; a prefix groups them:
 --     guest.os ('linux', …), guest.release, guest.banner, guest.build_id, guest.command_line, guest.elf,
---     stub.*, profile.*, plan.*, tool.* (versions), intervention.*,
---     told.* (why cpuid or msr is not complete)
+--     stub.*, profile.*, plan.*, tool.* (versions), told.* (why cpuid or msr is not complete)
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL
@@ -20,6 +19,7 @@ CREATE TABLE event (              -- a point in the bring-up that a profile name
     host_ns  INTEGER NOT NULL,    -- time since the recording began, stops included
     guest_ns INTEGER,             -- the guest's own time where it is exactly known (replay)
     icount   INTEGER,             -- instructions executed (replay)
+    tsc      INTEGER,             -- the guest's own, read by an instruction of its kernel; NULL: not read
     cpu      INTEGER NOT NULL,
     thread   TEXT NOT NULL,       -- the stub's thread id
     what     TEXT NOT NULL,       -- clock.registered, …; x- for a profile's own
@@ -127,12 +127,21 @@ CREATE TABLE instruction (
     block     INTEGER NOT NULL,
     kind      TEXT NOT NULL,      -- branch, call, cmov, setcc, …
     condition TEXT NOT NULL,      -- "ne", …; empty where it has none
+    flags     INTEGER NOT NULL DEFAULT 0, -- bits: 1 reads the arithmetic flags, 2 writes them
     target    INTEGER,            -- of a direct branch, jump or call
     text      TEXT NOT NULL,      -- disassembly, AT&T syntax
     file      TEXT NOT NULL,
     line      INTEGER NOT NULL,
     inlined   TEXT NOT NULL,      -- the innermost inlined function it comes from; empty: the function itself
     PRIMARY KEY (function, address)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE variable (           -- what an operand of the comparison before a branch holds, by DWARF
+    function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
+    address  INTEGER NOT NULL,    -- of the branch
+    operand  TEXT NOT NULL,       -- as in the comparison's text, such as "%rax"
+    name     TEXT NOT NULL,       -- in the source
+    PRIMARY KEY (function, address, operand)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE source (             -- the text of lines, where the source was at hand
@@ -228,4 +237,25 @@ CREATE TABLE stop (               -- one stop of the guest for a branch probe
     icount    INTEGER,
     in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
     registers BLOB NOT NULL       -- as meta 'stub.registers' lays them out
+) STRICT;
+
+-- What was changed in the guest while it was recorded, to try a hypothesis:
+
+CREATE TABLE intervention (
+    number   INTEGER PRIMARY KEY, -- in the order of the options
+    kind     TEXT NOT NULL CHECK (kind IN ('force', 'set', 'return')),
+    option   TEXT NOT NULL,       -- as it was given, such as "tsc_read_refs:73=not,times=3"
+    function TEXT NOT NULL,
+    file     TEXT NOT NULL,
+    line     INTEGER NOT NULL,    -- 0: a whole function's
+    address  INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE intervention_use (   -- each time that one was made; none: its place was not reached
+    seq          INTEGER PRIMARY KEY, -- in the order of all stops
+    intervention INTEGER NOT NULL REFERENCES intervention (number) ON DELETE CASCADE,
+    run_ns       INTEGER NOT NULL,
+    cpu          INTEGER NOT NULL,
+    was          TEXT NOT NULL,   -- what the guest would have done or had: "taken", "1000000"
+    became       TEXT NOT NULL
 ) STRICT;

@@ -5,7 +5,7 @@
 
 /* The two pragmas at the head of trace.sql; test_store.c holds them equal. */
 #define SCHEMA_APPLICATION_ID 0x436c6b53
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 
 /* The text of schemas/trace.sql, NUL-terminated. */
 extern const char *const schema_sql;

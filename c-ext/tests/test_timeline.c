@@ -328,7 +328,8 @@ static void altered_schemas(void **state)
 		const char *sql;
 		const char *words;
 	} cases[] = {
-		{"PRAGMA user_version = 2", "newer clockscope (version 2; this reads up to 1)"},
+		{"PRAGMA user_version = 3", "newer clockscope (version 3; this reads 2)"},
+		{"PRAGMA user_version = 1", "older clockscope (version 1; this reads 2)"},
 		{"PRAGMA user_version = 0", "no version"},
 		{"PRAGMA user_version = -1", "no version"},
 		{"DROP TABLE counter", "no counter.address INTEGER"},
