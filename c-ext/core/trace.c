@@ -116,14 +116,15 @@ static struct cs_error *check_version(struct trace *trace)
 				       trace->name);
 	if (version > SCHEMA_VERSION)
 		return cs_error_create(CS_ERROR_FORMAT,
-				       "%s was made by a newer clockscope (version %lld; this reads %d)",
-				       trace->name, (long long)version, SCHEMA_VERSION);
+				       "%s was made by a newer clockscope (version %lld; this reads %d)", trace->name,
+				       (long long)version, SCHEMA_VERSION);
 	if (version < 1)
 		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: it has no version", trace->name);
 	if (version < SCHEMA_VERSION)
-		return cs_error_create(CS_ERROR_FORMAT,
-				       "%s was made by an older clockscope (version %lld; this reads %d): record it again",
-				       trace->name, (long long)version, SCHEMA_VERSION);
+		return cs_error_create(
+			CS_ERROR_FORMAT,
+			"%s was made by an older clockscope (version %lld; this reads %d): record it again",
+			trace->name, (long long)version, SCHEMA_VERSION);
 	return NULL;
 }
 

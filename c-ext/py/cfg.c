@@ -451,9 +451,5 @@ static PyType_Spec spec = {
 
 int cfg_register(PyObject *module)
 {
-	PyObject *type = PyType_FromSpec(&spec);
-	int result = type ? PyModule_AddObjectRef(module, "Analyser", type) : -1;
-
-	Py_XDECREF(type);
-	return result;
+	return type_register(module, &spec, NULL);
 }

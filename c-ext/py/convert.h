@@ -19,6 +19,10 @@ int errors_register(PyObject *module);
  * 0, or -1 with an exception set. */
 int dict_take(PyObject *dict, const char *name, PyObject *value);
 
+/* Adds the type that SPEC describes to the module, by its last name. TYPE, which may be NULL, gets a reference that
+ * the caller keeps. 0, or -1 with an exception set. */
+int type_register(PyObject *module, PyType_Spec *spec, PyObject **type);
+
 /* Each adds what its file defines to the module. 0, or -1 with an exception set. */
 int relay_register(PyObject *module);
 int recorder_register(PyObject *module);

@@ -2,7 +2,20 @@
 /* The extension module clockscope._core: each type lives in a file of its own. */
 #include "convert.h"
 
+#include <string.h>
+
 #include "../core/util.h"
+
+int type_register(PyObject *module, PyType_Spec *spec, PyObject **type)
+{
+	PyObject *made = PyType_FromSpec(spec);
+	int result = made ? PyModule_AddObjectRef(module, strrchr(spec->name, '.') + 1, made) : -1;
+
+	if (type && result == 0)
+		*type = Py_NewRef(made);
+	Py_XDECREF(made);
+	return result;
+}
 
 static int (*const parts[])(PyObject *) = {
 	errors_register, relay_register, recorder_register, writer_register,  trace_register,

@@ -768,6 +768,5 @@ static PyType_Spec spec = {
 
 int relay_register(PyObject *module)
 {
-	relay_type = PyType_FromSpec(&spec);
-	return relay_type ? PyModule_AddObjectRef(module, "Relay", relay_type) : -1;
+	return type_register(module, &spec, &relay_type);
 }

@@ -288,6 +288,5 @@ static PyType_Spec spec = {
 
 int trace_register(PyObject *module)
 {
-	trace_type = PyType_FromSpec(&spec);
-	return trace_type ? PyModule_AddObjectRef(module, "Trace", trace_type) : -1;
+	return type_register(module, &spec, &trace_type);
 }

@@ -433,6 +433,5 @@ static PyType_Spec spec = {
 
 int writer_register(PyObject *module)
 {
-	writer_type = PyType_FromSpec(&spec);
-	return writer_type ? PyModule_AddObjectRef(module, "TraceWriter", writer_type) : -1;
+	return type_register(module, &spec, &writer_type);
 }

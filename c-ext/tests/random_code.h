@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../core/path.h"
+#include "decoder.h"
 
 #define CODE_BASE 0xffffffff81000000u
 #define CODE_SLOT 24u /* bytes a block */
@@ -67,8 +68,7 @@ static inline void random_function(struct random_code *code, uint32_t blocks, ui
 		random_block(code, i, seed, clocks);
 }
 
-static inline struct cs_error *random_cfg(struct insn_decoder *decoder, const struct random_code *code,
-					  struct cfg **ret)
+static inline struct cs_error *random_cfg(const struct random_code *code, struct cfg **ret)
 {
 	struct cfg_code part = {.address = CODE_BASE, .bytes = code->bytes, .size = (size_t)code->blocks * CODE_SLOT};
 	struct cfg_input input = {.entry = CODE_BASE, .code = &part, .code_count = 1};

@@ -11,22 +11,7 @@
 #include "../core/bounds.h"
 #include "../core/cfg.h"
 #include "../core/util.h"
-
-static struct insn_decoder *decoder;
-
-static int set_up(void **state)
-{
-	(void)state;
-	assert_null(insn_decoder_create(&decoder));
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	insn_decoder_destroy(decoder);
-	return 0;
-}
+#include "decoder.h"
 
 static struct cfg *build(const struct cfg_input *input)
 {
@@ -520,5 +505,5 @@ int main(void)
 		cmocka_unit_test(loops_that_count),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, decoder_set_up, decoder_tear_down);
 }

@@ -137,8 +137,8 @@ static void removed_counters_keep_their_counts(void **state)
 	assert_false(counter_of(counted, number).planted);
 	run_to_the_end(counted);
 	assert_int_equal(counter_of(counted, number).hits, 0);
-	fail_with(counters_remove(counted->counters, 0), CS_ERROR_NOT_FOUND, "no counter 0");
-	fail_with(counters_remove(counted->counters, 2), CS_ERROR_NOT_FOUND, "no counter 2");
+	fails(counters_remove(counted->counters, 0), CS_ERROR_NOT_FOUND, "no counter 0");
+	fails(counters_remove(counted->counters, 2), CS_ERROR_NOT_FOUND, "no counter 2");
 	tear_down(counted);
 }
 
@@ -151,7 +151,7 @@ static void a_counter_that_cannot_be_planted_is_none(void **state)
 
 	(void)state;
 	add(counted, 0x2000, "one");
-	fail_with(counters_add(counted->counters, 0xbad, "two", &number), CS_ERROR_REFUSED, "bad");
+	fails(counters_add(counted->counters, 0xbad, "two", &number), CS_ERROR_REFUSED, "bad");
 	add(counted, 0x3000, "three");
 	assert_int_equal(counters_each(counted->counters, number_of, &numbers), 0);
 	assert_int_equal(numbers, 13);
@@ -167,7 +167,7 @@ static void counts_are_recorded(void **state)
 
 	add(counted, 0x2000, "f");
 	add(counted, 0x9000, "never");
-	fail_with(counters_add(counted->counters, 0xbad, "refused", &number), CS_ERROR_REFUSED, "bad");
+	fails(counters_add(counted->counters, 0xbad, "refused", &number), CS_ERROR_REFUSED, "bad");
 	succeed(counters_set_store(counted->counters, store));
 	run_to_the_end(counted);
 	succeed(counters_set_store(counted->counters, NULL)); /* writes what is pending */

@@ -35,7 +35,7 @@ static void run(sqlite3 *db, const char *format, ...)
 
 static void add_branch(sqlite3 *db, int block, const char *condition, const char *text, int line, uint64_t entry)
 {
-	run(db, "INSERT INTO instruction VALUES (1, %lld, %d, 'branch', '%s', NULL, 'j%s', 'f.c', %d, '')",
+	run(db, "INSERT INTO instruction VALUES (1, %lld, %d, 'branch', '%s', 0, NULL, 'j%s', 'f.c', %d, '')",
 	    (long long)(entry + 16 * block + 8), block, condition, condition, line);
 	if (text)
 		run(db, "INSERT OR IGNORE INTO source VALUES ('f.c', %d, '%s')", line, text);
@@ -406,7 +406,7 @@ static void can_be_interrupted(void **state)
 		run(traces->db[s], "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)"
 				   " INSERT INTO invocation SELECT i, 1, i, NULL, 0, NULL, 0, '1', '', 0, 0, '', "
 				   "'yes', NULL, 1, 1 FROM n");
-	fail_with(try_compare(traces, at_once, &result), CS_ERROR_STATE, "interrupted");
+	fails(try_compare(traces, at_once, &result), CS_ERROR_STATE, "interrupted");
 }
 
 static void hostile_rows(void **state)
@@ -426,9 +426,9 @@ static void hostile_rows(void **state)
 	succeed(try_compare(traces, NULL, &result));
 	assert_false(result.diverges);
 	run(traces->db[1], "INSERT INTO edge VALUES (1, 3, 77, 'next')");
-	fail_with(try_compare(traces, NULL, &result), CS_ERROR_FORMAT, "blocks that it does not have");
+	fails(try_compare(traces, NULL, &result), CS_ERROR_FORMAT, "blocks that it does not have");
 	run(traces->db[1], "DELETE FROM edge; DELETE FROM block");
-	fail_with(try_compare(traces, NULL, &result), CS_ERROR_NOT_FOUND, "no function 1");
+	fails(try_compare(traces, NULL, &result), CS_ERROR_NOT_FOUND, "no function 1");
 }
 
 #define DIFF_TEST(FUNCTION) cmocka_unit_test_setup_teardown(FUNCTION, set_up, tear_down)

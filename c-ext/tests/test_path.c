@@ -11,22 +11,6 @@
 #include "../core/util.h"
 #include "random_code.h"
 
-static struct insn_decoder *decoder;
-
-static int set_up(void **state)
-{
-	(void)state;
-	assert_null(insn_decoder_create(&decoder));
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	insn_decoder_destroy(decoder);
-	return 0;
-}
-
 struct subject {
 	struct cfg *cfg;
 	struct windows *windows;
@@ -35,7 +19,7 @@ struct subject {
 
 static void make_subject(const struct random_code *code, const struct plan_options *options, struct subject *ret)
 {
-	assert_null(random_cfg(decoder, code, &ret->cfg));
+	assert_null(random_cfg(code, &ret->cfg));
 	assert_null(windows_create(ret->cfg, NULL, 0, &ret->windows));
 	assert_null(plan_create(ret->cfg, ret->windows, options, &ret->plan));
 }
@@ -390,5 +374,5 @@ int main(void)
 		cmocka_unit_test(events_that_cannot_be),
 	};
 
-	return cmocka_run_group_tests(tests, set_up, tear_down);
+	return cmocka_run_group_tests(tests, decoder_set_up, decoder_tear_down);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "../core/relay.h"
+#include "expect.h"
 #include "peer.h"
 
 #define TIMEOUT_MS 300 /* of a request: what some tests have to wait for */
@@ -46,20 +47,6 @@ static int tear_down(void **state)
 	peer_stop(&test->peer);
 	free(test);
 	return 0;
-}
-
-static void succeeds(struct cs_error *error)
-{
-	if (error)
-		fail_msg("%s", error->message);
-}
-
-static void fails(struct cs_error *error, enum cs_error_code code, const char *says)
-{
-	assert_non_null(error);
-	if (error->code != code || !strstr(error->message, says))
-		fail_msg("code %d: \"%s\" does not say \"%s\"", error->code, error->message, says);
-	cs_error_destroy(error);
 }
 
 static struct relay *attach(struct test *test)

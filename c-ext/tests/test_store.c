@@ -26,8 +26,8 @@ static void leaves_one_ordinary_file(void **state)
 	assert_int_equal(look(directory->trace, "SELECT value FROM meta WHERE key = 'complete'"), 1);
 	succeed(store_close(store, false, "again"));
 	assert_int_equal(look(directory->trace, "SELECT value FROM meta WHERE key = 'complete'"), 1);
-	fail_with(store_flush(store), CS_ERROR_STATE, "closed");
-	fail_with(store_meta(store, "a", "b"), CS_ERROR_STATE, "closed");
+	fails(store_flush(store), CS_ERROR_STATE, "closed");
+	fails(store_meta(store, "a", "b"), CS_ERROR_STATE, "closed");
 	store_destroy(store);
 }
 
@@ -61,8 +61,8 @@ static void refused_row_costs_no_other(void **state)
 	struct record_expectation expectation = {"r", "w", "f", "perhaps", ""};
 	int64_t seq = TELL(store, "x-a", NULL, {"first", 1});
 
-	fail_with(store_add_value(store, seq + 1, &value), CS_ERROR_ARGUMENT, "no event 2");
-	fail_with(store_expect(store, &expectation), CS_ERROR_ARGUMENT, "CHECK");
+	fails(store_add_value(store, seq + 1, &value), CS_ERROR_ARGUMENT, "no event 2");
+	fails(store_expect(store, &expectation), CS_ERROR_ARGUMENT, "CHECK");
 	succeed(store_add_value(store, seq, &value));
 	expectation.status = "planted";
 	succeed(store_expect(store, &expectation));
@@ -101,7 +101,7 @@ static void texts_are_bounded(void **state)
 
 	memset(text, 'a', STORE_LENGTH_MAX + 2);
 	text[STORE_LENGTH_MAX + 1] = '\0';
-	fail_with(store_meta(store, "plan", text), CS_ERROR_ARGUMENT, "too long");
+	fails(store_meta(store, "plan", text), CS_ERROR_ARGUMENT, "too long");
 	text[STORE_LENGTH_MAX] = '\0';
 	/* Sequences of two bytes from an odd offset on: one lies across the limit, and is left out whole. */
 	for (size_t i = 1; i + 1 < STORE_LENGTH_MAX; i += 2)
@@ -123,7 +123,7 @@ static void existing_file_is_kept(void **state)
 
 	store_destroy(start(directory->trace));
 	alter(directory->trace, "INSERT INTO meta VALUES ('mine', '1')");
-	fail_with(store_create(directory->trace, false, &store), CS_ERROR_EXISTS, "exists already");
+	fails(store_create(directory->trace, false, &store), CS_ERROR_EXISTS, "exists already");
 	assert_int_equal(look(directory->trace, "SELECT count(*) FROM meta WHERE key = 'mine'"), 1);
 	assert_int_equal(directory_visit(directory, NULL), 1);
 	succeed(store_create(directory->trace, true, &store));
@@ -138,8 +138,8 @@ static void two_recordings_to_one_file(void **state)
 	struct store *store = start(directory->trace);
 	struct store *other;
 
-	fail_with(store_create(directory->trace, false, &other), CS_ERROR_STATE, "being recorded");
-	fail_with(store_create(directory->trace, true, &other), CS_ERROR_STATE, "being recorded");
+	fails(store_create(directory->trace, false, &other), CS_ERROR_STATE, "being recorded");
+	fails(store_create(directory->trace, true, &other), CS_ERROR_STATE, "being recorded");
 	TELL_NO_MORE(store, "x-a", NULL);
 	succeed(store_close(store, true, ""));
 	assert_int_equal(look(directory->trace, "SELECT count(*) FROM event"), 1);
@@ -154,16 +154,16 @@ static void names_that_are_no_new_file(void **state)
 	struct store *store;
 	char name[512];
 
-	fail_with(store_create("", false, &store), CS_ERROR_ARGUMENT, "names no file");
-	fail_with(store_create(directory->path, true, &store), CS_ERROR_SYSTEM, "Is a directory");
-	fail_with(store_create("/dev/null", true, &store), CS_ERROR_SYSTEM, "not an ordinary file");
+	fails(store_create("", false, &store), CS_ERROR_ARGUMENT, "names no file");
+	fails(store_create(directory->path, true, &store), CS_ERROR_SYSTEM, "Is a directory");
+	fails(store_create("/dev/null", true, &store), CS_ERROR_SYSTEM, "not an ordinary file");
 	snprintf(name, sizeof(name), "%s/none/a.trace", directory->path);
-	fail_with(store_create(name, false, &store), CS_ERROR_SYSTEM, "No such file or directory");
+	fails(store_create(name, false, &store), CS_ERROR_SYSTEM, "No such file or directory");
 	snprintf(name, sizeof(name), "%s/", directory->path);
-	fail_with(store_create(name, false, &store), CS_ERROR_SYSTEM, "Is a directory");
+	fails(store_create(name, false, &store), CS_ERROR_SYSTEM, "Is a directory");
 	memset(name, 'n', 300);
 	name[300] = '\0';
-	fail_with(store_create(name, false, &store), CS_ERROR_SYSTEM, "File name too long");
+	fails(store_create(name, false, &store), CS_ERROR_SYSTEM, "File name too long");
 	assert_int_equal(directory_visit(directory, NULL), 0);
 }
 
@@ -176,7 +176,7 @@ static void link_stays_a_link(void **state)
 
 	snprintf(name, sizeof(name), "%s/link", directory->path);
 	assert_return_code(symlink("a.trace", name), errno);
-	fail_with(store_create(name, true, &store), CS_ERROR_SYSTEM, "No such file");
+	fails(store_create(name, true, &store), CS_ERROR_SYSTEM, "No such file");
 	store_destroy(start(directory->trace));
 	succeed(store_create(name, true, &store));
 	succeed(store_meta(store, "new", "1"));
@@ -245,7 +245,7 @@ static bool starts_with(ssize_t bytes, const char *path, bool force)
 	room = bytes;
 	error = store_create(path, force, &store);
 	if (error)
-		fail_with(error, CS_ERROR_SYSTEM, "full");
+		fails(error, CS_ERROR_SYSTEM, "full");
 	room = -1;
 	store_destroy(store);
 	return store != NULL;
@@ -316,10 +316,10 @@ static void full_disk_keeps_the_rows(void **state)
 	store = start(directory->trace);
 	room = 200000;
 	confirmed = record_until_full(store, &error);
-	fail_with(error, CS_ERROR_SYSTEM, "the disk is full");
+	fails(error, CS_ERROR_SYSTEM, "the disk is full");
 	assert_true(confirmed > 10);
-	fail_with(store_flush_if_due(store), CS_ERROR_SYSTEM, "the disk is full");
-	fail_with(store_close(store, true, "done"), CS_ERROR_SYSTEM, "the disk is full");
+	fails(store_flush_if_due(store), CS_ERROR_SYSTEM, "the disk is full");
+	fails(store_close(store, true, "done"), CS_ERROR_SYSTEM, "the disk is full");
 	room = -1;
 	set_disk(false);
 	assert_int_equal(look(directory->trace, COUNT_EVENTS), confirmed);
@@ -341,7 +341,7 @@ static void full_disk_that_gets_room_again(void **state)
 	cs_error_destroy(error);
 	room = -1;
 	set_disk(false);
-	fail_with(store_close(store, true, "done"), CS_ERROR_SYSTEM, "the disk is full");
+	fails(store_close(store, true, "done"), CS_ERROR_SYSTEM, "the disk is full");
 	assert_int_equal(directory_visit(directory, NULL), 1);
 	assert_int_equal(look(directory->trace, COUNT_EVENTS), confirmed);
 	assert_int_equal(look(directory->trace, "SELECT value FROM meta WHERE key = 'complete'"), 0);

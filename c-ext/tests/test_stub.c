@@ -20,6 +20,7 @@
 #include "../core/handshake.h"
 #include "../core/replay.h"
 #include "../core/util.h"
+#include "expect.h"
 
 struct talk {
 	struct stub *stub;
@@ -99,20 +100,6 @@ static const char *told(struct talk *talk)
 				(size_t)snprintf(talk->told + length, sizeof(talk->told) - length, "%s ", item.payload);
 	}
 	return talk->told;
-}
-
-static void succeeds(struct cs_error *error)
-{
-	if (error)
-		fail_msg("%s", error->message);
-}
-
-static void fails(struct cs_error *error, enum cs_error_code code, const char *says)
-{
-	assert_non_null(error);
-	if (error->code != code || !strstr(error->message, says))
-		fail_msg("code %d: \"%s\" does not say \"%s\"", error->code, error->message, says);
-	cs_error_destroy(error);
 }
 
 static struct cs_error *ask(struct talk *talk, const char *payload, struct stub_reply *reply)

@@ -263,7 +263,7 @@ static void refuse(const char *path, enum cs_error_code code, const char *words)
 {
 	struct trace *trace = NULL;
 
-	fail_with(trace_open(path, &trace), code, words);
+	fails(trace_open(path, &trace), code, words);
 }
 
 static void put_file(const char *path, const void *data, size_t length)
@@ -463,8 +463,8 @@ static void endless_question_ends(void **state)
 	make_sample(directory->trace);
 	succeed(trace_open(directory->trace, &trace));
 	trace_set_limit(trace, 100000000);
-	fail_with(ask(trace, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"),
-		  CS_ERROR_FORMAT, "without end");
+	fails(ask(trace, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT sum(i) FROM n"),
+	      CS_ERROR_FORMAT, "without end");
 	trace_destroy(trace);
 }
 

@@ -22,6 +22,7 @@
 #include "../core/store.h"
 #include "../core/timeline.h"
 #include "../core/util.h"
+#include "expect.h"
 
 struct directory {
 	char path[64];
@@ -78,15 +79,6 @@ static inline void succeed(struct cs_error *error)
 {
 	if (error)
 		fail_msg("%s", error->message);
-}
-
-/* The call must have failed so; the message must contain WORDS. */
-static inline void fail_with(struct cs_error *error, enum cs_error_code code, const char *words)
-{
-	assert_non_null(error);
-	if (error->code != code || !strstr(error->message, words))
-		fail_msg("another error than %d '%s': %d '%s'", code, words, error->code, error->message);
-	cs_error_destroy(error);
 }
 
 static inline struct store *start(const char *path)

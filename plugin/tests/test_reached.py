@@ -22,9 +22,9 @@ INSERT INTO function VALUES (1, 'time_init', 0x1000, 'time.c', 10, 1, '');
 INSERT INTO block VALUES (1, 0, 0x1000, 0x1008, 0, 0, 0), (1, 1, 0x1008, 0x1010, 0, 0, 0),
                          (1, 2, 0x1018, 0x1020, 0, 0, 0), (1, 3, 0x1010, 0x1018, 0, 0, 0);
 INSERT INTO edge VALUES (1, 0, 1, 'next'), (1, 0, 2, 'taken'), (1, 1, 2, 'taken'), (1, 1, 3, 'next'), (1, 3, 2, 'next');
-INSERT INTO instruction VALUES (1, 0x1006, 0, 'branch', 'e', 0x1018, 'je 0x1018', 'time.c', 12, ''),
-                               (1, 0x100e, 1, 'branch', 'e', 0x1018, 'je 0x1018', 'time.c', 13, ''),
-                               (1, 0x1010, 3, 'call', '', {target}, 'callq xen_time_init', 'time.c', 14, '');
+INSERT INTO instruction VALUES (1, 0x1006, 0, 'branch', 'e', 0, 0x1018, 'je 0x1018', 'time.c', 12, ''),
+                               (1, 0x100e, 1, 'branch', 'e', 0, 0x1018, 'je 0x1018', 'time.c', 13, ''),
+                               (1, 0x1010, 3, 'call', '', 0, {target}, 'callq xen_time_init', 'time.c', 14, '');
 INSERT INTO invocation (id, function, seq, run_ns, cpu, thread, task, stack, caller, caller_name, returned, complete,
                         consistent) VALUES (1, 1, 1, 0, 0, '1', '', 0, 0, '', 'yes', 1, 1);
 INSERT INTO step (invocation, ordinal, block) VALUES (1, 0, 0), (1, 1, 2);
