@@ -2,16 +2,16 @@
 """The program `clockscope`: the commands that need no live guest, outside GDB."""
 
 import argparse
-import importlib
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn, Protocol, cast
+from collections.abc import Sequence
+from typing import NoReturn, cast
 
-from clockscope import __version__, commands
+from clockscope import __version__, verbs
 from clockscope.errors import UserError
-from clockscope.ui import TerminalUi, Ui, one_line
+from clockscope.ui import TerminalUi, one_line
+from clockscope.verbs import Verb
 
 DESCRIPTION = "Show how a guest kernel brought up its clocks, from a trace that was recorded in GDB."
 EXAMPLES = """\
@@ -29,16 +29,6 @@ _BROKEN_PIPE = 141
 _TROUBLE = 2
 
 
-class Verb(Protocol):
-    """A module of clockscope.commands."""
-
-    NAME: str
-    SUMMARY: str
-    NEEDS: str
-    prepare_parser: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Ui], int]
-
-
 class _Parser(argparse.ArgumentParser):
     """One line for a mistake, instead of the whole usage."""
 
@@ -47,40 +37,38 @@ class _Parser(argparse.ArgumentParser):
 
 
 def find_verbs(arguments: Sequence[str]) -> list[Verb]:
-    """The verb that is asked for; where that is not clear, all that can run outside GDB, by name.
-
-    All take as long to import as some need to answer.
-    """
-    files = os.listdir(os.path.dirname(str(commands.__file__)))
-    names = [file.removesuffix(".py") for file in files if file.endswith(".py") and file != "__init__.py"]
-    asked = [name for name in names if name in arguments[:1]]
-    return _import(asked) or _import(names)
+    """The verb that is asked for; where that is not clear, all that can run outside GDB, by name."""
+    asked = [name for name in verbs.names() if name in arguments[:1]]
+    return _load(asked) or _load(verbs.names())
 
 
-def _import(names: Sequence[str]) -> list[Verb]:
+def _load(names: Sequence[str]) -> list[Verb]:
     """Those of these verbs that can run outside GDB."""
-    verbs = []
+    found = []
     for name in names:
         try:
-            verb = cast(Verb, importlib.import_module(f"{commands.__name__}.{name}"))
+            verb = verbs.load(name)
         except ModuleNotFoundError as error:
             if error.name != "gdb":
                 raise
-            continue  # a verb that needs a live guest
-        if getattr(verb, "NEEDS", "guest") != "guest":
-            verbs.append(verb)
-    return sorted(verbs, key=lambda verb: verb.NAME)
+            continue
+        if verb.NEEDS not in verbs.GDB_ONLY:
+            found.append(verb)
+    return found
 
 
-def make_parser(verbs: Sequence[Verb]) -> argparse.ArgumentParser:
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="clockscope", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=layout)
+def make_parser(offered: Sequence[Verb]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="clockscope",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--version", action="version", version=f"clockscope {__version__}")
     choices = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
-    for verb in verbs:
-        help_text = verb.SUMMARY[0].upper() + verb.SUMMARY[1:] + "."
-        own = choices.add_parser(verb.NAME, help=verb.SUMMARY, description=help_text, formatter_class=layout)
-        verb.prepare_parser(own)
+    for verb in offered:
+        own = choices.add_parser(verb.NAME, help=verb.SUMMARY)
+        verbs.prepare(own, verb, in_gdb=False)
         own.set_defaults(run=verb.run)
     return parser
 

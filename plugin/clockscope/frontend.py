@@ -2,16 +2,14 @@
 """The verbs as GDB commands: `clockscope VERB …`, alias `clock`, and their settings."""
 
 import argparse
-import importlib
-import pkgutil
-from types import ModuleType
 from typing import NoReturn
 
-from clockscope import advice, commands, debugger, recording, settings
+from clockscope import advice, debugger, recording, settings, verbs
 from clockscope._core import Error
 from clockscope.errors import UserError
 from clockscope.guests import profile
 from clockscope.ui import one_line
+from clockscope.verbs import Verb
 
 PREFIX = settings.PREFIX
 ALIAS = "clock"
@@ -55,39 +53,35 @@ def register() -> None:
     debugger.add_setting_prefix(PREFIX, "how clockscope behaves")
     for setting in settings.ALL:
         debugger.add_parameter(setting.full_name, setting.default, setting.text)
-    for module in pkgutil.iter_modules(commands.__path__, f"{commands.__name__}."):
-        _register_verb(importlib.import_module(module.name))
+    for name in verbs.names():
+        _register_verb(verbs.load(name))
 
 
-def _register_verb(verb: ModuleType) -> None:
-    parser = _make_parser(verb)
+def _register_verb(verb: Verb) -> None:
+    parser = make_parser(verb)
     debugger.add_command(
         f"{PREFIX} {verb.NAME}",
-        _help_of(verb, parser),
+        _help_of(parser),
         lambda words: _run(verb, words),
         lambda typed, word: _complete(verb, typed, word),
     )
 
 
-def _make_parser(verb: ModuleType) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=f"{ALIAS} {verb.NAME}",
-        description=f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    verb.prepare_parser(parser)
+def make_parser(verb: Verb) -> argparse.ArgumentParser:
+    parser = _Parser(prog=f"{ALIAS} {verb.NAME}")
+    verbs.prepare(parser, verb, in_gdb=True)
     return parser
 
 
-def _help_of(verb: ModuleType, parser: argparse.ArgumentParser) -> str:
+def _help_of(parser: argparse.ArgumentParser) -> str:
     """GDB shows the first line in its lists of commands, and all of it for `help`."""
     return f"{parser.description}\n\n{parser.format_help()}".rstrip()
 
 
-def _run(verb: ModuleType, words: list[str]) -> None:
+def _run(verb: Verb, words: list[str]) -> None:
     try:
         normalise = getattr(verb, "normalise", list)
-        args = _make_parser(verb).parse_args(normalise(words))
+        args = make_parser(verb).parse_args(normalise(words))
         verb.run(args, debugger.Ui())
     except _Leave:
         return
@@ -102,7 +96,7 @@ def _advise(words: list[str]) -> None:
     debugger.Ui().out(advice.next_step())
 
 
-def _complete(verb: ModuleType, typed: str, word: str) -> list[str] | str:
+def _complete(verb: Verb, typed: str, word: str) -> list[str] | str:
     """Words that may stand at the end of what is typed, or the kind of thing."""
     start = "" if typed.endswith(" ") or not typed else typed.split()[-1]
     if start.startswith("-"):
@@ -122,11 +116,11 @@ def _complete(verb: ModuleType, typed: str, word: str) -> list[str] | str:
     return str(kind)
 
 
-def _actions(verb: ModuleType) -> list[argparse.Action]:
-    return _make_parser(verb)._actions
+def _actions(verb: Verb) -> list[argparse.Action]:
+    return make_parser(verb)._actions
 
 
-def _expected(verb: ModuleType, typed: str) -> argparse.Action | None:
+def _expected(verb: Verb, typed: str) -> argparse.Action | None:
     """The option or argument whose value is typed last."""
     words = typed.split()
     if typed and not typed.endswith(" "):

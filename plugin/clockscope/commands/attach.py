@@ -8,18 +8,13 @@ from clockscope.ui import Ui
 
 NAME = "attach"
 SUMMARY = "attach to the gdbstub of a guest"
-NEEDS = "guest"
+NEEDS = "gdb"
 COMPLETE = {"address": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s localhost:1234
-  %(prog)s /run/guest/gdb.socket
-"""
+EXAMPLES = ("localhost:1234", "/run/guest/gdb.socket")
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("address", metavar="HOST:PORT|SOCKET", help="where the stub listens")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

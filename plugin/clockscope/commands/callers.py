@@ -12,16 +12,12 @@ NAME = "callers"
 SUMMARY = "list the calls of a function, and the shortest paths to it from the kernel's beginning"
 NEEDS = "nothing"
 COMPLETE = {"elf": "file", "function": "function"}
-EXAMPLES = """\
-examples:
-  %(prog)s vmlinux tsc_refine_calibration_work
-  %(prog)s netbsd.gdb tc_init
-"""
+EXAMPLES = ("vmlinux tsc_refine_calibration_work", "netbsd.gdb tc_init")
+GDB_EXAMPLES = ("tsc_refine_calibration_work",)
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     xref.add_arguments(parser, "function", "NAME, FILE:NAME or 0xADDRESS")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

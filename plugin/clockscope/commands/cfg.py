@@ -17,11 +17,14 @@ NAME = "cfg"
 SUMMARY = "show a function's blocks, branches, timing windows and probes, and with a trace what ran of it"
 NEEDS = "nothing"
 COMPLETE = {"elf": "file", "function": "function", "trace": "file", "source": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s vmlinux tsc_read_refs
-  %(prog)s vmlinux tsc_refine_calibration_work --source linux-6.1
-  %(prog)s --trace boot.trace tsc_refine_calibration_work --format svg >work.svg
+EXAMPLES = (
+    "vmlinux tsc_read_refs",
+    "vmlinux tsc_refine_calibration_work --source linux-6.1",
+    "--trace boot.trace tsc_refine_calibration_work --format svg",
+)
+GDB_EXAMPLES = ("tsc_read_refs",)
+NOTES = """\
+A picture is kept by `>work.svg` in a shell, and in GDB by `pipe clock cfg … --format svg | cat >work.svg`.
 """
 
 
@@ -38,7 +41,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--intrusive", action="store_true", help="the plan that probes timing windows as well")
     parser.add_argument("--virtual", action="store_true", help="the plan for a stub whose breakpoints change no memory")
     parser.add_argument("--format", choices=("dot", "json", "svg", "text"), default="text", help="text is the default")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

@@ -15,12 +15,9 @@ NAME = "cpuid"
 SUMMARY = "print the CPUID leaves and MSRs that a guest is told of its clocks, decoded"
 NEEDS = "trace"
 COMPLETE = {"source": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s boot.trace
-  %(prog)s boot.trace 0x80000007
-  %(prog)s live 0x15
-
+EXAMPLES = ("boot.trace", "boot.trace 0x80000007")
+GDB_EXAMPLES = ("live 0x1",)
+NOTES = """\
 `live` has the guest that is attached in GDB, and stands, execute one cpuid and rdmsr of its own kernel after the
 other, and puts it back as it was. Not possible in a replay.
 """
@@ -33,7 +30,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--end", action="store_true", help="as it was at the end of the recording, not at the beginning"
     )
     parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
-    parser.epilog = EXAMPLES
 
 
 def _leaf(text: str) -> int:

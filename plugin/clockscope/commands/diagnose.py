@@ -14,12 +14,8 @@ NAME = "diagnose"
 SUMMARY = "say what went wrong in a recorded guest, with the evidence and the known fix"
 NEEDS = "trace"
 COMPLETE = {"files": "file", "rules": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s boot.trace
-  %(prog)s *.trace --format json
-  %(prog)s --rules my-rules/ boot.trace
-
+EXAMPLES = ("boot.trace", "healthy.trace failing.trace --format json", "--rules my-rules boot.trace")
+NOTES = """\
 A rule is a file: SQL over the trace, a text, references (plugin/clockscope/diagnoses has them).
 Exit status: 0 nothing wrong was found, 1 something was, 2 trouble (a file cannot be read).
 """
@@ -35,7 +31,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         help="a rule's file, or a folder of them, to try as well",
     )
     parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

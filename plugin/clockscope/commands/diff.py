@@ -13,12 +13,8 @@ NAME = "diff"
 SUMMARY = "compare two recorded guests: what they are told, clocks, events, the first decision that differs"
 NEEDS = "trace"
 COMPLETE = {"a": "file", "b": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s healthy.trace failing.trace
-  %(prog)s --ppm 50 monday.trace tuesday.trace
-  %(prog)s bare.trace xen.trace --format json
-
+EXAMPLES = ("healthy.trace failing.trace", "--ppm 50 healthy.trace failing.trace", "bare.trace xen.trace --format json")
+NOTES = """\
 Compared are the clocks and their values, the events in their order, and of each function that both traces hold the
 decisions of each invocation. Not compared are times, and what a trace does not determine.
 Exit status: 0 the same, 1 different, 2 trouble (a file cannot be read, or not all of it).
@@ -35,7 +31,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         help="frequencies that differ by so many parts in a million, or less, are the same (default: %(default)g)",
     )
     parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
-    parser.epilog = EXAMPLES
 
 
 def _ppm(text: str) -> float:

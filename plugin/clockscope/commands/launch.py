@@ -13,20 +13,20 @@ from clockscope.ui import Ui
 
 NAME = "launch"
 SUMMARY = "start a guest, paused at its first instruction, and attach to it"
-NEEDS = "guest"
+NEEDS = "gdb"
 COMPLETE = {"command": "file", "console": "file", "replay": "file"}
-EXAMPLES = """\
+EXAMPLES = (
+    "-- qemu-system-x86_64 -m 512 -kernel vmlinux -append console=ttyS0 -display none -serial file:console.log",
+    "--replay -- qemu-system-x86_64 -m 512 -kernel vmlinux -display none -no-reboot",
+    "-- gdbserver localhost:{port} ./program",
+)
+NOTES = """\
 QEMU gets a stub on a private socket. Any other program must be told where its stub shall listen: {port} or {socket}
 in its command line stands for that. Without a command, the last one is started again.
 
 With --replay, QEMU first records the boot untouched, without a debugger; what is then attached to is the replay of
 that very boot, which no breakpoint can change. --replay=FILE keeps the recording there, or replays the one that
 is there; the command must be the same.
-
-examples:
-  %(prog)s -- qemu-system-x86_64 -m 512 -kernel vmlinux -append console=ttyS0 -serial file:console.log
-  %(prog)s --replay -- qemu-system-x86_64 -m 512 -kernel vmlinux -display none -no-reboot
-  %(prog)s -- gdbserver localhost:{port} ./program
 """
 
 _last_command: list[str] = []
@@ -40,7 +40,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "command", metavar="CMD", nargs=argparse.REMAINDER, help="the program to run, and its arguments"
     )
-    parser.epilog = EXAMPLES
 
 
 def normalise(words: list[str]) -> list[str]:

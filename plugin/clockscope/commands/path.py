@@ -13,19 +13,13 @@ NAME = "path"
 SUMMARY = "print each invocation's decisions of the traced functions, in source lines"
 NEEDS = "trace"
 COMPLETE = {"file": "file", "function": "function"}
-EXAMPLES = """\
-examples:
-  %(prog)s boot.trace
-  %(prog)s boot.trace tsc_refine_calibration_work
-  %(prog)s boot.trace 'tsc_*' --format json
-"""
+EXAMPLES = ("boot.trace", "boot.trace tsc_refine_calibration_work", "boot.trace 'tsc_*' --format json")
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a recorded trace")
     parser.add_argument("function", metavar="FUNCTION", nargs="?", help="a traced function, or a glob (default: all)")
     parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

@@ -13,11 +13,7 @@ NAME = "reached"
 SUMMARY = "tell which functions ran in a recorded boot, and what kept it from the others"
 NEEDS = "trace"
 COMPLETE = {"file": "file", "glob": "function", "elf": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s boot.trace 'pvclock_*'
-  %(prog)s boot.trace tsc_freq_cpuid --elf netbsd.gdb
-"""
+EXAMPLES = ("boot.trace 'tsc_*'", "boot.trace 'pvclock_*' --elf vmlinux")
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +21,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("glob", metavar="GLOB", help="a function's name, or a pattern such as 'tsc_*'")
     parser.add_argument("--elf", metavar="ELF", help="the kernel: adds functions that the trace knows nothing of")
     parser.add_argument("--format", choices=["json", "text"], default="text", help="text (the default) or json")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

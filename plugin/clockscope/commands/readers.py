@@ -12,17 +12,12 @@ NAME = "readers"
 SUMMARY = "list every instruction in a kernel that loads from a variable"
 NEEDS = "nothing"
 COMPLETE = {"elf": "file", "variable": "variable"}
-EXAMPLES = """\
-examples:
-  %(prog)s vmlinux tsc_khz
-  %(prog)s vmlinux clocksource_tsc.rating
-  %(prog)s netbsd.gdb lapic_per_second --format json
-"""
+EXAMPLES = ("vmlinux tsc_khz", "vmlinux clocksource_tsc.rating", "netbsd.gdb lapic_per_second --format json")
+GDB_EXAMPLES = ("tsc_khz",)
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     xref.add_arguments(parser, "variable", xref.VARIABLE_HELP)
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

@@ -13,17 +13,18 @@ NAME = "record"
 SUMMARY = "record how the attached guest brings up its clocks"
 NEEDS = "guest"
 COMPLETE = {"output": "file", "functions": "function", "watch": "variable", "profile": "profile", "until": "event"}
-EXAMPLES = """\
+EXAMPLES = (
+    "-o early.trace --until clock.selected:tsc-early",
+    "--watch tsc_khz --until variable.written:tsc_khz",
+    "--functions 'pvclock_*,tsc_*'",
+    "--stop",
+    "-o boot.trace --until exit",
+)
+NOTES = """\
 Without --until, the recording is armed and you go on as you like: your own breakpoints, stepping and Ctrl-C work.
 It ends with --stop, with the guest, or when GDB lets go of it. With --until, the guest runs until that happens:
 an event (such as clock.registered, or clock.registered:tsc), "idle" (no event for `show clockscope idle-seconds`),
 or "exit".
-
-examples:
-  %(prog)s -o boot.trace --until exit
-  %(prog)s --until clock.selected:tsc --functions 'pvclock_*,hpet_enable'
-  %(prog)s --watch tsc_khz --until variable.written:tsc_khz
-  %(prog)s --stop
 """
 
 
@@ -50,7 +51,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--profile", metavar="P", help="the guest profile, by name or file")
     parser.add_argument("--stop", action="store_true", help="end the recording")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

@@ -10,14 +10,11 @@ NAME = "status"
 SUMMARY = "say what the guest's stub can do, what is recorded, and what it cost so far"
 NEEDS = "guest"
 COMPLETE: dict[str, str] = {}
-EXAMPLES = """\
-example:
-  %(prog)s
-"""
+EXAMPLES = ("",)
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = EXAMPLES
+    del parser  # no options
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:

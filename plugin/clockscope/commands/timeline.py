@@ -11,12 +11,7 @@ NAME = "timeline"
 SUMMARY = "print how a recorded guest brought up its clocks, in order"
 NEEDS = "trace"
 COMPLETE = {"file": "file"}
-EXAMPLES = """\
-examples:
-  %(prog)s boot.trace
-  %(prog)s --backtrace boot.trace
-  %(prog)s --format json boot.trace
-"""
+EXAMPLES = ("boot.trace", "--backtrace boot.trace", "--format json boot.trace")
 
 _FORMATS = {"text": text.timeline, "json": json.timeline}
 
@@ -25,7 +20,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", help="a recorded trace")
     parser.add_argument("--backtrace", action="store_true", help="print who called, below each event")
     parser.add_argument("--format", choices=sorted(_FORMATS), default="text", help="text (the default) or json")
-    parser.epilog = EXAMPLES
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
