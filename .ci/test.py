@@ -85,7 +85,8 @@ def programs(pattern: str) -> list[Path]:
 
 def unit_tests() -> Tally:
     built = check("build-tests", [*MAKE, f"-j{WORKERS}", "tests"])
-    return sum(map(unit_test, filter(Path.exists, programs("test_*.c"))), built)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return sum(pool.map(unit_test, filter(Path.exists, programs("test_*.c"))), built)
 
 
 def fuzzers() -> Tally:

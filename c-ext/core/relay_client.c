@@ -94,7 +94,7 @@ struct cs_error *client_bury(struct relay *relay)
 	return NULL;
 }
 
-/* GDB reads all that it is sent; where it does not in time, it has hung up or hangs, and is let go. */
+/* GDB reads all that it is sent; where it does not in time, it has hung up or hangs, and is let go: false. */
 static bool write_all(struct relay *relay, const char *bytes, size_t length)
 {
 	while (length) {
@@ -105,6 +105,7 @@ static bool write_all(struct relay *relay, const char *bytes, size_t length)
 			bytes += n;
 			length -= (size_t)n;
 		} else if (errno != EINTR && (errno != EAGAIN || poll(&wait, 1, (int)relay->timeout_ms) == 0)) {
+			client_close(relay);
 			return false;
 		}
 	}
@@ -121,8 +122,10 @@ void client_send(struct relay *relay, const char *raw, size_t length)
 	free(client->last_frame);
 	client->last_frame = NULL;
 	error = packet_frame(raw, length, &client->last_frame, &client->last_frame_length);
-	if (error || !write_all(relay, client->last_frame, client->last_frame_length))
+	if (error)
 		client_close(relay);
+	else
+		write_all(relay, client->last_frame, client->last_frame_length);
 	cs_error_destroy(error);
 	pthread_mutex_lock(&relay->lock);
 	relay->statistics.packets_to_gdb++;
