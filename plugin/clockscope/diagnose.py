@@ -95,6 +95,21 @@ def _check(data: Any, path: str) -> None:
     raise UserError(f"{path}: {where + ': ' if where else ''}{error.message[:200]}{hint}")
 
 
+def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
+    """What there is to say of one trace: an item of "files" in schemas/diagnose.schema.json."""
+    meta = trace.meta()
+    counts = trace.rows(
+        "SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM invocation) AS invocations"
+    )
+    return {
+        "file": file,
+        "guest": " ".join(filter(None, (meta.get("guest.os"), meta.get("guest.release")))),
+        "complete": trace.complete(),
+        **counts[0],
+        "findings": diagnose(trace, rules),
+    }
+
+
 def diagnose(trace: Trace, rules: Sequence[Rule]) -> list[Record]:
     """What the rules find in a trace: one record for each that fires, as schemas/diagnose.schema.json says."""
     system = trace.meta().get("guest.os", "")

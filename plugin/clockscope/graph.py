@@ -120,6 +120,7 @@ def _analysed_block(analyser: Analyser, block: Record, probes: Mapping[int, Reco
         "exits": block["exits"],
         "runs": None,
         "perhaps": None,
+        "surely": None,
         "next": [{**edge, "runs": None} for edge in block["next"]],
         "instructions": [_analysed_instruction(analyser, one, probes, text) for one in block["instructions"]],
     }
@@ -178,14 +179,15 @@ class _Traced:
         self._names = {
             entry["entry"]: entry["name"] for entry in trace.rows("SELECT DISTINCT entry, name FROM function")
         }
-        self._runs, self._edges, self._perhaps = self._executions()
+        self._runs, self._edges = self._executions()
+        self._gaps = self._in_gaps()
 
     def _rows(self, table: str) -> list[Record]:
         # The table's name is this file's own.
         return self._trace.rows(f"SELECT * FROM {table} WHERE function = ?", [self._row["id"]])
 
-    def _executions(self) -> tuple[Counter[int], Counter[tuple[int, int]], set[int]]:
-        """How often each block ran, and each edge between two blocks of known paths; blocks that may have run."""
+    def _executions(self) -> tuple[Counter[int], Counter[tuple[int, int]]]:
+        """How often each block ran, and each edge between two blocks of known paths."""
         runs: Counter[int] = Counter()
         edges: Counter[tuple[int, int]] = Counter()
         last: tuple[int, int] | None = None
@@ -201,14 +203,16 @@ class _Traced:
             if last is not None and last[0] == step["invocation"]:
                 edges[last[1], step["block"]] += 1
             last = (step["invocation"], step["block"])
-        perhaps = {
-            row["block"]
-            for row in self._trace.rows(
-                "SELECT DISTINCT g.block FROM gap_block g JOIN invocation i ON i.id = g.invocation WHERE i.function = ?",
-                [self._row["id"]],
-            )
-        }
-        return runs, edges, perhaps
+        return runs, edges
+
+    def _in_gaps(self) -> dict[int, bool]:
+        """The blocks that may have run in a gap, and whether one surely did."""
+        rows = self._trace.rows(
+            "SELECT g.block, max(g.certain) AS certain FROM gap_block g JOIN invocation i ON i.id = g.invocation"
+            " WHERE i.function = ? GROUP BY g.block",
+            [self._row["id"]],
+        )
+        return {row["block"]: bool(row["certain"]) for row in rows}
 
     def record(self) -> Record:
         instructions: dict[int, list[Record]] = {}
@@ -251,7 +255,8 @@ class _Traced:
             "gaps": _names(block["gaps"], _GAPS),
             "exits": [],
             "runs": self._runs[number],
-            "perhaps": number in self._perhaps,
+            "perhaps": number in self._gaps,
+            "surely": self._gaps.get(number, False),
             "next": [
                 {"to": edge["target"], "kind": edge["kind"], "runs": self._edges[number, edge["target"]]}
                 for edge in successors

@@ -239,7 +239,7 @@ def test_names_cannot_steer_the_terminal_or_the_drawing() -> None:
     instruction = {**one, "address": "0x1", "kind": "branch", "instruction": hostile, "text": hostile, "port": None,
                    "in_window": False, "probe": ["entry"]}  # fmt: skip
     block = {"number": 0, "from": "0x1", "to": "0x2", "depth": 0, "cold": False, "gaps": [], "exits": ["returns"],
-             "runs": None, "perhaps": None, "next": [], "instructions": [instruction]}  # fmt: skip
+             "runs": None, "perhaps": None, "surely": None, "next": [], "instructions": [instruction]}  # fmt: skip
     record = {"function": hostile, "entry": "0x1", "source": hostile, "complete": True, "determined": True, "traceable": True,
               "branches": 1, "stops": 1.0, "naive_stops": 1.0, "invocations": None, "windows": [], "blocks": [block]}  # fmt: skip
     assert "\x1b" not in report.text(record, PlainUi())

@@ -3,14 +3,13 @@
 
 import argparse
 import json
-import shutil
-import subprocess
 from pathlib import Path
 
 from clockscope import graph, kernel
 from clockscope._core import Trace
 from clockscope.errors import UserError
 from clockscope.reports import cfg as report
+from clockscope.reports import graphviz
 from clockscope.ui import Ui
 
 NAME = "cfg"
@@ -79,10 +78,4 @@ def _text(args: argparse.Namespace) -> graph.Text:
 def _svg(drawn: str, count: int) -> str:
     if count != 1:
         raise UserError(f"{count} functions are meant; one SVG shows one: name it in full, or use --format dot")
-    program = shutil.which("dot")
-    if program is None:
-        raise UserError("--format svg needs Graphviz: install its package, or use --format dot")
-    done = subprocess.run([program, "-Tsvg"], input=drawn, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise UserError(f"dot failed: {(done.stderr.strip().splitlines() or ['no message'])[0]}")
-    return done.stdout
+    return graphviz.svg(drawn)

@@ -45,14 +45,4 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
 def _examine(name: str, rules: list[diagnose.Rule]) -> dict[str, Any]:
     with Trace(name) as trace:
-        meta = trace.meta()
-        counts = trace.rows(
-            "SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM invocation) AS invocations"
-        )
-        return {
-            "file": name,
-            "guest": " ".join(filter(None, (meta.get("guest.os"), meta.get("guest.release")))),
-            "complete": trace.complete(),
-            **counts[0],
-            "findings": diagnose.diagnose(trace, rules),
-        }
+        return diagnose.examine(name, trace, rules)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A function's control-flow graph for people: as text, and as Graphviz's DOT."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope.reports.path import short
@@ -78,15 +78,12 @@ def _body(graph: Record, ui: Ui, everything: bool) -> Iterator[str]:
 
 
 def _title(block: Record) -> str:
-    runs = (
-        ""
-        if block["runs"] is None
-        else f" ×{block['runs']}"
-        if block["runs"]
-        else " never"
-        if not block["perhaps"]
-        else " ?"
-    )
+    """With how often it ran, "+" for what a gap hides, "?" where a gap leaves open whether it did."""
+    runs = ""
+    if block["runs"] is not None:
+        hidden = "+" if block["perhaps"] else ""
+        least = block["runs"] or int(block["surely"])
+        runs = f" ×{least}{hidden}" if least else " ?" if block["perhaps"] else " never"
     return f"B{block['number']} {block['from']}{runs}"
 
 
@@ -143,7 +140,8 @@ def _ways(block: Record, names: Mapping[int, str]) -> str:
 # Graphviz
 
 
-def dot(graph: Record) -> str:
+def dot(graph: Record, marks: Mapping[str, str] = {}) -> str:
+    """`marks` are words for the block that holds an instruction, by its address. Classes are for a page's own style."""
     lines = [
         f"digraph {_quoted(graph['function'])} {{",
         f"  label={_quoted(graph['function'] + '  ' + graph['source'])}; labelloc=t; fontname=monospace;",
@@ -151,28 +149,49 @@ def dot(graph: Record) -> str:
         "  edge [fontname=monospace, fontsize=9];",
     ]
     for block in graph["blocks"]:
-        lines.append(f"  B{block['number']} [{_style(block)}, label={_label(block)}];")
+        said = [marks[one["address"]] for one in block["instructions"] if one["address"] in marks]
+        lines.append(f"  B{block['number']} [{_style(block, bool(said))}, label={_label(block, said)}];")
         lines.extend(_arrow(block, edge) for edge in block["next"])
         for number, way in enumerate(block["exits"]):
             lines.append(f"  X{block['number']}_{number} [shape=plaintext, label={_quoted(way)}];")
             lines.append(f"  B{block['number']} -> X{block['number']}_{number};")
-    return "\n".join([*lines, "}", ""])
+    return "\n".join([*lines, *_shaded(graph), "}", ""])
 
 
-def _style(block: Record) -> str:
-    ran = block["runs"]
-    window = any(one["in_window"] for one in block["instructions"])
-    colour = "lightyellow" if window else "white"
-    if ran is not None:
-        colour = "palegreen" if ran else "khaki" if block["perhaps"] else "gray92"
+def _style(block: Record, marked: bool) -> str:
     probe = any(one["probe"] for one in block["instructions"])
-    return f"fillcolor={colour}, penwidth={2 if probe else 1}" + (", color=red" if probe else "")
+    words = [*(["marked"] if marked else ()), *(["probe"] if probe else ())]
+    colour = "white"
+    if block["runs"] is not None:
+        ran = "ran" if block["runs"] or block["surely"] else "perhaps" if block["perhaps"] else "never"
+        words.append(ran)
+        colour = {"ran": "palegreen", "perhaps": "khaki", "never": "gray92"}[ran]
+    outline = ", color=red" if probe or marked else ""
+    width = 4 if marked else 2 if probe else 1
+    return f'class="{" ".join(words)}", fillcolor={colour}, penwidth={width}{outline}'
 
 
-def _label(block: Record) -> str:
+def _shaded(graph: Record) -> Iterator[str]:
+    """The blocks of each timing window in a shaded frame; a block that several share stands in the first."""
+    placed: set[int] = set()
+    for number, window in enumerate(graph["windows"]):
+        low, high = int(window["from"], 16), int(window["to"], 16)
+        inside = [
+            block["number"]
+            for block in graph["blocks"]
+            if block["number"] not in placed
+            and any(one["in_window"] and low <= int(one["address"], 16) < high for one in block["instructions"])
+        ]
+        placed.update(inside)
+        words = "timing window: a loop polls a clock" if window["polls"] else "timing window"
+        if inside:
+            yield f'  subgraph cluster_{number} {{ class="window"; style="filled,dashed"; fillcolor=lightyellow;'
+            yield f'    label="{words}"; {"; ".join(f"B{block}" for block in inside)}; }}'
+
+
+def _label(block: Record, said: Sequence[str]) -> str:
     """Left-aligned lines: the block, its source lines with their text, its probes."""
-    runs = "" if block["runs"] is None else f" ×{block['runs']}"
-    lines = [f"B{block['number']} {block['from']}{runs}"]
+    lines = [_title(block), *(f"◆ {words}" for words in said)]
     shown = set()
     for one in block["instructions"]:
         if one["source"] and one["source"] not in shown:
@@ -191,7 +210,8 @@ def _arrow(block: Record, edge: Record) -> str:
         label = f"{label} ×{edge['runs']}".strip()
     style = "dashed" if edge["kind"] == "alternate" else "solid"
     width = 2 if edge["runs"] else 1
-    return f"  B{block['number']} -> B{edge['to']} [label={_quoted(label)}, style={style}, penwidth={width}];"
+    ran = ', class="ran"' if edge["runs"] else ""
+    return f"  B{block['number']} -> B{edge['to']} [label={_quoted(label)}, style={style}, penwidth={width}{ran}];"
 
 
 def _escaped(line: str) -> str:

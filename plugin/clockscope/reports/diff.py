@@ -58,13 +58,22 @@ def _table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str | Cel
 
 
 def _guest(differences: Sequence[Record], ui: Ui) -> list[str]:
-    rows = [
+    return _table("What the guests are told", ("", "A", "B"), guest_rows(differences), ui)
+
+
+def guest_rows(differences: Sequence[Record]) -> list[list[str]]:
+    """What, A, B."""
+    return [
         [_cut(item["what"]), _value(item["what"], item["a"]), _value(item["what"], item["b"])] for item in differences
     ]
-    return _table("What the guests are told", ("", "A", "B"), rows, ui)
 
 
 def _clocks(clocks: Record, ui: Ui) -> list[str]:
+    return _table("Clocks", ("name", "kind", "", "A", "B"), clock_rows(clocks), ui)
+
+
+def clock_rows(clocks: Record) -> list[list[str]]:
+    """Name, kind, what, A, B."""
     rows: list[list[str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for clock in clocks[key]:
@@ -75,7 +84,7 @@ def _clocks(clocks: Record, ui: Ui) -> list[str]:
     for item in clocks["differ"]:
         name = item["what"]
         rows.append([_cut(item["name"]), item["kind"], _label(name), _value(name, item["a"]), _value(name, item["b"])])
-    return _table("Clocks", ("name", "kind", "", "A", "B"), rows, ui)
+    return rows
 
 
 def _clock(clock: Record) -> str:
@@ -89,6 +98,11 @@ def _label(field: str) -> str:
 
 
 def _events(events: Record, ui: Ui) -> list[str]:
+    return _table("Events", ("event", "clock", ""), event_rows(events), ui)
+
+
+def event_rows(events: Record) -> list[list[str]]:
+    """Kind, clock, what differs and when, in the order of A's and B's times."""
     rows: list[tuple[int, str, str, str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for event in events[key]:
@@ -97,8 +111,7 @@ def _events(events: Record, ui: Ui) -> list[str]:
         said = "; ".join(_pair(item) for item in event["values"])
         rows.append((event["run_ns"], values.words(event["what"]), _cut(event["clock"] or ""), said))
     rows.sort(key=lambda row: row[0])
-    folded = [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:])]
-    return _table("Events", ("event", "clock", ""), folded, ui)
+    return [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:])]
 
 
 def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
@@ -132,18 +145,22 @@ def _cut(text: str) -> str:
 
 
 def _divergences(result: Record, ui: Ui) -> Iterator[list[str]]:
-    """The first, and those that decided over the clocks which differ."""
+    for title, divergence in divergences(result):
+        yield [_title(title, ui), *_divergence(divergence, ui)]
+
+
+def divergences(result: Record) -> Iterator[tuple[str, Record]]:
+    """The first, and those that decided over the clocks which differ, each with a title."""
     first = result["first_divergence"]
     if first is None:
         return
-    yield [_title("The first decision that differs", ui), *_divergence(first, ui)]
+    yield "The first decision that differs", first
     clocks = {clock["name"] for kind in ("only_a", "only_b", "differ") for clock in result["clocks"][kind]}
     for item in result["functions"]["differ"]:
         divergence = item["divergence"]
         concerned = clocks.intersection(divergence["clocks"]) if divergence else set()
         if concerned and divergence["function"] != first["function"]:
-            title = f"Where {', '.join(map(one_line, sorted(concerned)))} went another way"
-            yield [_title(title, ui), *_divergence(divergence, ui)]
+            yield f"Where {', '.join(map(_cut, sorted(concerned)))} went another way", divergence
 
 
 def _divergence(divergence: Record, ui: Ui) -> Iterator[str]:
@@ -156,30 +173,41 @@ def _divergence(divergence: Record, ui: Ui) -> Iterator[str]:
 
 
 def _side(letter: str, side: Record, own_source: bool) -> Iterator[str]:
-    """What one side decided and what followed, indented below the decision."""
+    told = describe(side, own_source)
+    yield f"  {letter}: {told['decided']}"
+    yield from ("       " + line for line in (*told["then"], told["outcome"]))
+    if told["events"]:
+        yield "       events after it: " + told["events"]
+
+
+def describe(side: Record, own_source: bool) -> Record:
+    """What one side decided and what followed, in words: decided, then (a line a decision), outcome, events."""
     place = f" at {short(side['source'])}" if own_source else ""
     held = ", ".join(f"%{one_line(name)}={value:#x}" for name, value in side["values"].items())
     gap = ", worked out" if side["in_gap"] else ""
-    yield (
-        f"  {letter}: {_taken(side['taken'])}{place} ({one_line(side['instruction'])})"
-        f"{' → ' + short(side['to']) if side['to'] else ''}{'  ' + held if held else ''}  [call {side['invocation']}, at {values.milliseconds(side['run_ns'])} ms{gap}]"
-    )
-    for step in side["then"]:
-        text = _cut((step["text"] or "").strip())
-        yield f"       then {short(step['source'])}  {text}  {_taken(step['taken'])} → {short(step['to']) or '?'}"
-    yield f"       {_outcome(side)}"
-    following = [f"{values.words(event['what'])} {one_line(event['clock'] or '')}".strip() for event in side["events"]]
-    if following:
-        yield "       events after it: " + ", ".join(following)
+    following = [f"{values.words(event['what'])} {_cut(event['clock'] or '')}".strip() for event in side["events"]]
+    return {
+        "decided": f"{taken(side['taken'])}{place} ({one_line(side['instruction'])})"
+        f"{' → ' + short(side['to']) if side['to'] else ''}{'  ' + held if held else ''}"
+        f"  [call {side['invocation']}, at {values.milliseconds(side['run_ns'])} ms{gap}]",
+        "then": [_then(step) for step in side["then"]],
+        "outcome": outcome(side),
+        "events": ", ".join(following),
+    }
 
 
-def _taken(taken: bool | None) -> str:
+def _then(step: Record) -> str:
+    text = _cut((step["text"] or "").strip())
+    return f"then {short(step['source'])}  {text}  {taken(step['taken'])} → {short(step['to']) or '?'}"
+
+
+def taken(taken: bool | None) -> str:
     if taken is None:
         return "never that way"
     return "taken" if taken else "not taken"
 
 
-def _outcome(side: Record) -> str:
+def outcome(side: Record) -> str:
     if side["returned"] == "yes" and side["value"] is not None:
         return f"returned {side['value']:#x}" + (" (all ones)" if side["value"] == _ALL_ONES else "")
     return {"yes": "returned", "tail call": "left by a tail call"}.get(side["returned"], "its return was not seen")
@@ -198,7 +226,7 @@ def _function(item: Record) -> list[str]:
     if divergence is None:
         return [name, *calls, "none of those that both have", "", "", "", ""]
     where = f"{short(divergence['source'])}  {_cut((divergence['text'] or '').strip())}".rstrip()
-    ways = [_taken(divergence[side]["taken"]) for side in ("a", "b")]
+    ways = [taken(divergence[side]["taken"]) for side in ("a", "b")]
     return [name, *calls, f"{item['differing']} of {item['compared']}", where, *ways, ", ".join(divergence["clocks"])]
 
 

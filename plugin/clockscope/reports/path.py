@@ -62,18 +62,18 @@ def _invocations(group: Sequence[Record], ui: Ui) -> Iterator[str]:
     number = f"#{first['n']}" if len(group) == 1 else f"#{first['n']} to #{group[-1]['n']}"
     when = f"at {values.milliseconds(first['run_ns'])} ms, cpu {first['cpu']}"
     task = f", task {one_line(first['task'])}" if first["task"] else ""
-    yield f"  {number}  {when}{task}, from {one_line(first['caller'])}: {_outcome(first)}"
+    yield f"  {number}  {when}{task}, from {one_line(first['caller'])}: {outcome(first)}"
     if len(group) > 1:
         gap = (group[-1]["run_ns"] - first["run_ns"]) // (len(group) - 1)
         yield f"      {len(group)} times the same, {values.milliseconds(gap)} ms apart on average"
     if not first["consistent"]:
         yield styled("      its stops fit no path through the code: only what fits is shown", "red", ui.colour)
-    table = _decisions(first)
+    table = decisions(first)
     if table:
         yield from ("      " + line for line in render(_COLUMNS, table, ui.colour, header=False))
 
 
-def _outcome(invocation: Record) -> str:
+def outcome(invocation: Record) -> str:
     if invocation["returned"] == "yes":
         value = invocation["value"]
         meaning = " (all ones)" if value == (1 << 64) - 1 else ""
@@ -81,8 +81,8 @@ def _outcome(invocation: Record) -> str:
     return "left by a tail call" if invocation["returned"] == "tail call" else "its return was not seen"
 
 
-def _decisions(invocation: Record) -> list[list[str]]:
-    """Decisions and gaps in the order of the path."""
+def decisions(invocation: Record) -> list[list[str]]:
+    """Decisions, gaps and windows in the order of the path: source, text, branch, where it went, values."""
     rows: list[tuple[int, list[str]]] = [(one["step"], _decision(one)) for one in invocation["decisions"]]
     rows += [(gap["step"], _gap(gap)) for gap in invocation["gaps"]]
     rows += [(one["step"], _window(one)) for one in invocation["windows"]]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from clockscope.lanes import Axis
 from clockscope.reports import values
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.ui import Ui, one_line
@@ -24,7 +25,7 @@ _STYLES = {
     "calibration.retried": "yellow",
 }
 _SYSTEMS = {"linux": "Linux", "netbsd": "NetBSD", "freebsd": "FreeBSD"}
-_ABSENT = {
+ABSENT = {
     "planted": "Expected, never seen",
     "missing": "Not in this kernel",
     "refused": "Could not be watched",
@@ -33,7 +34,7 @@ _ABSENT = {
 
 def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
     """`content` as schemas/timeline.schema.json describes it."""
-    time = _Clock(content["events"])
+    time = Clock(content["events"])
     sections = [
         _head(content, time, ui),
         _events(content["events"], time, backtrace, ui),
@@ -44,11 +45,11 @@ def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-class _Clock:
+class Clock:
     """When things happened: the guest's own time where it is exactly known of all, else the time that it ran."""
 
     def __init__(self, events: Sequence[Record]) -> None:
-        self._key = "guest_ns" if events and all(event["guest_ns"] is not None for event in events) else "run_ns"
+        self._key = Axis(events).key
         exact = self._key == "guest_ns"
         self.name = "exact guest time" if exact else "guest run time, stops excluded"
 
@@ -56,10 +57,8 @@ class _Clock:
         return values.milliseconds(moment[self._key])
 
 
-def _head(content: Record, time: _Clock, ui: Ui) -> list[str]:
-    guest = content["guest"]
-    system = _SYSTEMS.get(guest["os"], guest["os"])
-    name = " ".join(one_line(part) for part in (system, guest["release"]) if part) or "unknown guest"
+def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
+    name = guest_name(content["guest"])
     events, clocks = len(content["events"]), sum(clock["registered"] is not None for clock in content["clocks"])
     lines = [
         styled(name, "bold", ui.colour),
@@ -72,6 +71,12 @@ def _head(content: Record, time: _Clock, ui: Ui) -> list[str]:
     if content["damage"] is not None:
         lines.append(styled("DAMAGED: " + one_line(content["damage"]), "red", ui.colour))
     return lines
+
+
+def guest_name(guest: Record) -> str:
+    """ "Linux 6.1.0-56-cloud-amd64" """
+    system = _SYSTEMS.get(guest["os"], guest["os"])
+    return " ".join(one_line(part) for part in (system, guest["release"]) if part) or "unknown guest"
 
 
 def _count(number: int, noun: str) -> str:
@@ -87,7 +92,7 @@ def _where(function: str, source: str) -> str:
     return f"{_name(function)} {_name(PurePosixPath(source).name)}".strip()
 
 
-def _events(events: Sequence[Record], time: _Clock, backtrace: bool, ui: Ui) -> list[str]:
+def _events(events: Sequence[Record], time: Clock, backtrace: bool, ui: Ui) -> list[str]:
     if not events:
         return ["No events."]
     columns = [Column("ms", "right"), Column("cpu", "right"), Column("event"), Column("clock"), Column("values")]
@@ -98,7 +103,7 @@ def _events(events: Sequence[Record], time: _Clock, backtrace: bool, ui: Ui) -> 
     return [header, *(line for row, event in zip(rows, events) for line in (row, *_frames(event)))]
 
 
-def _event(event: Record, time: _Clock) -> list[Cell | str]:
+def _event(event: Record, time: Clock) -> list[Cell | str]:
     return [
         time(event),
         str(event["cpu"]),
@@ -119,33 +124,33 @@ def _frames(event: Record) -> Iterator[str]:
         yield f"      #{level:<2} {one_line(frame['function'])}" + (f" at {source}" if source else "") + inlined
 
 
-def _clocks(clocks: Sequence[Record], time: _Clock, ui: Ui) -> Iterator[list[str]]:
+def _clocks(clocks: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:
     for kind in dict.fromkeys(clock["kind"] for clock in clocks):
         same = [clock for clock in clocks if clock["kind"] == kind]
-        shown = [column for column in _CLOCK_COLUMNS if any(column[2](clock, time) for clock in same)]
+        shown = [column for column in CLOCK_COLUMNS if any(column[2](clock, time) for clock in same)]
         rows = [[get(clock, time) or "-" for _, _, get in shown] for clock in same]
         title = styled(f"{_name(kind).capitalize()}s", "bold", ui.colour)
         yield [title, *_indented(render([Column(name, justify) for name, justify, _ in shown], rows, ui.colour))]
 
 
-def _selected(clock: Record, time: _Clock) -> str:
+def _selected(clock: Record, time: Clock) -> str:
     moments = [time(moment) for moment in clock["selections"]]
     if len(moments) > 3:
         moments = [moments[0], f"… ({len(moments) - 2} more)", moments[-1]]
     return ", again ".join(moments) + (", in use" if clock["current"] else "")
 
 
-def _lost(clock: Record, time: _Clock) -> str:
+def _lost(clock: Record, time: Clock) -> str:
     lost = clock["lost"]
     return f"{time(lost)}: {values.cut(one_line(lost['reason']), _DETAILS_LIMIT)}" if lost else ""
 
 
-def _number(key: str) -> Callable[[Record, _Clock], str]:
+def _number(key: str) -> Callable[[Record, Clock], str]:
     return lambda clock, _: "" if clock[key] is None else str(clock[key])
 
 
 # Header, alignment, content: "" where there is none. A column that no clock fills is left out.
-_CLOCK_COLUMNS: list[tuple[str, Any, Callable[[Record, _Clock], str]]] = [
+CLOCK_COLUMNS: list[tuple[str, Any, Callable[[Record, Clock], str]]] = [
     ("name", "left", lambda clock, _: _name(clock["name"])),
     ("rating", "right", _number("rating")),
     ("quality", "right", _number("quality")),
@@ -162,7 +167,7 @@ def _indented(lines: Sequence[str]) -> list[str]:
 
 
 def _absent(expectations: Sequence[Record], ui: Ui) -> Iterator[list[str]]:
-    for status, title in _ABSENT.items():
+    for status, title in ABSENT.items():
         rows = [
             [_name(item["rule"]), values.words(item["what"]), _name(item["function"]), one_line(item["note"])]
             for item in expectations
