@@ -49,21 +49,15 @@ static bool runs_each_round(const struct search *search, uint32_t block)
 	return true;
 }
 
-/* The last instruction before a block's branch that sets the flags. */
 static bool find_test(struct search *search)
 {
-	const struct cfg_block *block = &search->cfg->blocks[search->branch];
-
-	for (uint32_t i = block->insn + block->insn_count - 1; i-- > block->insn;) {
-		operands_of(search->decoder, &search->cfg->insns[i].insn, &search->test);
-		if (!search->test.flags_written)
-			continue;
-		search->test_insn = i;
-		search->reg = search->test.reg;
-		return search->reg >= 0 && search->test.size >= 4 &&
-		       (search->test.shape == OPERANDS_ADD || search->test.shape == OPERANDS_COMPARE);
-	}
-	return false;
+	search->test_insn = cfg_comparison(search->cfg, search->branch);
+	if (search->test_insn == CFG_NONE)
+		return false;
+	operands_of(search->decoder, &search->cfg->insns[search->test_insn].insn, &search->test);
+	search->reg = search->test.reg;
+	return search->reg >= 0 && search->test.size >= 4 &&
+	       (search->test.shape == OPERANDS_ADD || search->test.shape == OPERANDS_COMPARE);
 }
 
 /* The loop must change the register in one place, by a constant, in each round. */

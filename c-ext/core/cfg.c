@@ -373,6 +373,16 @@ const struct cfg_insn *cfg_last(const struct cfg *cfg, uint32_t block)
 	return &cfg->insns[cfg->blocks[block].insn + cfg->blocks[block].insn_count - 1];
 }
 
+uint32_t cfg_comparison(const struct cfg *cfg, uint32_t block)
+{
+	const struct cfg_block *at = &cfg->blocks[block];
+
+	for (uint32_t i = at->insn + at->insn_count - 1; i-- > at->insn;)
+		if (cfg->insns[i].insn.writes_flags)
+			return i;
+	return CFG_NONE;
+}
+
 bool cfg_decides(const struct cfg *cfg, uint32_t block, uint32_t *taken_ret, uint32_t *not_taken_ret)
 {
 	const struct cfg_block *from = &cfg->blocks[block];

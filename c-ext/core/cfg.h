@@ -126,6 +126,10 @@ const struct cfg_insn *cfg_last(const struct cfg *cfg, uint32_t block);
 /* Whether a block ends in a conditional jump that is not patched; the blocks it leads to. */
 bool cfg_decides(const struct cfg *cfg, uint32_t block, uint32_t *taken_ret, uint32_t *not_taken_ret);
 
+/* Index of the instruction whose flags a block's last one finds: the last before it in the block that writes them;
+ * CFG_NONE where none does. */
+uint32_t cfg_comparison(const struct cfg *cfg, uint32_t block);
+
 bool cfg_dominates(const struct cfg *cfg, uint32_t above, uint32_t below);
 bool cfg_in_loop(const struct cfg *cfg, uint32_t loop, uint32_t block);
 

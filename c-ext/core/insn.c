@@ -220,8 +220,33 @@ static int32_t stack_change(const cs_insn *decoded)
 	return INSN_STACK_UNKNOWN;
 }
 
-static void classify(const cs_insn *decoded, struct insn *insn)
+#define ARITHMETIC(WHAT)                                                                                               \
+	(X86_EFLAGS_##WHAT##_OF | X86_EFLAGS_##WHAT##_SF | X86_EFLAGS_##WHAT##_ZF | X86_EFLAGS_##WHAT##_AF |           \
+	 X86_EFLAGS_##WHAT##_PF | X86_EFLAGS_##WHAT##_CF)
+
+/* Reads that capstone 4 leaves out of its details. */
+static bool reads_flags_untold(unsigned id, enum insn_condition condition)
 {
+	return id == X86_INS_ADC || id == X86_INS_SBB || id == X86_INS_ADCX || id == X86_INS_ADOX ||
+	       id == X86_INS_PUSHFQ || id == X86_INS_LAHF || condition == INSN_LOOPE || condition == INSN_LOOPNE;
+}
+
+/* Of instructions of the FPU, capstone tells the FPU's flags in the same place; fcomi and its like write both. */
+static void set_flags(struct insn_decoder *decoder, struct insn *insn)
+{
+	const cs_insn *decoded = decoder->scratch;
+	bool fpu = cs_insn_group(decoder->handle, decoded, X86_GRP_FPU);
+	uint64_t flags = fpu ? 0 : decoded->detail->x86.eflags;
+	uint64_t written = ARITHMETIC(MODIFY) | ARITHMETIC(RESET) | ARITHMETIC(SET) | ARITHMETIC(UNDEFINED);
+
+	insn->reads_flags = (flags & ARITHMETIC(TEST)) || reads_flags_untold(decoded->id, insn->condition);
+	insn->writes_flags = (flags & written) || fpu || insn->kind == INSN_CALL || insn->kind == INSN_CALL_INDIRECT;
+}
+
+static void classify(struct insn_decoder *decoder, struct insn *insn)
+{
+	const cs_insn *decoded = decoder->scratch;
+
 	if (decoded->id < X86_INS_ENDING && classes[decoded->id].kind != INSN_OTHER) {
 		insn->kind = classes[decoded->id].kind;
 		insn->condition = classes[decoded->id].condition;
@@ -229,6 +254,7 @@ static void classify(const cs_insn *decoded, struct insn *insn)
 	}
 	insn->stack = stack_change(decoded);
 	insn->narrow_count = insn->kind == INSN_BRANCH && decoded->detail->x86.addr_size == 4;
+	set_flags(decoder, insn);
 }
 
 bool insn_decode(struct insn_decoder *decoder, const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret)
@@ -242,13 +268,14 @@ bool insn_decode(struct insn_decoder *decoder, const uint8_t *bytes, size_t size
 	known = cs_disasm_iter(decoder->handle, &cursor, &left, &next, decoder->scratch);
 	if (known) {
 		ret->length = (uint8_t)decoder->scratch->size;
-		classify(decoder->scratch, ret);
+		classify(decoder, ret);
 	}
 	/* capstone 4 takes ud1 for two bytes: it has operands. */
 	if (!known || decoder->scratch->id == X86_INS_UD2B) {
 		ret->length = (uint8_t)newer_length(bytes, size < INSN_MAX_LENGTH ? size : INSN_MAX_LENGTH);
 		if (!ret->length)
 			return false;
+		ret->writes_flags = true; /* for all that is known */
 	}
 	memcpy(ret->bytes, bytes, ret->length);
 	return true;

@@ -76,6 +76,8 @@ struct insn {
 	int port;          /* 0 to 255, or one of INSN_PORT_… */
 	int32_t stack;     /* by how much RSP changes (push: -8); calls 0; INSN_STACK_UNKNOWN */
 	bool narrow_count; /* loop forms: counts in ECX, not RCX (address-size prefix) */
+	bool reads_flags;  /* any of CF, PF, AF, ZF, SF, OF */
+	bool writes_flags; /* … or leaves one undefined; calls too, for what is called does */
 	uint8_t length;
 	uint8_t bytes[INSN_MAX_LENGTH];
 };

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "lines.h"
+#include "lines_internal.h"
 
 #include <dwarf.h>
-#include <elfutils/libdw.h>
 
 #include "util.h"
-
-struct lines {
-	Dwarf *dwarf; /* NULL: the ELF has none */
-	Dwarf_Die unit;
-	bool unit_known; /* `unit` is that of the last look-up: the next one is likely to be in it */
-};
 
 struct cs_error *lines_create(struct elf *elf, struct lines **ret)
 {
@@ -46,7 +39,7 @@ static bool search_units(struct lines *lines, uint64_t address)
 	return false;
 }
 
-static bool find_unit(struct lines *lines, uint64_t address)
+bool lines_find_unit(struct lines *lines, uint64_t address)
 {
 	if (lines->unit_known && dwarf_haspc(&lines->unit, address) > 0)
 		return true;
@@ -98,7 +91,7 @@ size_t lines_at(struct lines *lines, uint64_t address, struct line *ret, size_t 
 	size_t level = 0;
 	int count;
 
-	if (!lines->dwarf || !limit || !find_unit(lines, address))
+	if (!lines->dwarf || !limit || !lines_find_unit(lines, address))
 		return 0;
 	ret[0] = (struct line){.function = NULL};
 	set_position(lines, address, &ret[0]);
@@ -121,7 +114,7 @@ size_t lines_at(struct lines *lines, uint64_t address, struct line *ret, size_t 
 bool lines_position(struct lines *lines, uint64_t address, struct line *ret)
 {
 	*ret = (struct line){.function = NULL};
-	if (lines->dwarf && find_unit(lines, address))
+	if (lines->dwarf && lines_find_unit(lines, address))
 		set_position(lines, address, ret);
 	return ret->file;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "operands.h"
 
+#include <string.h>
+
 #include "insn_decoder.h"
 #include "util.h"
 
@@ -126,7 +128,6 @@ static void set_written(struct insn_decoder *decoder, struct operands *ret)
 	if (cs_regs_access(decoder->handle, decoder->scratch, read, &read_count, written, &written_count) !=
 	    CS_ERR_OK) {
 		ret->written = UINT16_MAX;
-		ret->flags_written = true;
 		return;
 	}
 	for (uint8_t i = 0; i < written_count; i++) {
@@ -134,7 +135,6 @@ static void set_written(struct insn_decoder *decoder, struct operands *ret)
 
 		if (reg >= 0)
 			ret->written |= (uint16_t)(1u << reg);
-		ret->flags_written |= written[i] == X86_REG_EFLAGS;
 	}
 }
 
@@ -149,7 +149,6 @@ void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct o
 	*ret = (struct operands){.reg = OPERANDS_NO_REGISTER, .from = OPERANDS_NO_REGISTER};
 	if (!cs_disasm_iter(decoder->handle, &cursor, &left, &address, decoder->scratch)) {
 		ret->written = UINT16_MAX; /* unknown to capstone */
-		ret->flags_written = true;
 		return;
 	}
 	detail = &decoder->scratch->detail->x86;
@@ -170,4 +169,43 @@ void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct o
 		if (ret->size < 4 && ret->shape != OPERANDS_COMPARE)
 			ret->shape = OPERANDS_OTHER;
 	}
+}
+
+/* Takes the text up to the next comma outside of parentheses; what follows it. */
+static const char *take_text(const char *text, char *ret)
+{
+	size_t length = 0;
+	bool inside = false;
+
+	while (text[length] && (inside || text[length] != ',')) {
+		inside = text[length] == '(' || (inside && text[length] != ')');
+		length++;
+	}
+	if (length < OPERAND_TEXT_MAX)
+		memcpy(ret, text, length);
+	text += length;
+	return text + strspn(text, ", ");
+}
+
+size_t operands_list(struct insn_decoder *decoder, const struct insn *insn, struct operand *ret)
+{
+	const uint8_t *cursor = insn->bytes;
+	size_t left = insn->length, count = 0;
+	uint64_t address = insn->address;
+	const char *text = decoder->scratch->op_str;
+	const cs_x86 *detail = &decoder->scratch->detail->x86;
+
+	if (!cs_disasm_iter(decoder->handle, &cursor, &left, &address, decoder->scratch))
+		return 0;
+	for (; count < detail->op_count && count < OPERAND_MAX && *text; count++) {
+		const cs_x86_op *operand = &detail->operands[count];
+
+		ret[count] = (struct operand){.reg = OPERANDS_NO_REGISTER};
+		text = take_text(text, ret[count].text);
+		if (operand->type == X86_OP_REG)
+			ret[count].reg = number_of(operand->reg);
+		else if (operand->type == X86_OP_MEM)
+			set_memory(insn, operand, &ret[count].memory);
+	}
+	return count;
 }

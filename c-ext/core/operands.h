@@ -36,10 +36,22 @@ struct operands {
 	int64_t constant;
 	struct operands_memory memory; /* size 0: no memory operand */
 	uint16_t written;              /* bit n: register n is changed, implicitly too; a call's callee is left out */
-	bool flags_written;
 };
 
 /* Analyses one instruction that `decoder` has decoded before. */
 void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct operands *ret);
+
+/* One operand as it is written. */
+#define OPERAND_MAX 4
+#define OPERAND_TEXT_MAX 64
+
+struct operand {
+	char text[OPERAND_TEXT_MAX]; /* AT&T syntax: "%rax", "8(%rsp)", "$1"; empty where it is too long */
+	int reg;                     /* OPERANDS_NO_REGISTER: it is no general register */
+	struct operands_memory memory;
+};
+
+/* The operands of an instruction, in the order of their text; returns their number, at most OPERAND_MAX. */
+size_t operands_list(struct insn_decoder *decoder, const struct insn *insn, struct operand *ret);
 
 #endif

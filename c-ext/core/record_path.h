@@ -9,6 +9,10 @@
 #include "path.h"
 #include "store.h"
 
+/* Bits of an instruction's `flags`. */
+#define RECORD_READS_FLAGS 1
+#define RECORD_WRITES_FLAGS 2
+
 /* A traced function as analysed. */
 struct record_function {
 	const char *name;
@@ -70,6 +74,13 @@ struct cs_error *store_invocation(struct store *store, const struct record_invoc
 				  const int64_t *event_stops, size_t event_count);
 
 struct cs_error *store_stop(struct store *store, const struct record_stop *stop);
+
+/* Records what the source calls an operand of the comparison before a function's branch. */
+struct cs_error *store_variable(struct store *store, int64_t function, uint64_t branch, const char *operand,
+				const char *name);
+
+/* Adds to a function's note. */
+struct cs_error *store_note(struct store *store, int64_t function, const char *text);
 
 /* Notes with a function that it is not watched while another is under way, which calls it in a timing window. */
 struct cs_error *store_shielded(struct store *store, int64_t callee, int64_t caller);

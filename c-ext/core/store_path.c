@@ -71,6 +71,8 @@ static struct cs_error *put_instruction(struct store *store, int64_t id, uint32_
 	store_bind_string(s, 8, source->file);
 	sqlite3_bind_int(s, 9, source->line);
 	store_bind_string(s, 10, source->inlined);
+	sqlite3_bind_int(s, 11,
+			 (insn->reads_flags ? RECORD_READS_FLAGS : 0) | (insn->writes_flags ? RECORD_WRITES_FLAGS : 0));
 	return run(store, STORE_PUT_INSTRUCTION);
 }
 
@@ -303,6 +305,31 @@ struct cs_error *store_stop(struct store *store, const struct record_stop *stop)
 	sqlite3_bind_blob(s, 7, stop->registers, (int)stop->registers_size, SQLITE_STATIC);
 	sqlite3_bind_int64(s, 8, stop->host_ns);
 	return run(store, STORE_PUT_STOP);
+}
+
+struct cs_error *store_variable(struct store *store, int64_t function, uint64_t branch, const char *operand,
+				const char *name)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_VARIABLE];
+
+	CS_TRY(store_begin(store));
+	sqlite3_bind_int64(s, 1, function);
+	sqlite3_bind_int64(s, 2, (int64_t)branch);
+	store_bind_string(s, 3, operand);
+	store_bind_string(s, 4, name);
+	return run(store, STORE_PUT_VARIABLE);
+}
+
+struct cs_error *store_note(struct store *store, int64_t function, const char *text)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_NOTE];
+
+	CS_TRY(store_begin(store));
+	sqlite3_bind_int64(s, 1, function);
+	store_bind_string(s, 2, text);
+	return run(store, STORE_NOTE);
 }
 
 struct cs_error *store_shielded(struct store *store, int64_t callee, int64_t caller)

@@ -31,7 +31,8 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 	[STORE_PUT_EDGE] = "INSERT OR IGNORE INTO edge (function, source, target, kind) VALUES (?, ?, ?, ?)",
 	[STORE_PUT_INSTRUCTION] =
 		"INSERT INTO instruction (function, address, block, kind, condition, target, text, file,"
-		" line, inlined) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		" line, inlined, flags) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_VARIABLE] = "INSERT OR IGNORE INTO variable (function, address, operand, name) VALUES (?, ?, ?, ?)",
 	[STORE_PUT_WINDOW] = "INSERT INTO window (function, number, from_address, to_address, polls)"
 			     " VALUES (?, ?, ?, ?, ?)",
 	[STORE_PUT_PROBE] = "INSERT INTO probe (function, address, block, roles, in_window) VALUES (?, ?, ?, ?, ?)",
@@ -49,6 +50,7 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 	[STORE_PUT_STOP] = "INSERT INTO stop (seq, cpu, address, run_ns, icount, in_window, registers, host_ns)"
 			   " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_SOURCE] = "INSERT OR REPLACE INTO source (file, line, text) VALUES (?, ?, ?)",
+	[STORE_NOTE] = "UPDATE function SET note = note || iif(note = '', '', '; ') || ?2 WHERE id = ?1",
 	[STORE_NOTE_SHIELDED] =
 		"UPDATE function SET note = note || iif(note = '', '', '; ') || 'not watched while ' ||"
 		" (SELECT name FROM function WHERE id = ?2) || ' is under way, which calls it in a timing window'"

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* emulate(): what the recorder does instead of a single step, for tests against a processor. */
+/* emulate(): what the recorder does instead of a single step, for tests against a processor; condition_holds(). */
+#include <string.h>
+
 #include "convert.h"
 
 #include "../core/emulate.h"
@@ -74,7 +76,22 @@ static PyObject *emulate(PyObject *module, PyObject *args)
 	return give_state(&state);
 }
 
+static PyObject *condition_holds(PyObject *module, PyObject *args)
+{
+	unsigned long long flags;
+	const char *name;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "sK", &name, &flags))
+		return NULL;
+	for (enum insn_condition condition = INSN_O; condition <= INSN_G; condition++)
+		if (!strcmp(name, insn_condition_name(condition)))
+			return PyBool_FromLong(emulate_condition(condition, false, flags, 0));
+	return PyErr_Format(PyExc_ValueError, "%s: no condition of the flags", name);
+}
+
 static PyMethodDef methods[] = {
+	{"condition_holds", condition_holds, METH_VARARGS, NULL},
 	{"emulate", emulate, METH_VARARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };

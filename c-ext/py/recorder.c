@@ -8,6 +8,7 @@
 #include "../core/lines.h"
 #include "../core/recorder.h"
 #include "../core/util.h"
+#include "../core/variables.h"
 #include "relay.h"
 #include "trace.h"
 
@@ -96,6 +97,24 @@ static void explain(const struct analysis *analysis, char *text, size_t size)
 		 analysis->cfg->complete ? "" : "; an indirect jump's targets are unknown");
 }
 
+static struct cs_error *record_variables(struct recorder_object *self, const struct analysis *analysis, int64_t id)
+{
+	const struct cfg *cfg = analysis->cfg;
+
+	for (uint32_t b = 0; b < cfg->block_count; b++) {
+		const struct insn *branch = &cfg_last(cfg, b)->insn;
+		struct variable found[OPERAND_MAX];
+		size_t count =
+			branch->kind == INSN_BRANCH
+				? variables_compared(self->lines, analyser_decoder(self->analyser), cfg, b, found)
+				: 0;
+
+		for (size_t i = 0; i < count; i++)
+			CS_TRY(store_variable(self->store, id, branch->address, found[i].operand, found[i].name));
+	}
+	return NULL;
+}
+
 struct added {
 	int64_t id;
 	char note[256];
@@ -122,6 +141,7 @@ static struct cs_error *record_one(struct recorder_object *self, const struct an
 	row.file = file;
 	explain(analysis, added->note, sizeof(added->note));
 	CS_TRY(store_function(self->store, &row, analyser_decoder(self->analyser), source_of, self->lines, &added->id));
+	CS_TRY(record_variables(self, analysis, added->id));
 	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan);
 }
 
@@ -226,6 +246,18 @@ static PyObject *gate(PyObject *object, PyObject *args)
 	if (!is_live(object) || !PyArg_ParseTuple(args, "LKp", &id, &address, &opens))
 		return NULL;
 	error = recorder_gate(SELF(object)->recorder, id, address, opens);
+	return relay_outcome(error);
+}
+
+static PyObject *note(PyObject *object, PyObject *args)
+{
+	struct cs_error *error;
+	const char *text;
+	long long id;
+
+	if (!is_live(object) || !PyArg_ParseTuple(args, "Ls", &id, &text))
+		return NULL;
+	error = store_note(SELF(object)->store, id, text);
 	return relay_outcome(error);
 }
 
@@ -432,6 +464,7 @@ static PyMethodDef methods[] = {
 	{"add", add, METH_VARARGS, NULL},
 	{"within", within, METH_VARARGS, NULL},
 	{"gate", gate, METH_VARARGS, NULL},
+	{"note", note, METH_VARARGS, NULL},
 	{"arm", arm, METH_NOARGS, NULL},
 	{"stop", stop, METH_NOARGS, NULL},
 	{"statistics", statistics, METH_NOARGS, NULL},

@@ -115,6 +115,50 @@ static void check_condition(struct insn_decoder *decoder, const uint8_t *bytes, 
 	assert_int_equal(got.length, length);
 }
 
+struct expected_flags {
+	uint8_t bytes[INSN_MAX_LENGTH];
+	bool reads, writes;
+};
+
+static const struct expected_flags flag_cases[] = {
+	{{0x48, 0x39, 0xc8}, false, true},        /* cmp %rcx,%rax */
+	{{0x48, 0x85, 0xc0}, false, true},        /* test %rax,%rax */
+	{{0x48, 0xff, 0xc8}, false, true},        /* dec %rax: all but CF */
+	{{0x48, 0xd3, 0xe0}, false, true},        /* shl %cl,%rax */
+	{{0x48, 0x19, 0xc0}, true, true},         /* sbb %rax,%rax */
+	{{0xf0, 0x0f, 0xb1, 0x0f}, false, true},  /* lock cmpxchg %ecx,(%rdi) */
+	{{0x0f, 0xc7, 0xf0}, false, true},        /* rdrand %eax */
+	{{0x0f, 0xbc, 0xc1}, false, true},        /* bsf %ecx,%eax */
+	{{0xdb, 0xf1}, false, true},              /* fcomi %st(1),%st */
+	{{0xe8, 0, 0, 0, 0}, false, true},        /* call: whatever is called */
+	{{0xff, 0xd0}, false, true},              /* call *%rax */
+	{{0x0f, 0x94, 0xc0}, true, false},        /* sete %al */
+	{{0x0f, 0x42, 0xc1}, true, false},        /* cmovb %ecx,%eax */
+	{{0x72, 0x10}, true, false},              /* jb */
+	{{0xe1, 0xfe}, true, false},              /* loope */
+	{{0xe2, 0xfe}, false, false},             /* loop: counts without a flag */
+	{{0x9c}, true, false},                    /* pushfq */
+	{{0x9d}, false, true},                    /* popfq */
+	{{0x48, 0x8d, 0x04, 0x08}, false, false}, /* lea (%rax,%rcx),%rax */
+	{{0x48, 0x89, 0xc8}, false, false},       /* mov %rcx,%rax */
+	{{0x48, 0xf7, 0xd0}, false, false},       /* not %rax */
+	{{0xfa}, false, false},                   /* cli: IF is no flag of arithmetic */
+	{{0xfc}, false, false},                   /* cld */
+	{{0x0f, 0x31}, false, false},             /* rdtsc */
+	{{0x0f, 0x01, 0xe8}, false, true},        /* serialize: unknown to capstone 4 */
+};
+
+static void flags_that_are_read_and_written(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(flag_cases); i++) {
+		struct insn got;
+
+		assert_true(insn_decode(*state, flag_cases[i].bytes, INSN_MAX_LENGTH, AT, &got));
+		assert_int_equal(got.reads_flags, flag_cases[i].reads);
+		assert_int_equal(got.writes_flags, flag_cases[i].writes);
+	}
+}
+
 static void every_condition_in_every_form(void **state)
 {
 	for (unsigned cc = 0; cc < 16; cc++) {
@@ -252,6 +296,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kinds_targets_and_ports),
 		cmocka_unit_test(every_condition_in_every_form),
+		cmocka_unit_test(flags_that_are_read_and_written),
 		cmocka_unit_test(counting_jumps),
 		cmocka_unit_test(no_instruction),
 		cmocka_unit_test(texts),

@@ -116,14 +116,46 @@ static void memory(void **state)
 	assert_int_equal(got.memory.size, 4);
 }
 
-static void flags(void **state)
+static size_t list(const uint8_t *bytes, size_t length, struct operand *ret)
 {
-	static const uint8_t add[] = {0x83, 0xc0, 0x01}, mov[] = {0x89, 0xc3}, lea[] = {0x8d, 0x40, 0x01};
+	struct insn_decoder *decoder;
+	struct insn insn;
+	size_t count;
+
+	assert_null(insn_decoder_create(&decoder));
+	assert_true(insn_decode(decoder, bytes, length, 0x1000, &insn));
+	count = operands_list(decoder, &insn, ret);
+	insn_decoder_destroy(decoder);
+	return count;
+}
+
+static void one_by_one(void **state)
+{
+	static const uint8_t slot[] = {0x48, 0x3b, 0x44, 0x24, 0x08};    /* cmp 8(%rsp),%rax */
+	static const uint8_t indexed[] = {0x41, 0x39, 0x4c, 0x9d, 0xfc}; /* cmp %ecx,-4(%r13,%rbx,4) */
+	static const uint8_t constant[] = {0x80, 0xfa, 0x03};            /* cmp $3,%dl */
+	static const uint8_t none[] = {0x90};                            /* nop */
+	struct operand operands[OPERAND_MAX];
 
 	(void)state;
-	assert_true(analyse(add, sizeof(add)).flags_written);
-	assert_false(analyse(mov, sizeof(mov)).flags_written);
-	assert_false(analyse(lea, sizeof(lea)).flags_written);
+	assert_int_equal(list(slot, sizeof(slot), operands), 2);
+	assert_string_equal(operands[0].text, "8(%rsp)");
+	assert_int_equal(operands[0].reg, OPERANDS_NO_REGISTER);
+	assert_int_equal(operands[0].memory.base, 4);
+	assert_int_equal(operands[0].memory.displacement, 8);
+	assert_string_equal(operands[1].text, "%rax");
+	assert_int_equal(operands[1].reg, 0);
+	assert_int_equal(list(indexed, sizeof(indexed), operands), 2);
+	assert_string_equal(operands[0].text, "%ecx");
+	assert_int_equal(operands[0].reg, 1);
+	assert_string_equal(operands[1].text, "-4(%r13, %rbx, 4)");
+	assert_int_equal(operands[1].memory.index, 3);
+	assert_int_equal(list(constant, sizeof(constant), operands), 2);
+	assert_string_equal(operands[0].text, "$3");
+	assert_int_equal(operands[0].reg, OPERANDS_NO_REGISTER);
+	assert_string_equal(operands[1].text, "%dl");
+	assert_int_equal(operands[1].reg, 2);
+	assert_int_equal(list(none, sizeof(none), operands), 0);
 }
 
 int main(void)
@@ -131,7 +163,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shapes),
 		cmocka_unit_test(memory),
-		cmocka_unit_test(flags),
+		cmocka_unit_test(one_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,7 @@ uint64_t work_loop(unsigned rows, unsigned columns);
 unsigned work_switch(unsigned operation, unsigned value);
 unsigned work_tail(unsigned value);
 unsigned work_rare(unsigned value);
+unsigned work_choice(unsigned value, unsigned limit);
 unsigned work_patched(unsigned value);
 uint64_t work_recurse(unsigned n);
 unsigned work_reentered(bool from_interrupt);
@@ -93,6 +94,27 @@ static void run_switch(void)
 		sum += work_switch(i, 50) + work_tail(i * 15) + work_rare(i);
 	sum += work_rare(29);
 	printf("workload switch: %u\n", sum);
+}
+
+/* ---- choice: a condition without a jump, before a jump on the same flags, and one whose flags are gone ---- */
+
+TRACED unsigned work_choice(unsigned value, unsigned limit)
+{
+	unsigned least = limit, above = 0;
+	bool below;
+
+	asm("cmpl %3, %2\n\tcmovb %2, %0" : "+r"(least), "=@ccb"(below) : "r"(value), "r"(limit));
+	if (below)
+		return least;
+	asm("cmpl %2, %1\n\tseta %b0\n\taddl $10, %0" : "+q"(above) : "r"(value), "r"(limit) : "cc");
+	return above;
+}
+
+static void run_choice(void)
+{
+	unsigned least = work_choice(3, 7), same = work_choice(7, 7), above = work_choice(9, 7);
+
+	printf("workload choice: %u, then %u, then %u\n", least, same, above);
 }
 
 /* ---- patch: a jump that the kernel writes into its own text while it runs, like Linux's static keys ---- */
@@ -361,8 +383,9 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } workloads[] = {
-	{"loop", run_loop},       {"switch", run_switch},   {"patch", run_patch}, {"recurse", run_recurse},
-	{"reenter", run_reenter}, {"threads", run_threads}, {"smp", run_smp},     {"migrate", run_migrate},
+	{"loop", run_loop},       {"switch", run_switch},   {"choice", run_choice},
+	{"patch", run_patch},     {"recurse", run_recurse}, {"reenter", run_reenter},
+	{"threads", run_threads}, {"smp", run_smp},         {"migrate", run_migrate},
 };
 
 void workload_run(void)

@@ -121,6 +121,8 @@ class BranchRecorder:
         """The function `child` is called by `parent` only: its entry is watched while that is under way."""
     def gate(self, number: int, address: int, opens: bool) -> None:
         """Watch a function's entry only from, or until, the guest first comes to an address."""
+    def note(self, number: int, text: str) -> None:
+        """Add to what the trace says of a function."""
     def arm(self) -> list[int]:
         """Plant what is to be watched from now on; the guest must stand. The functions whose entry the stub refused."""
     def stop(self) -> None:
@@ -285,3 +287,6 @@ def diff_function(a: Trace, function_a: int, b: Trace, function_b: int) -> dict[
 def emulate(code: bytes, registers: Sequence[int], loaded: int = 0, /) -> list[int] | None:
     """The registers (sixteen general ones in the order of encodings, RIP, RFLAGS) after one instruction, worked out as the
     recorder does at a probe; None where it would step. `loaded`: the eight bytes at RSP, which a return needs."""
+
+def condition_holds(condition: str, flags: int, /) -> bool:
+    """Whether a condition ("ne", "be", …: an instruction's in a trace) holds for these flags. ValueError for any other."""

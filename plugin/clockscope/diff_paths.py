@@ -13,6 +13,7 @@ Record = dict[str, Any]
 # How much of what followed a difference is shown.
 _FOLLOWING = 5
 _UNSIGNED = 1 << 64
+_SHOWN = ("source", "text", "inlined", "address", "instruction", "taken", "to", "values", "variables")
 
 # When a decision was made, as a number of the trace's one sequence. Nobody saw one that was worked out: it came after
 # what its invocation was last seen to do, which may be the return from a traced callee that stands earlier on its path.
@@ -140,7 +141,7 @@ def _side(trace: Trace, function: Record, point: Record) -> Record:
     position = trace.rows(_POSITION, [point["invocation"], ordinal])[0]["position"]
     return {
         "position": position,
-        **{key: own[key] for key in ("source", "text", "inlined", "address", "instruction", "taken", "to", "values")},
+        **{key: own[key] for key in _SHOWN},
         # A gap may have gone round the branch; it surely did not go the other side's way.
         **({} if point["reached"] else {"taken": None, "to": ""}),
         "in_gap": not point["decided"],

@@ -2,20 +2,16 @@
 """The branch traces of a trace file, as schemas/path.schema.json describes them. Read from rows alone."""
 
 import fnmatch
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope._core import Trace
 from clockscope.errors import UserError
+from clockscope.registers import CONDITIONAL, Registers, compared, outcome
 
 Record = dict[str, Any]
 
 _UNSIGNED = 1 << 64
-# Sub-registers by the name of the whole one: %ecx, %cx and %cl are parts of rcx.
-_LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx", "si": "rsi", "di": "rdi", "bp": "rbp", "sp": "rsp"}
-_COMPARES = re.compile(r"^(?:lock )?(?:cmp|test|bt|sub|and|or|xor|add|dec|inc|u?comis)")
 
 
 def functions(trace: Trace, pattern: str | None = None) -> list[Record]:
@@ -27,7 +23,7 @@ def functions(trace: Trace, pattern: str | None = None) -> list[Record]:
     if not chosen:
         names = ", ".join(sorted({str(row["name"]) for row in rows}))
         raise UserError(f"no traced function is called {pattern}; traced are: {names}")
-    registers = _Registers(trace)
+    registers = Registers(trace)
     return [Function(trace, row, registers).record() for row in chosen]
 
 
@@ -49,42 +45,14 @@ def source(file: str, line: int) -> str:
     return f"{file}:{line}" if file and line else file
 
 
-class _Registers:
-    """Where each register lies in a stop's registers."""
-
-    def __init__(self, trace: Trace) -> None:
-        layout = json.loads(trace.meta().get("stub.registers", "[]"))
-        self._places = {item["name"]: (item["offset"], (item["bitsize"] + 7) // 8) for item in layout}
-
-    def value(self, blob: bytes, name: str) -> int | None:
-        offset, size = self._places.get(name, (0, 0))
-        if not size or offset + size > len(blob):
-            return None
-        return int.from_bytes(blob[offset : offset + size], "little")
-
-
-def whole_register(name: str) -> tuple[str, int]:
-    """The 64-bit register that a name in AT&T syntax is part of, and the part's bytes (high bytes count as whole)."""
-    numbered = re.fullmatch(r"r(\d+)([dwb]?)", name)
-    if numbered:
-        return f"r{numbered[1]}", {"": 8, "d": 4, "w": 2, "b": 1}[numbered[2]]
-    for size, form in ((8, r"r([abcd])x"), (4, r"e([abcd])x"), (2, r"([abcd])x"), (1, r"([abcd])l")):
-        if match := re.fullmatch(form, name):
-            return _LEGACY[match[1]], size
-    for size, form in ((8, r"r([sd]i|[bs]p)"), (4, r"e([sd]i|[bs]p)"), (1, r"([sd]i|[bs]p)l"), (2, r"([sd]i|[bs]p)")):
-        if match := re.fullmatch(form, name):
-            return _LEGACY[match[1]], size
-    return name, 8
-
-
 class Function:
     """One traced function: a row of table function, and what hangs on it."""
 
-    def __init__(self, trace: Trace, row: Record, registers: _Registers | None = None) -> None:
+    def __init__(self, trace: Trace, row: Record, registers: Registers | None = None) -> None:
         self._trace = trace
         self._row = row
         self._id = row["id"]
-        self._registers = registers or _Registers(trace)
+        self._registers = registers or Registers(trace)
         self._blocks = {block["number"]: block for block in self._rows("block", "number")}
         self._instructions = self._rows("instruction", "address")
         self._by_address = {row["address"]: row for row in self._instructions}
@@ -97,7 +65,12 @@ class Function:
                 [self._id],
             )
         }
-        self._last = {row["block"]: row for row in self._instructions}
+        self._by_block: dict[int, list[Record]] = {}
+        for instruction in self._instructions:
+            self._by_block.setdefault(instruction["block"], []).append(instruction)
+        self._variables: dict[tuple[int, str], str] = {
+            (row["address"], row["operand"]): row["name"] for row in self._rows("variable", "address")
+        }
 
     def _rows(self, table: str, order: str) -> list[Record]:
         # Both names are this file's own.
@@ -126,6 +99,7 @@ class Function:
 
     def _invocation(self, n: int, row: Record, ran: set[int], perhaps: set[int]) -> Record:
         steps = self._trace.rows("SELECT * FROM step WHERE invocation = ? ORDER BY ordinal", [row["id"]])
+        decisions = self._decisions(row["id"])
         gaps = self._gaps(row["id"])
         ran.update(step["block"] for step in steps if step["block"] is not None)
         for blocks in gaps.values():
@@ -146,7 +120,8 @@ class Function:
             "blocks": [
                 None if step["block"] is None else _hex(self._blocks[step["block"]]["from_address"]) for step in steps
             ],
-            "decisions": [self._decision(decision) for decision in self._decisions(row["id"])],
+            "decisions": [self._decision(decision) for decision in decisions],
+            "choices": list(self._choices(row, steps, decisions)),
             "windows": [self._window(window) for window in self._passes(row["id"])],
             "gaps": [self._gap(ordinal, blocks) for ordinal, blocks in sorted(gaps.items())],
         }
@@ -178,6 +153,7 @@ class Function:
             "to": self._line_of(instruction, bool(row["taken"])),
             "seen": row["stop"] is not None,
             "values": self._values(instruction, row["registers"]),
+            "variables": self._names(instruction),
         }
 
     def _line_of(self, instruction: Mapping[str, Any], taken: bool) -> str:
@@ -192,25 +168,52 @@ class Function:
 
     def _values(self, instruction: Mapping[str, Any], blob: bytes | None) -> dict[str, int]:
         """What the registers held that the branch's flags came from."""
-        if blob is None or not instruction:
-            return {}
-        values = {}
-        for name in self._compared(instruction):
-            whole, size = whole_register(name)
-            value = self._registers.value(blob, whole)
-            if value is not None:
-                values[name] = value & ((1 << (8 * size)) - 1)
-        return values
+        named = [operand[1:] for operand in self._compared(instruction) if operand.startswith("%")]
+        held = {name: None if blob is None else self._registers.part(blob, name) for name in named}
+        return {name: value for name, value in held.items() if value is not None}
 
-    def _compared(self, branch: Mapping[str, Any]) -> Sequence[str]:
-        """The registers named by the instruction that set the flags: the last one before the branch in its block."""
-        before = [
-            row
-            for row in self._instructions
-            if row["block"] == branch["block"] and row["address"] < branch["address"] and _COMPARES.match(row["text"])
-        ]
-        operands = re.sub(r"\([^)]*\)", "", before[-1]["text"]) if before else ""  # an address is not what is compared
-        return re.findall(r"%([a-z0-9]+)", operands)
+    def _names(self, instruction: Mapping[str, Any]) -> dict[str, str]:
+        """The variables of the source that these operands were."""
+        names = {one: self._variables.get((instruction["address"], one)) for one in self._compared(instruction)}
+        return {operand: name for operand, name in names.items() if name}
+
+    def _compared(self, instruction: Mapping[str, Any]) -> Sequence[str]:
+        return compared(self._by_block[instruction["block"]], instruction) if instruction else []
+
+    def _choices(self, invocation: Record, steps: Sequence[Record], decisions: Sequence[Record]) -> Iterator[Record]:
+        """The cmov and setcc of a path: branches of the source that the compiler made no jump of."""
+        seen = self._flags_seen(invocation, steps, decisions)
+        for step in steps:
+            block = self._by_block.get(step["block"], [])
+            for row in (row for row in block if row["kind"] in CONDITIONAL):
+                yield {
+                    "step": step["ordinal"],
+                    "address": _hex(row["address"]),
+                    "source": source(row["file"], row["line"]),
+                    "text": self._texts.get((row["file"], row["line"])),
+                    "inlined": row["inlined"],
+                    "instruction": row["text"],
+                    "held": outcome(block, row, seen.get(step["ordinal"], [])),
+                }
+
+    def _flags_seen(
+        self, invocation: Record, steps: Sequence[Record], decisions: Sequence[Record]
+    ) -> dict[int, list[tuple[int, int]]]:
+        """By step: where the invocation's stops showed EFLAGS, and these."""
+        stops = [(row["ordinal"], row["address"], row["registers"]) for row in decisions if row["registers"]]
+        ends = self._trace.rows(
+            "SELECT seq, address, registers FROM stop WHERE seq IN (?, ?)", [invocation["seq"], invocation["end_seq"]]
+        )
+        for row in ends if steps else []:
+            step = steps[0] if row["seq"] == invocation["seq"] else steps[-1]
+            stops.append((step["ordinal"], row["address"], row["registers"]))
+        seen: dict[int, list[tuple[int, int]]] = {}
+        for ordinal, address, blob in stops:
+            flags = self._registers.value(blob, "eflags")
+            inside = self._by_address.get(address, {}).get("block") == steps[ordinal]["block"]
+            if flags is not None and inside:
+                seen.setdefault(ordinal, []).append((address, flags))
+        return seen
 
     def _passes(self, invocation: int) -> list[Record]:
         return self._trace.rows("SELECT * FROM window_pass WHERE invocation = ? ORDER BY number", [invocation])

@@ -21,8 +21,10 @@ ALL = os.environ.get("PATHS_ALL") == "1"
 
 # Without a first process the kernel panics, and the guest ends, as soon as its clocks are up.
 SHORT = "rdinit=/none"
-MACHINES = {"plain": machine(SHORT), "6.12": machine(SHORT, kernel="6.12"), "xen": machine(xen=True)}
-MORE = {
+MACHINES = {
+    "plain": machine(SHORT),
+    "6.12": machine(SHORT, kernel="6.12"),
+    "xen": machine(xen=True),
     "no-hpet": machine(SHORT, "hpet=disable"),
     "tsc-reliable": machine(SHORT, "tsc=reliable"),
     "no-acpi": machine(SHORT, "acpi=off"),
@@ -50,12 +52,9 @@ class Replayed:
     log: Path
 
 
-CHOSEN: list[object] = [*MACHINES, *(MORE if ALL else ())]
-
-
-@pytest.fixture(scope="module", params=CHOSEN)
+@pytest.fixture(scope="module", params=MACHINES)
 def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    return replay((MACHINES | MORE)[request.param], tmp_path_factory.mktemp("replayed"))
+    return replay(MACHINES[request.param], tmp_path_factory.mktemp("replayed"))
 
 
 def replay(booted: Machine, directory: Path) -> Replayed:

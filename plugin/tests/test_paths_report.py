@@ -20,24 +20,36 @@ SCHEMA = json.loads((ROOT / "schemas/path.schema.json").read_text())
 
 # Times, and what the compiler decides, are masked.
 GOLDEN = """\
-work_rare  examples/model/workload.c:81  called 11 times
+work_choice  examples/model/workload.c:106  called 3 times
+
+  #1  at T ms, cpu 0, from run_choice+N: returned 0x3
+      workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  yes cmovbl
+      workload.c:107  if (below)                                                        yes jb      → workload.c:111  limit (%esi)=0x7, value (%edi)=0x3
+
+  #2 to #3  at T ms, cpu 0, from run_choice+N: returned 0xa
+      2 times the same, T ms apart on average
+      workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  no  cmovbl
+      workload.c:107  if (below)                                                        no  jb      → workload.c:109  limit (%esi)=0x7, value (%edi)=0x7
+      workload.c:109  asm("cmpl %2, %1\\n\\tseta %b0\\n\\taddl $10, %0" : "+q"(above) : "…  ?   seta    not known
+
+work_rare  examples/model/workload.c:82  called 11 times
 
   #1 to #10  at T ms, cpu 0, from run_switch+N: returned 0x1
       10 times the same, T ms apart on average
-      workload.c:81  if (__builtin_expect(value % 16 == 13, 0)) {  no  je  → workload.c:85  %eax=0x0
+      workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  no  je  → workload.c:86  %eax=0x0
 
   #11  at T ms, cpu 0, from run_switch+N: returned 0xe
-      workload.c:81  if (__builtin_expect(value % 16 == 13, 0)) {  yes je  → workload.c:80  %eax=0xd
+      workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  yes je  → workload.c:81  %eax=0xd
 
-work_tail  examples/model/workload.c:68  called 10 times
+work_tail  examples/model/workload.c:69  called 10 times
 
   #1 to #7  at T ms, cpu 0, from run_switch+N: left by a tail call
       7 times the same, T ms apart on average
-      workload.c:69  if (value > 100)  yes jbe  → workload.c:71  %edi=0x0
+      workload.c:70  if (value > 100)  yes jbe  → workload.c:72  value (%edi)=0x0
 
   #8 to #10  at T ms, cpu 0, from run_switch+N: returned 0x69
       3 times the same, T ms apart on average
-      workload.c:69  if (value > 100)  no  jbe  → workload.c:72  %edi=0x69
+      workload.c:70  if (value > 100)  no  jbe  → workload.c:73  value (%edi)=0x69
 """
 
 
@@ -45,17 +57,17 @@ work_tail  examples/model/workload.c:68  called 10 times
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A trace recorded in GDB, which finds the source of the model."""
     directory = tmp_path_factory.mktemp("report")
-    machine, trace = model("netbsd", "healthy", "workload=switch"), directory / "boot.trace"
+    machine, trace = model("netbsd", "healthy", "workload=switch,choice"), directory / "boot.trace"
     result = run_gdb(
         [
             f"file {machine.vmlinux}",
             machine.launch(directory / "serial.log"),
-            f"clock record -o {trace} --until exit --functions 'work_rare,work_tail'",
+            f"clock record -o {trace} --until exit --functions 'work_rare,work_tail,work_choice'",
             f"clock path {trace} work_rare",
         ],
         directory,
     )
-    assert result.status == 0 and "work_rare  examples/model/workload.c:81  called 11 times" in result.text, result.text
+    assert result.status == 0 and "work_rare  examples/model/workload.c:82  called 11 times" in result.text, result.text
     return trace
 
 
@@ -74,12 +86,21 @@ def test_json(program: Program, recorded: Path) -> None:
     one = json.loads(program("path", recorded, "work_tail", "--format", "json").stdout)
     for content in (every, one):
         jsonschema.validate(content, SCHEMA)
-    assert [function["function"] for function in every["functions"]] == ["work_rare", "work_tail"]
-    assert every["functions"][1] == one
+    assert [function["function"] for function in every["functions"]] == ["work_choice", "work_rare", "work_tail"]
+    assert every["functions"][2] == one
     decisions = [invocation["decisions"] for invocation in one["invocations"]]
     assert [(len(way), way[0]["taken"]) for way in decisions] == [(1, True)] * 7 + [(1, False)] * 3
     assert {way[0]["text"] for way in decisions} == {"if (value > 100)"}
+    assert {way[0]["variables"]["%edi"] for way in decisions} == {"value"}
     assert [way[0]["values"]["edi"] for way in decisions] == [15 * number for number in range(10)]
+
+
+def test_conditions_without_a_jump(program: Program, recorded: Path) -> None:
+    """cmov before a jump on the same flags, seta whose flags an addition has overwritten before any stop."""
+    found = json.loads(program("path", recorded, "work_choice", "--format", "json").stdout)
+    held = [[choice["held"] for choice in invocation["choices"]] for invocation in found["invocations"]]
+    assert held == [[True], [False, None], [False, None]]  # of (3, 7), (7, 7), (9, 7)
+    assert [invocation["value"] for invocation in found["invocations"]] == [3, 10, 11]
 
 
 def test_a_pattern_finds_it(program: Program, recorded: Path) -> None:
@@ -91,7 +112,10 @@ def test_a_pattern_finds_it(program: Program, recorded: Path) -> None:
 def test_unknown_function(program: Program, recorded: Path) -> None:
     done = program("path", recorded, "work_raer")
     assert done.returncode == 2
-    assert done.stderr == "clockscope: no traced function is called work_raer; traced are: work_rare, work_tail\n"
+    assert (
+        done.stderr
+        == "clockscope: no traced function is called work_raer; traced are: work_choice, work_rare, work_tail\n"
+    )
 
 
 def test_trace_without_branches(program: Program, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clockscope.reports import values
-from clockscope.reports.path import short
+from clockscope.reports.path import compared, short
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.ui import Ui, one_line
 
@@ -183,7 +183,7 @@ def _side(letter: str, side: Record, own_source: bool) -> Iterator[str]:
 def describe(side: Record, own_source: bool) -> Record:
     """What one side decided and what followed, in words: decided, then (a line a decision), outcome, events."""
     place = f" at {short(side['source'])}" if own_source else ""
-    held = ", ".join(f"%{one_line(name)}={value:#x}" for name, value in side["values"].items())
+    held = compared(side)
     gap = ", worked out" if side["in_gap"] else ""
     following = [f"{values.words(event['what'])} {_cut(event['clock'] or '')}".strip() for event in side["events"]]
     return {

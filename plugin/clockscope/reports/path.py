@@ -49,6 +49,7 @@ def _shape(invocation: Record) -> tuple[object, ...]:
     return (
         invocation["blocks"],
         [(decision["address"], decision["taken"]) for decision in invocation["decisions"]],
+        [(choice["address"], choice["held"]) for choice in invocation["choices"]],
         windows,
         invocation["returned"],
         # Two results of a counter differ; success and the kernel's all-ones failure are what matters.
@@ -82,23 +83,45 @@ def outcome(invocation: Record) -> str:
 
 
 def decisions(invocation: Record) -> list[list[str]]:
-    """Decisions, gaps and windows in the order of the path: source, text, branch, where it went, values."""
-    rows: list[tuple[int, list[str]]] = [(one["step"], _decision(one)) for one in invocation["decisions"]]
+    """Decisions, gaps and windows in the order of the path: source, text, branch, where it went, values. A block's jump
+    comes after what it has of cmov and setcc."""
+    rows: list[tuple[int, list[str]]] = [(one["step"], _choice(one)) for one in invocation["choices"]]
+    rows += [(one["step"], _decision(one)) for one in invocation["decisions"]]
     rows += [(gap["step"], _gap(gap)) for gap in invocation["gaps"]]
     rows += [(one["step"], _window(one)) for one in invocation["windows"]]
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
 def _decision(decision: Record) -> list[str]:
-    text = decision["text"] or (f"in {decision['inlined']}" if decision["inlined"] else "")
-    held = ", ".join(f"%{name}={value:#x}" for name, value in decision["values"].items())
     return [
-        short(decision["source"]) or decision["address"],
-        values.cut(one_line(text.strip()), _TEXT_LIMIT),
-        f"{'yes' if decision['taken'] else 'no '} {one_line(decision['instruction'].split(' ')[0])}",
+        *_place(decision),
+        f"{'yes' if decision['taken'] else 'no '} {_mnemonic(decision)}",
         "→ " + (short(decision["to"]) or "?"),
-        held,
+        compared(decision),
     ]
+
+
+def _choice(choice: Record) -> list[str]:
+    held = {True: "yes", False: "no ", None: "?  "}[choice["held"]]
+    return [*_place(choice), f"{held} {_mnemonic(choice)}", "not known" if choice["held"] is None else "", ""]
+
+
+def _place(shown: Record) -> list[str]:
+    text = shown["text"] or (f"in {shown['inlined']}" if shown["inlined"] else "")
+    return [short(shown["source"]) or shown["address"], values.cut(one_line(text.strip()), _TEXT_LIMIT)]
+
+
+def _mnemonic(shown: Record) -> str:
+    return one_line(shown["instruction"].split(" ")[0])
+
+
+def compared(decision: Record) -> str:
+    """ "count (%ecx)=0x5, limit (8(%rsp))": what was compared, by the source's names where they are known. What memory held
+    is not."""
+    held = {f"%{name}": f"={value:#x}" for name, value in decision["values"].items()}
+    names = decision["variables"]
+    shown = [*held, *(operand for operand in names if not operand.startswith("%"))]
+    return ", ".join(one_line(f"{names[one]} ({one})" if one in names else one) + held.get(one, "") for one in shown)
 
 
 def _window(window: Record) -> list[str]:

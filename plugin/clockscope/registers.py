@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""What a stop's registers tell: the operands of a comparison, and which way a condition went."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from clockscope._core import Trace, condition_holds
+
+Row = Mapping[str, Any]
+"""A row of table instruction."""
+
+WRITES_FLAGS = 2
+CONDITIONAL = ("cmov", "setcc")
+
+# Sub-registers by the name of the whole one: %ecx, %cx and %cl are parts of rcx.
+_LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx", "si": "rsi", "di": "rdi", "bp": "rbp", "sp": "rsp"}
+_COMPARES = re.compile(r"^(?:lock )?(?:cmp|test|bt|sub|and|or|xor|add|dec|inc|u?comis)")
+
+
+class Registers:
+    """Where each register lies in a stop's registers."""
+
+    def __init__(self, trace: Trace) -> None:
+        layout = json.loads(trace.meta().get("stub.registers", "[]"))
+        self._places = {item["name"]: (item["offset"], (item["bitsize"] + 7) // 8) for item in layout}
+
+    def value(self, blob: bytes, name: str) -> int | None:
+        offset, size = self._places.get(name, (0, 0))
+        if not size or offset + size > len(blob):
+            return None
+        return int.from_bytes(blob[offset : offset + size], "little")
+
+    def part(self, blob: bytes, name: str) -> int | None:
+        """The value of what assembly names: %cl is the lowest byte of rcx."""
+        whole, size = whole_register(name)
+        value = self.value(blob, whole)
+        return None if value is None else value & ((1 << (8 * size)) - 1)
+
+
+def whole_register(name: str) -> tuple[str, int]:
+    """The 64-bit register that a name in AT&T syntax is part of, and the part's bytes (high bytes count as whole)."""
+    numbered = re.fullmatch(r"r(\d+)([dwb]?)", name)
+    if numbered:
+        return f"r{numbered[1]}", {"": 8, "d": 4, "w": 2, "b": 1}[numbered[2]]
+    for size, form in ((8, r"r([abcd])x"), (4, r"e([abcd])x"), (2, r"([abcd])x"), (1, r"([abcd])l")):
+        if match := re.fullmatch(form, name):
+            return _LEGACY[match[1]], size
+    for size, form in ((8, r"r([sd]i|[bs]p)"), (4, r"e([sd]i|[bs]p)"), (1, r"([sd]i|[bs]p)l"), (2, r"([sd]i|[bs]p)")):
+        if match := re.fullmatch(form, name):
+            return _LEGACY[match[1]], size
+    return name, 8
+
+
+def compared(block: Sequence[Row], branch: Row) -> list[str]:
+    """The operands, in AT&T syntax, of what set a branch's flags: the last instruction of its block before it that did."""
+    before = [row for row in block if row["address"] < branch["address"] and _writes_flags(row)]
+    if not before or before[-1]["kind"] in ("call", "indirect call"):
+        return []
+    _, _, operands = before[-1]["text"].removeprefix("lock ").partition(" ")
+    return [operand.strip() for operand in re.findall(r"(?:\([^)]*\)|[^,(])+", operands)]
+
+
+def _writes_flags(row: Row) -> bool:
+    """Traces of before there was the column have 0 in `flags`: there the text tells."""
+    return bool(row["flags"] & WRITES_FLAGS or _COMPARES.match(row["text"]))
+
+
+def outcome(block: Sequence[Row], choice: Row, seen: Sequence[tuple[int, int]]) -> bool | None:
+    """Whether the condition of a block's cmov or setcc held; None where no flags seen, (address, EFLAGS), were those that
+    it found: an instruction between may have written them."""
+    for address, flags in seen:
+        low, high = sorted((address, choice["address"]))
+        between = [row for row in block if low <= row["address"] < high]
+        if any(row["flags"] for row in block) and not any(row["flags"] & WRITES_FLAGS for row in between):
+            return condition_holds(choice["condition"], flags)
+    return None
