@@ -173,7 +173,7 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 
 C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init qemu-command fetch-kernel \
-	fetch-source fetch-xen make-initramfs) examples/model/qemu-command
+	fetch-source fetch-xen make-initramfs) examples/model/qemu-command plugin/clockscope.bash
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	clang-format --dry-run -Werror $(C_FILES)

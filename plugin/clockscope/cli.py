@@ -83,11 +83,30 @@ def _discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _complete(line: str, word: str) -> None:
+    """For clockscope.bash: what may stand for the last word of a line."""
+    from clockscope import completion
+
+    name, space, typed = line.lstrip().partition(" ")[2].lstrip().partition(" ")
+    offered = {verb.NAME: verb for verb in find_verbs([name])}
+    if not space or name not in offered:
+        found = [verb for verb in offered if verb.startswith(name)]
+    else:
+        verb = offered[name]
+        own = _Parser(prog=f"clockscope {name}")
+        verbs.prepare(own, verb, in_gdb=False)
+        found = completion.complete(verb, own, typed, completion.Known())
+    sys.stdout.write("\n".join(completion.tails(found, line, word)))
+
+
 def _run(arguments: Sequence[str]) -> int:
     try:
         from clockscope._core import Error
     except ImportError as error:
         return _fail(f"the extension cannot be loaded ({error}); build it with: make -f setup.mk build")
+    if arguments[:1] == ["--complete"] and len(arguments) == 3:
+        _complete(*arguments[1:])
+        return 0
     args = make_parser(find_verbs(arguments)).parse_args(arguments)
     try:
         return cast(int, args.run(args, TerminalUi()))

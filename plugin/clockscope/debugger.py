@@ -5,8 +5,8 @@
 # mypy: allow-subclassing-any, disable-error-code="no-any-return, has-type"
 
 import os
+import re
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 import gdb
 
+from clockscope import completion
 from clockscope.ui import printable
 
 Value = int | str | None
@@ -23,6 +24,9 @@ Variable: TypeAlias = "gdb.Value | int | str | None"
 """What a convenience variable may hold; None for nothing."""
 
 Type = gdb.Type
+
+TRACE_VARIABLE = "clockscope_trace"
+"""The convenience variable that holds the path of the trace that was written last."""
 
 Error = gdb.error
 """What GDB raises where a command or expression fails."""
@@ -444,8 +448,10 @@ def on_quit(call: Callable[[], None]) -> None:
 class Ui:
     """How a command speaks in GDB: results through its pager, with its colours and width."""
 
-    def __init__(self) -> None:
-        self.colour = bool(gdb.parameter("style enabled")) and "NO_COLOR" not in os.environ and sys.stdout.isatty()
+    def __init__(self, *, typed: bool = False) -> None:
+        """`typed`: by a person at GDB's prompt. Of other commands GDB does not say where their output goes."""
+        styled = bool(gdb.parameter("style enabled")) and "NO_COLOR" not in os.environ
+        self.colour = styled and typed and _at_terminal() and not _piped()
         self.width = int(gdb.parameter("width") or 0) or 100
         self._last = 0.0
 
@@ -456,27 +462,66 @@ class Ui:
         gdb.write(printable(text) + "\n")
         gdb.flush()
 
+    def made(self, trace: str) -> None:
+        gdb.set_convenience_variable(TRACE_VARIABLE, os.path.abspath(trace))
+
+    @property
+    def trace(self) -> str | None:
+        return last_trace()
+
     def progress(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if sys.stdout.isatty() and (now - self._last >= 0.2 or done == total):
+        if now - self._last >= 0.2 or (total and done >= total):
+            if not _at_terminal() or _in_tui():
+                return
             self._last = now
             share = f"{100 * done // total:3d}% " if total else ""
             gdb.write(f"\r{share}{printable(what)}\x1b[K" + ("\n" if total and done >= total else ""))
             gdb.flush()
 
 
+def _at_terminal() -> bool:
+    """Python's own sys.stdout is GDB's, which never says that it is a terminal."""
+    return os.isatty(1)
+
+
+def _piped() -> bool:
+    """Whether `pipe` runs the command that was typed: GDB tells a command nothing of it, but it keeps a history."""
+    return re.search(r"\n +\d+ +(pipe\b|\|).*\Z", "\n" + ask("show commands").rstrip()) is not None
+
+
+def _in_tui() -> bool:
+    """The TUI's window for commands knows no carriage return."""
+    return not ask("info win").startswith("The TUI is not active")
+
+
+def last_trace() -> str | None:
+    """The trace that was written last, or what the user set the variable to."""
+    value = gdb.convenience_variable(TRACE_VARIABLE)
+    return expand(f"${TRACE_VARIABLE}") if value is not None else None
+
+
+def expand(word: str) -> str:
+    """A word `$NAME` with the text of that convenience variable in its place, if it holds one; else as it is."""
+    if not re.fullmatch(r"\$[A-Za-z_]\w*", word):
+        return word
+    value = gdb.convenience_variable(word[1:])
+    is_text = value is not None and value.type.strip_typedefs().code == gdb.TYPE_CODE_ARRAY
+    return str(value.string(errors="replace")) if is_text else word
+
+
 class Refusal(gdb.GdbError):
     """An expected failure of a command: GDB prints its text and nothing else."""
 
 
-def add_command(name: str, text: str, run: Callable[[list[str]], None], complete: "Completer | None") -> None:
-    """Add a GDB command. One that is called with no completer is a prefix."""
+def add_command(name: str, text: str, run: Callable[[list[str], bool], None], complete: "Completer | None") -> None:
+    """Add a GDB command. `run` gets its words, and whether a person typed it. Without a completer, it is a prefix."""
 
     class Command(gdb.Command):
         __doc__ = text
 
-        def invoke(self, argument: str, _from_tty: bool) -> None:
-            run(gdb.string_to_argv(argument))
+        def invoke(self, argument: str, from_tty: bool) -> None:
+            run([expand(word) for word in gdb.string_to_argv(argument)], from_tty)
 
     if complete is None:
         Command(name, gdb.COMMAND_RUNNING, gdb.COMPLETE_COMMAND, prefix=True)
@@ -484,8 +529,7 @@ def add_command(name: str, text: str, run: Callable[[list[str]], None], complete
     completer = complete
 
     def offer(_self: gdb.Command, typed: str, word: str | None) -> object:
-        found = completer(typed, word or "")
-        return _COMPLETE.get(found, gdb.COMPLETE_NONE) if isinstance(found, str) else found
+        return completion.tails(completer(typed), typed, word or "")
 
     Command.complete = offer
     Command(name, gdb.COMMAND_RUNNING)
@@ -495,14 +539,8 @@ def alias(name: str, command: str) -> None:
     gdb.execute(f"alias {name} = {command}", to_string=True)
 
 
-Completer = Callable[[str, str], "list[str] | str"]
-"""(what is typed, its last word) -> words, or a kind of _COMPLETE."""
-
-_COMPLETE = {
-    "file": gdb.COMPLETE_FILENAME,
-    "function": gdb.COMPLETE_SYMBOL,
-    "variable": gdb.COMPLETE_SYMBOL,
-}
+Completer = Callable[[str], list[str]]
+"""What is typed -> the words that may stand for its last one."""
 
 
 def add_parameter(name: str, default: int | str, text: str) -> None:
@@ -523,14 +561,22 @@ def add_parameter(name: str, default: int | str, text: str) -> None:
     Parameter(name, gdb.COMMAND_RUNNING, kind).value = default
 
 
-def add_setting_prefix(name: str, text: str) -> None:
-    """Make `set NAME …` and `show NAME …` known."""
+def add_setting_prefix(name: str, text: str, settings: Iterable[str]) -> None:
+    """Make `set NAME …` and `show NAME …` known; `show NAME` alone shows each of these settings."""
 
     class SetPrefix(gdb.Command):
         __doc__ = f"Set {text}."
 
+        def invoke(self, argument: str, from_tty: bool) -> None:
+            raise gdb.GdbError(f'"set {name}" must be followed by the name of a setting; `help set {name}` lists them')
+
     class ShowPrefix(gdb.Command):
         __doc__ = f"Show {text}."
+
+        def invoke(self, argument: str, from_tty: bool) -> None:
+            for setting in settings:
+                gdb.write(f"{setting.removeprefix(name).strip()}:  ")
+                gdb.execute(f"show {setting}", from_tty)
 
     SetPrefix(f"set {name}", gdb.COMMAND_RUNNING, gdb.COMPLETE_NONE, prefix=True)
     ShowPrefix(f"show {name}", gdb.COMMAND_RUNNING, gdb.COMPLETE_NONE, prefix=True)

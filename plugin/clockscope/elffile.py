@@ -20,6 +20,7 @@ _EM_X86_64 = 62
 _SHT_SYMTAB, _SHT_NOTE, _SHT_NOBITS = 2, 7, 8
 _SHF_EXECINSTR = 4
 _PT_LOAD = 1
+_STT_OBJECT, _STT_FUNC = 1, 2
 _NT_GNU_BUILD_ID = 3
 
 # What compilers append to a function of which they made a variant; ".cold" is a part, not an entry.
@@ -174,6 +175,17 @@ class ElfFile:
     def all_functions(self) -> Iterator[Symbol]:
         """Every function, by address."""
         return (Symbol(*entry) for entry in self._entries if not entry[0].startswith(_PADDING))
+
+    def names(self, *, functions: bool) -> list[str]:
+        """The names of all functions, or of all variables, in order; fast, for one who waits while he types."""
+        table, texts = self.section(".symtab"), self.section(".strtab")
+        if table is None or texts is None:
+            return []
+        kind = _STT_FUNC if functions else _STT_OBJECT
+        symbols = self.data[table.offset : table.offset + table.size // 24 * 24]
+        found = {name for name, info, *_ in struct.iter_unpack("<IBBHQQ", symbols) if info & 15 == kind}
+        read = (base_name(self._text_at(texts.offset + name)) for name in found)
+        return sorted({name for name in read if not name.startswith(_PADDING)})
 
     def functions(self, pattern: str) -> list[Symbol]:
         """Functions of this name, or whose names the shell pattern matches; each address once.

@@ -53,7 +53,6 @@ class Recording:
     """One boot of one guest being recorded. At most one at a time."""
 
     current: ClassVar["Recording | None"] = None
-    last_path: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -281,7 +280,6 @@ class Recording:
         if Recording.current is not self:
             return
         Recording.current = None
-        Recording.last_path = self.path
         ran = self._connection.relay.run_ns() > 0
         if ran and self._engine.waiting and self._check.early is not None:
             start = self.target.elf.function_at(self._check.early)
@@ -294,6 +292,7 @@ class Recording:
         except Error as error:
             ui.note(f"The trace could not be finished: {one_line(str(error))}")
             return
+        ui.made(self.path)
         state = "complete" if complete else "incomplete"
         ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 

@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Protocol
 
+from clockscope.errors import UserError
+
 # C0 and C1 controls but tab and newline: what a guest sent must not steer the user's terminal.
 _CONTROLS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if code not in (0x09, 0x0A)}
 
@@ -19,6 +21,9 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """`printable`, with line breaks and tabs shown as escapes as well."""
     return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+TRACE_HELP = "a recorded trace; in GDB, by default the one that was written last"
 
 
 class Ui(Protocol):
@@ -36,9 +41,26 @@ class Ui(Protocol):
     def progress(self, done: int, total: int, what: str) -> None:
         """Show how far long work has come; total 0 means unknown."""
 
+    def made(self, trace: str) -> None:
+        """A trace was written to this file: what is asked next may mean it."""
+
+    @property
+    def trace(self) -> str | None:
+        """The trace that was written last, where that is known."""
+
+
+def trace_meant(given: str | None, ui: Ui) -> str:
+    """The trace that was named, or else the one that was written last."""
+    path = given if given is not None else ui.trace
+    if path is None:
+        raise UserError("no trace was named: give its FILE")
+    return path
+
 
 class TerminalUi:
     """The program's own: results to standard output, notes and progress to standard error."""
+
+    trace: str | None = None  # each run of the program is its own
 
     def __init__(self) -> None:
         self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -50,6 +72,9 @@ class TerminalUi:
 
     def note(self, text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
+
+    def made(self, trace: str) -> None:
+        pass
 
     def progress(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()

@@ -16,6 +16,7 @@ from guest import GUESTS, ROOT, Guest, machine
 from model import model
 
 from clockscope import cli, verbs
+from clockscope.completion import KINDS
 from clockscope.guest import free_port
 
 Gdb = Callable[..., Transcript]
@@ -65,7 +66,8 @@ for name in verbs.names():
         dict(name=action.dest, options=action.option_strings, help=action.help)
         for action in frontend.make_parser(verb)._actions
     ]
-    print("verb", json.dumps(dict(name=name, needs=verb.NEEDS, alone=len(verb.EXAMPLES), actions=actions)))
+    print("verb", json.dumps(dict(name=name, needs=verb.NEEDS, alone=len(verb.EXAMPLES), actions=actions,
+        complete=dict(verb.COMPLETE))))
     text = gdb.execute(f"help clock {name}", to_string=True)
     print("help", json.dumps(text))
 end
@@ -95,6 +97,14 @@ def check_help(text: str, verb: Record, program: str) -> None:
         assert not action["options"] or action["options"][-1] in text
     assert f"usage: {program}" in text
     assert examples_of(text, program)
+
+
+@pytest.mark.parametrize("name", verbs.names())
+def test_completion_is_declared(name: str, catalogue: dict[str, Record]) -> None:
+    """What COMPLETE names is an option or argument, each kind is a known one."""
+    declared = catalogue[name]["complete"]
+    assert set(declared) <= {action["name"] for action in catalogue[name]["actions"]}
+    assert set(declared.values()) <= set(KINDS)
 
 
 @pytest.mark.parametrize("name", verbs.names())

@@ -77,25 +77,6 @@ def test_settings(gdb: Gdb) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        ("clock ", {f"clock {verb}" for verb in VERBS}),
-        ("clock record --f", {"clock record --force", "clock record --functions"}),
-        ("clock record --profile l", {"clock record --profile linux"}),
-        ("clock timeline --format j", {"clock timeline --format json"}),
-    ],
-)
-def test_completion(gdb: Gdb, typed: str, words: set[str]) -> None:
-    assert words <= set(gdb([f"complete {typed}"]).text.splitlines())
-
-
-def test_files_and_functions_are_completed(gdb: Gdb, tmp_path: Path) -> None:
-    (tmp_path / "guest.elf").write_bytes(Path("/bin/true").read_bytes())
-    text = gdb([f"cd {tmp_path}", "complete clock timeline gue"]).text
-    assert "clock timeline guest.elf" in text
-
-
-@pytest.mark.parametrize(
     ("command", "said"),
     [
         ("clock fly", "no such command: fly"),

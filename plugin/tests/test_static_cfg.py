@@ -15,24 +15,11 @@ from clockscope import graph
 from clockscope._core import TraceWriter
 from clockscope.errors import UserError
 from clockscope.reports import cfg as report
+from clockscope.ui import TerminalUi
 from gdbrun import Transcript
 from guest import ROOT, Machine
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-class PlainUi:
-    colour = False
-    width = 100
-
-    def out(self, text: str) -> None:
-        ...
-
-    def note(self, text: str) -> None:
-        ...
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        ...
 
 
 def check_schema(text: str) -> list[graph.Record]:
@@ -242,7 +229,7 @@ def test_names_cannot_steer_the_terminal_or_the_drawing() -> None:
              "runs": None, "perhaps": None, "surely": None, "next": [], "instructions": [instruction]}  # fmt: skip
     record = {"function": hostile, "entry": "0x1", "source": hostile, "complete": True, "determined": True, "traceable": True,
               "branches": 1, "stops": 1.0, "naive_stops": 1.0, "invocations": None, "windows": [], "blocks": [block]}  # fmt: skip
-    assert "\x1b" not in report.text(record, PlainUi())
+    assert "\x1b" not in report.text(record, TerminalUi())
     drawn = report.dot(record)
     assert "\x1b" not in drawn
     subprocess.run(["dot", "-Tplain"], input=drawn, text=True, capture_output=True, check=True)

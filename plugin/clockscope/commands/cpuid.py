@@ -9,7 +9,7 @@ from clockscope._core import Trace
 from clockscope.errors import UserError
 from clockscope.reports import cpuid as report
 from clockscope.told import Told
-from clockscope.ui import Ui
+from clockscope.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "cpuid"
 SUMMARY = "print the CPUID leaves and MSRs that a guest is told of its clocks, decoded"
@@ -24,7 +24,7 @@ other, and puts it back as it was. Not possible in a replay.
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", metavar="FILE|live", help="a recorded trace, or the attached guest")
+    parser.add_argument("source", metavar="FILE|live", nargs="?", help=f"{TRACE_HELP}; or the attached guest")
     parser.add_argument("leaf", metavar="LEAF", nargs="?", type=_leaf, help="one leaf only, such as 0x15")
     parser.add_argument(
         "--end", action="store_true", help="as it was at the end of the recording, not at the beginning"
@@ -43,7 +43,8 @@ def _leaf(text: str) -> int:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    found = _live() if args.source == "live" else _recorded(args.source, told.END if args.end else told.BEGIN)
+    moment = told.END if args.end else told.BEGIN
+    found = _live() if args.source == "live" else _recorded(trace_meant(args.source, ui), moment)
     if args.leaf is not None and not any(leaf == args.leaf for leaf, _ in found.leaves):
         leaves = ", ".join(dict.fromkeys(f"{leaf:#x}" for leaf, _ in found.leaves))
         raise UserError(

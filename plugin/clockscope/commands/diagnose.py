@@ -8,7 +8,7 @@ from typing import Any
 from clockscope import diagnose
 from clockscope._core import Trace
 from clockscope.reports import diagnose as report
-from clockscope.ui import Ui
+from clockscope.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "diagnose"
 SUMMARY = "say what went wrong in a recorded guest, with the evidence and the known fix"
@@ -22,7 +22,7 @@ Exit status: 0 nothing wrong was found, 1 something was, 2 trouble (a file canno
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a recorded trace")
+    parser.add_argument("files", metavar="FILE", nargs="*", help=TRACE_HELP)
     parser.add_argument(
         "--rules",
         metavar="PATH",
@@ -35,7 +35,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     rules = diagnose.load(args.rules)
-    files = [_examine(name, rules) for name in args.files]
+    files = [_examine(name, rules) for name in args.files or [trace_meant(None, ui)]]
     if args.format == "json":
         ui.out(json.dumps({"rules": len(rules), "files": files}, indent=2))
     else:

@@ -7,27 +7,28 @@ from clockscope import reach
 from clockscope._core import Trace, Xref
 from clockscope.errors import UserError
 from clockscope.reports import xref
-from clockscope.ui import Ui
+from clockscope.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "reached"
 SUMMARY = "tell which functions ran in a recorded boot, and what kept it from the others"
 NEEDS = "trace"
-COMPLETE = {"file": "file", "glob": "function", "elf": "file"}
+COMPLETE = {"file": "file", "glob": "traced", "elf": "file"}
 EXAMPLES = ("boot.trace 'tsc_*'", "boot.trace 'pvclock_*' --elf vmlinux")
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a recorded trace")
+    parser.add_argument("file", metavar="FILE", nargs="?", help=TRACE_HELP)
     parser.add_argument("glob", metavar="GLOB", help="a function's name, or a pattern such as 'tsc_*'")
     parser.add_argument("--elf", metavar="ELF", help="the kernel: adds functions that the trace knows nothing of")
     parser.add_argument("--format", choices=["json", "text"], default="text", help="text (the default) or json")
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    with Trace(args.file) as trace:
+    file = trace_meant(args.file, ui)
+    with Trace(file) as trace:
         functions = reach.examine(trace, args.glob, Xref(args.elf) if args.elf else None)
     if not functions:
         advice = "" if args.elf else "; --elf names the kernel, for functions that it does not know"
-        raise UserError(f"no function '{args.glob}' in {args.elf or args.file}{advice}")
+        raise UserError(f"no function '{args.glob}' in {args.elf or file}{advice}")
     ui.out(xref.format_reached({"functions": functions}, args.format, ui))
     return 0

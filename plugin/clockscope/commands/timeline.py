@@ -5,7 +5,7 @@ import argparse
 
 from clockscope._core import Trace
 from clockscope.reports import json, text
-from clockscope.ui import Ui
+from clockscope.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "timeline"
 SUMMARY = "print how a recorded guest brought up its clocks, in order"
@@ -17,13 +17,13 @@ _FORMATS = {"text": text.timeline, "json": json.timeline}
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a recorded trace")
+    parser.add_argument("file", metavar="FILE", nargs="?", help=TRACE_HELP)
     parser.add_argument("--backtrace", action="store_true", help="print who called, below each event")
     parser.add_argument("--format", choices=sorted(_FORMATS), default="text", help="text (the default) or json")
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    with Trace(args.file) as trace:
+    with Trace(trace_meant(args.file, ui)) as trace:
         content = trace.timeline()
     ui.out(_FORMATS[args.format](content, ui, backtrace=args.backtrace))
     return 2 if content["damage"] is not None else 0
