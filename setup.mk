@@ -65,7 +65,8 @@ interpreter: | packages
 
 guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's guest: Debian's Linux 6.1 and an initramfs
 
-test-guests: guests models models-clang $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/xen-4.17/xen $(GUESTS)/xen-4.17/dom0
+test-guests: guests models models-clang $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/xen-4.17/xen $(GUESTS)/xen-4.17/dom0 \
+	$(GUESTS)/initramfs-told.gz
 
 $(GUESTS)/linux-6.1/vmlinux: | packages
 	@examples/linux/fetch-kernel linux-image-cloud-amd64-dbg $(@D)
@@ -83,6 +84,14 @@ $(GUESTS)/xen-4.17/dom0: $(GUESTS)/linux-6.1/vmlinux
 
 $(GUESTS)/initramfs.gz: examples/linux/make-initramfs examples/linux/init | packages
 	@examples/linux/make-initramfs $@
+
+# A guest that says by itself what its processor tells it.
+$(GUESTS)/linux-6.1/modules/msr.ko: | $(GUESTS)/linux-6.1/vmlinux
+	@examples/linux/fetch-modules $(GUESTS)/linux-6.1/version $(@D)
+
+$(GUESTS)/initramfs-told.gz: examples/linux/make-initramfs examples/linux/init-told $(GUESTS)/linux-6.1/modules/msr.ko
+	@examples/linux/make-initramfs $@ examples/linux/init-told $(GUESTS)/linux-6.1/modules/cpuid.ko \
+		$(GUESTS)/linux-6.1/modules/msr.ko
 
 source: $(GUESTS)/linux-6.1/source ## fetch the kernel's source for the demo guest (optional: texts of source lines)
 
@@ -172,8 +181,8 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init qemu-command fetch-kernel \
-	fetch-source fetch-xen make-initramfs) examples/model/qemu-command plugin/clockscope.bash
+SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-kernel \
+	fetch-modules fetch-source fetch-xen make-initramfs) examples/model/qemu-command plugin/clockscope.bash
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	clang-format --dry-run -Werror $(C_FILES)

@@ -307,6 +307,67 @@ void analysis_destroy(struct analysis *analysis)
 	free(analysis);
 }
 
+/* The index of the instruction that holds an address, or CFG_NONE. */
+static uint32_t insn_around(const struct cfg *cfg, uint64_t address)
+{
+	uint32_t number = cfg_block_at(cfg, address);
+	const struct cfg_block *block = number == CFG_NONE ? NULL : &cfg->blocks[number];
+
+	for (uint32_t i = 0; block && i < block->insn_count; i++) {
+		const struct insn *insn = &cfg->insns[block->insn + i].insn;
+
+		if (address - insn->address < insn->length)
+			return block->insn + i;
+	}
+	return CFG_NONE;
+}
+
+/* *held is false where the address is no instruction of this function. */
+static struct cs_error *in_window_of(struct analyser *analyser, const struct elf_symbol *symbol, uint64_t address,
+				     const struct analysis_options *options, bool *held, bool *ret)
+{
+	struct windows *windows = NULL;
+	struct cs_error *error = NULL;
+	struct cfg *cfg;
+	uint32_t index;
+
+	CS_TRY(build_cfg(analyser, symbol, options, &cfg));
+	index = insn_around(cfg, address);
+	*held = index != CFG_NONE;
+	if (*held)
+		error = windows_create(cfg, options->references, options->reference_count, &windows);
+	*ret = windows && windows->inside[index];
+	windows_destroy(windows);
+	cfg_destroy(cfg);
+	return error;
+}
+
+struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const uint64_t *references,
+				    size_t reference_count, bool *ret)
+{
+	struct analysis_options options = {.references = references, .reference_count = reference_count};
+	const struct elf_symbol *symbol = NULL;
+	FREE char *base = NULL;
+	bool held = false;
+
+	*ret = false;
+	CS_TRY(elf_symbol_at(analyser->elf, address, &symbol));
+	if (!symbol || !symbol->function)
+		return NULL;
+	base = strndup(symbol->name, elf_base_name_length(symbol->name));
+	if (!base)
+		return &cs_error_no_memory;
+	/* Cold parts belong to the function that jumps there; static functions may share a name. */
+	for (symbol = NULL; !held;) {
+		CS_TRY(elf_find_variant(analyser->elf, base, symbol, &symbol));
+		if (!symbol)
+			return NULL;
+		if (symbol->function && !elf_is_cold_part(symbol->name))
+			CS_TRY(in_window_of(analyser, symbol, address, &options, &held, ret));
+	}
+	return NULL;
+}
+
 /* Whether a table says that the kernel rewrites a byte of its text. */
 static bool may_change(const struct sites *sites, uint64_t address)
 {

@@ -47,6 +47,11 @@ struct cs_error *analysis_create(struct analyser *analyser, const struct elf_sym
 				 const struct analysis_options *options, struct analysis **ret);
 void analysis_destroy(struct analysis *analysis);
 
+/* Whether a stop at the instruction that holds `address` falls into a timing window of its function; false where no
+ * function holds it. */
+struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const uint64_t *references,
+				    size_t reference_count, bool *ret);
+
 /* The pieces of text a function consists of: its own and its cold parts. What is to be read from the guest. At most
  * `limit`; returns their number. */
 #define ANALYSIS_MAX_RANGES 16u

@@ -5,6 +5,9 @@
 
 #include "relay_internal.h"
 
+/* QEMU may end a step before it has executed anything, when the local APIC wants to be polled. */
+#define STEPS_MAX 4
+
 static const uint8_t opcodes[][2] = {
 	[BORROW_RDTSC] = {0x0f, 0x31},
 	[BORROW_CPUID] = {0x0f, 0xa2},
@@ -37,6 +40,28 @@ static void put(struct registers *registers, const struct target_register *reg, 
 	memcpy(registers->bytes + reg->offset, &value, reg->bits / 8);
 }
 
+static bool is_privileged(const struct relay *relay, const struct registers *registers)
+{
+	const struct target_register *cs = relay->map.cs;
+
+	return !cs || !(target_value(cs, registers->bytes, registers->size) & 3);
+}
+
+/* A program may not execute the kernel's text; it would fault. Kernels under Xen are unprivileged too, but stand in the
+ * upper half of the addresses. */
+static struct cs_error *check_privilege(struct relay *relay, enum borrow_instruction instruction,
+					const struct registers *registers)
+{
+	if (is_privileged(relay, registers))
+		return NULL;
+	if (!(registers->pc >> 63))
+		return cs_error_create(CS_ERROR_REFUSED, "a program runs in the guest, not its kernel");
+	if (instruction == BORROW_RDMSR)
+		return cs_error_create(CS_ERROR_REFUSED,
+				       "the guest's kernel runs unprivileged: its hypervisor reads MSRs for it");
+	return NULL;
+}
+
 static struct cs_error *check(struct relay *relay, enum borrow_instruction instruction, uint64_t address,
 			      const struct registers *registers)
 {
@@ -47,6 +72,7 @@ static struct cs_error *check(struct relay *relay, enum borrow_instruction instr
 	if (!step_known_registers(&relay->map, registers))
 		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's registers are not those of a 64-bit x86",
 				       relay->stub->address);
+	CS_TRY(check_privilege(relay, instruction, registers));
 	CS_TRY(stub_read(relay->stub, address, bytes, sizeof(bytes)));
 	if (memcmp(bytes, opcodes[instruction], sizeof(bytes)) != 0)
 		return cs_error_create(CS_ERROR_REFUSED,
@@ -69,7 +95,8 @@ static struct cs_error *run(struct relay *relay, struct registers *working, stru
 	bool foreign = false;
 
 	CS_TRY(write_registers(relay, working));
-	CS_TRY(step_and_look(relay, thread, working, &reply, &foreign));
+	for (int i = 0; i < STEPS_MAX && !foreign && working->pc == address; i++)
+		CS_TRY(step_and_look(relay, thread, working, &reply, &foreign));
 	if (foreign || working->pc != address + 2)
 		return cs_error_create(CS_ERROR_REFUSED, "the borrowed instruction at 0x%llx did not complete",
 				       (unsigned long long)address);

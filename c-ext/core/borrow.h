@@ -24,8 +24,8 @@ struct borrow_result {
 
 /* Within relay_call(), so that the guest stands: runs the instruction at `address`, which must hold it in memory
  * now, on the thread that stopped last, with these values of EAX and ECX. CS_ERROR_REFUSED where memory holds
- * something else, the stub writes no registers, or the instruction faulted. Not possible in a replay, which may
- * execute nothing of its own: CS_ERROR_STATE. */
+ * something else, a program runs and not the kernel, the stub writes no registers, or the instruction faulted. Not
+ * possible in a replay, which may execute nothing of its own: CS_ERROR_STATE. */
 struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
 			      uint32_t ecx, struct borrow_result *ret);
 

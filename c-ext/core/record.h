@@ -42,6 +42,7 @@ struct record_event {
 	int64_t run_ns;   /* guest run time, stops excluded */
 	int64_t guest_ns; /* or RECORD_UNKNOWN */
 	int64_t icount;   /* or RECORD_UNKNOWN */
+	int64_t tsc;      /* the guest's time stamp counter; or RECORD_UNKNOWN */
 	int64_t cpu;
 	const char *thread;
 	const char *what;

@@ -96,6 +96,7 @@ struct register_map {
 	const struct target_register *pc;
 	const struct target_register *flags;
 	const struct target_register *efer;
+	const struct target_register *cs;
 	const struct target_register *gpr[EMULATE_REGISTERS];
 };
 

@@ -182,6 +182,7 @@ void step_map_registers(struct relay *relay)
 	relay->map.pc = target_find(target, "rip");
 	relay->map.flags = target_find(target, "eflags");
 	relay->map.efer = target_find(target, "efer");
+	relay->map.cs = target_find(target, "cs");
 	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
 		relay->map.gpr[i] = target_find(target, names[i]);
 }

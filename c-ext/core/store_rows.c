@@ -8,7 +8,7 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 	[STORE_PUT_META] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
 	[STORE_PUT_EVENT] =
 		"INSERT INTO event (seq, run_ns, guest_ns, icount, cpu, thread, what, rule, clock, function, file,"
-		" line, address, host_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+		" line, address, host_ns, tsc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_VALUE] = "INSERT INTO event_value (event, name, number, is_unsigned, text, ordinal)"
 			    " VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_ADD_VALUE] = "INSERT INTO event_value (event, name, number, is_unsigned, text, ordinal)"
@@ -139,6 +139,7 @@ static struct cs_error *put_event(struct store *store, const struct record_event
 	sqlite3_bind_int64(s, 12, event->line);
 	sqlite3_bind_int64(s, 13, (int64_t)event->address);
 	sqlite3_bind_int64(s, 14, store_host_ns(store));
+	store_bind_known(s, 15, event->tsc);
 	store->pending++;
 	return store_run(store, STORE_PUT_EVENT);
 }

@@ -56,6 +56,7 @@ static struct cs_error *take_event(struct timeline *timeline, sqlite3_stmt *row)
 		.file = text(timeline, row, 10),
 		.line = sqlite3_column_int64(row, 11),
 		.address = (uint64_t)sqlite3_column_int64(row, 12),
+		.tsc = known(row, 13),
 	};
 	return NULL;
 }
@@ -161,8 +162,8 @@ static const struct {
 	struct cs_error *(*take)(struct timeline *timeline, sqlite3_stmt *row);
 } questions[] = {
 	{"SELECT key, value FROM meta ORDER BY key", take_fact},
-	{"SELECT seq, run_ns, guest_ns, icount, cpu, thread, what, rule, clock, function, file, line, address"
-	 " FROM event ORDER BY seq",
+	{"SELECT seq, run_ns, guest_ns, icount, cpu, thread, what, rule, clock, function, file, line, address,"
+	 " tsc FROM event ORDER BY seq",
 	 take_event},
 	{"SELECT event, name, number, is_unsigned, text FROM event_value ORDER BY event, ordinal", take_value},
 	{"SELECT event, function, file, line, address, inlined FROM frame ORDER BY event, level", take_frame},

@@ -341,6 +341,21 @@ static PyObject *symbol_at(PyObject *object, PyObject *args)
 	return string(symbol ? symbol->name : "");
 }
 
+static PyObject *in_window(PyObject *object, PyObject *args)
+{
+	FREE uint64_t *references = NULL;
+	PyObject *sequence = NULL;
+	unsigned long long address;
+	struct cs_error *error;
+	size_t count = 0;
+	bool inside;
+
+	if (!PyArg_ParseTuple(args, "K|O", &address, &sequence) || take_addresses(sequence, &references, &count) < 0)
+		return NULL;
+	error = analysis_in_window(SELF(object)->analyser, address, references, count, &inside);
+	return error ? raise_error(error) : PyBool_FromLong(inside);
+}
+
 static PyObject *find(PyObject *object, PyObject *args)
 {
 	const struct elf_symbol *symbol = NULL;
@@ -427,6 +442,7 @@ static void destroy(PyObject *object)
 static PyMethodDef methods[] = {
 	{"analyse", (PyCFunction)(void (*)(void))analyse, METH_VARARGS | METH_KEYWORDS, NULL},
 	{"summarise", (PyCFunction)(void (*)(void))summarise, METH_VARARGS | METH_KEYWORDS, NULL},
+	{"in_window", in_window, METH_VARARGS, NULL},
 	{"source", source, METH_VARARGS, NULL},
 	{"symbol_at", symbol_at, METH_VARARGS, NULL},
 	{"find", find, METH_VARARGS, NULL},

@@ -124,7 +124,7 @@ static PyObject *event_to_object(const void *element)
 	const struct record_event *event = element;
 
 	return DICT({"seq", PyLong_FromLongLong(event->seq)}, {"run_ns", PyLong_FromLongLong(event->run_ns)},
-		    {"guest_ns", known(event->guest_ns)}, {"icount", known(event->icount)},
+		    {"guest_ns", known(event->guest_ns)}, {"icount", known(event->icount)}, {"tsc", known(event->tsc)},
 		    {"cpu", PyLong_FromLongLong(event->cpu)}, {"thread", string(event->thread)},
 		    {"what", string(event->what)}, {"rule", string(event->rule)}, {"clock", string(event->clock)},
 		    {"function", string(event->function)}, {"source", source(event->file, event->line)},

@@ -243,8 +243,8 @@ static int take_event_texts(PyObject *keep, const struct event_texts *texts, str
 
 static PyObject *writer_event(PyObject *self, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"run_ns", "cpu",    "what",     "rule",  "function", "file",      "line", "address",
-				"thread", "icount", "guest_ns", "clock", "values",   "backtrace", NULL};
+	static char *names[] = {"run_ns", "cpu",    "what",     "rule", "function", "file",   "line",      "address",
+				"thread", "icount", "guest_ns", "tsc",  "clock",    "values", "backtrace", NULL};
 	OBJECT *keep = PyList_New(0);
 	OBJECT *none = PyTuple_New(0);
 	FREE struct record_value *values = NULL;
@@ -252,7 +252,7 @@ static PyObject *writer_event(PyObject *self, PyObject *args, PyObject *keywords
 	PyObject *value_items = none;
 	PyObject *frame_items = none;
 	struct event_texts texts = {0};
-	struct record_event event = {.guest_ns = RECORD_UNKNOWN, .icount = RECORD_UNKNOWN};
+	struct record_event event = {.guest_ns = RECORD_UNKNOWN, .icount = RECORD_UNKNOWN, .tsc = RECORD_UNKNOWN};
 	struct cs_error *error;
 	long long run_ns, cpu, line = 0;
 	unsigned long long address = 0;
@@ -260,10 +260,10 @@ static PyObject *writer_event(PyObject *self, PyObject *args, PyObject *keywords
 	int taken;
 
 	if (!keep || !none ||
-	    !PyArg_ParseTupleAndKeywords(args, keywords, "LLUU|$UULKUO&O&OOO:event", names, &run_ns, &cpu, &texts.what,
-					 &texts.rule, &texts.function, &texts.file, &line, &address, &texts.thread,
-					 convert_known, &event.icount, convert_known, &event.guest_ns, &texts.clock,
-					 &value_items, &frame_items))
+	    !PyArg_ParseTupleAndKeywords(args, keywords, "LLUU|$UULKUO&O&O&OOO:event", names, &run_ns, &cpu,
+					 &texts.what, &texts.rule, &texts.function, &texts.file, &line, &address,
+					 &texts.thread, convert_known, &event.icount, convert_known, &event.guest_ns,
+					 convert_known, &event.tsc, &texts.clock, &value_items, &frame_items))
 		return NULL;
 	event.run_ns = run_ns;
 	event.cpu = cpu;

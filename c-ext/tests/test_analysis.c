@@ -15,14 +15,19 @@
 #define DATA 0xffffffff82000000u
 
 static const uint8_t text[] = {
-	0x0f, 0x84, 0x1a, 0, 0, 0,                                                 /* 00 je 20: into the cold part */
-	0x0f, 0x1f, 0x44, 0, 0,                                                    /* 06 nopl: a static key, to 0d */
-	0x90,                                                                      /* 0b nop */
-	0xcc,                                                                      /* 0c */
-	0xe9, 0x1e, 0,    0, 0,                                                    /* 0d jmp 30: the return thunk */
-	0,    0,    0,    0, 0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0xe8, 0x13, 0, 0, 0, /* 20 call 38: panic */
-	0,    0,    0,    0, 0, 0, 0, 0, 0, 0, 0, 0xc3, 0, 0, 0,    0,    0, 0, 0, /* 30 __x86_return_thunk */
-	0xf4, 0,    0,    0, 0, 0, 0, 0,                                           /* 38 panic */
+	0x0f, 0x84, 0x1a, 0,    0,    0, /* 00 je 20: into the cold part */
+	0x0f, 0x1f, 0x44, 0,    0,       /* 06 nopl: a static key, to 0d */
+	0x90,                            /* 0b nop */
+	0xcc,                            /* 0c */
+	0xe9, 0x1e, 0,    0,    0,       /* 0d jmp 30: the return thunk */
+	0,    0,    0,    0,    0,    0,    0, 0, 0, 0, 0, 0,    0, 0, 0xe8, 0x13, 0, 0, 0, /* 20 call 38: panic */
+	0,    0,    0,    0,    0,    0,    0, 0, 0, 0, 0, 0xc3, 0, 0, 0,    0,    0, 0, 0, /* 30 __x86_return_thunk */
+	0xf4, 0,    0,    0,    0,    0,    0, 0,                                           /* 38 panic */
+	0x0f, 0x31,                                                                         /* 40 rdtsc */
+	0x0f, 0x84, 0x08, 0,    0,    0,    /* 42 je 50: into the cold part */
+	0x0f, 0x31,                         /* 48 rdtsc */
+	0xc3, 0,    0,    0,    0,    0,    /* 4a ret */
+	0x90, 0xe9, 0xf2, 0xff, 0xff, 0xff, /* 50 nop; jmp 48 */
 };
 
 struct subject {
@@ -56,6 +61,8 @@ static int set_up(void **state)
 	image_symbol(&image, "workshop.cold", STT_FUNC, code, TEXT + 0x28, 8);
 	image_symbol(&image, "__x86_return_thunk", STT_FUNC, code, TEXT + 0x30, 1);
 	image_symbol(&image, "panic", STT_FUNC, code, TEXT + 0x38, 1);
+	image_symbol(&image, "measure", STT_FUNC, code, TEXT + 0x40, 0x0b);
+	image_symbol(&image, "measure.cold", STT_FUNC, code, TEXT + 0x50, 6);
 	image_symbol(&image, "__start___jump_table", STT_NOTYPE, data, DATA, 0);
 	image_symbol(&image, "__stop___jump_table", STT_NOTYPE, data, DATA + sizeof(keys), 0);
 	image_finish(&image);
@@ -154,6 +161,26 @@ static void text_that_the_file_lacks(void **state)
 	cs_error_destroy(error);
 }
 
+/* Between two reads of a clock, split-off parts included, whichever byte of the instruction is named. */
+static void places_in_windows(void **state)
+{
+	const struct subject *subject = *state;
+	static const struct {
+		uint64_t address;
+		bool inside;
+	} places[] = {
+		{TEXT + 0x40, false}, {TEXT + 0x42, true}, {TEXT + 0x45, true},  {TEXT + 0x48, true},
+		{TEXT + 0x4a, false}, {TEXT + 0x50, true}, {TEXT + 0x0b, false}, {TEXT + 0x1f, false},
+		{DATA, false},        {0x1000, false},
+	};
+	bool inside;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		assert_null(analysis_in_window(subject->analyser, places[i].address, NULL, 0, &inside));
+		assert_int_equal(inside, places[i].inside);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -161,6 +188,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(parts_of_a_function, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(text_of_the_guest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(text_that_the_file_lacks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(places_in_windows, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

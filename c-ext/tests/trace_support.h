@@ -103,6 +103,7 @@ static inline int64_t tell(struct store *store, const char *what, const char *cl
 		.run_ns = 1000,
 		.guest_ns = RECORD_UNKNOWN,
 		.icount = RECORD_UNKNOWN,
+		.tsc = RECORD_UNKNOWN,
 		.cpu = cpu,
 		.thread = "1",
 		.what = what,

@@ -154,6 +154,7 @@ class TraceWriter:
         thread: str = "",
         icount: int | None = None,
         guest_ns: int | None = None,
+        tsc: int | None = None,
         clock: str | None = None,
         values: Sequence[tuple[str, int | str | None]] = (),
         backtrace: Sequence[tuple[str, str, int, int, bool]] = (),
@@ -266,6 +267,8 @@ class Analyser:
     ) -> list[dict[str, Any]]:
         """The same in short: {"function", "blocks", "branches", "probes", "windows", "determined", "stops", "naive_stops",
         "left_out", "ns"}, the last being how long the analysis took."""
+    def in_window(self, address: int, references: Sequence[int] = (), /) -> bool:
+        """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
     def source(self, address: int) -> list[tuple[str, str, int]]:
         """(function, file, line) of an address, the innermost inlined function first; empty where DWARF has none."""
     def symbol_at(self, address: int) -> str:

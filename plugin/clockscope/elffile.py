@@ -10,7 +10,7 @@ import functools
 import mmap
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from clockscope._core import Analyser
@@ -210,6 +210,10 @@ class ElfFile:
     def function_at(self, address: int) -> str:
         """The base name of the function that holds an address, `.cold` part or not; empty where there is none."""
         return base_name(self._core.symbol_at(address))
+
+    def in_window(self, address: int, references: Sequence[int]) -> bool:
+        """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
+        return self._core.in_window(address, references)
 
     def function_start(self, address: int) -> int | None:
         """Where the function, or the part of one, begins that holds an address."""

@@ -34,9 +34,10 @@ class Observation:
     rule: Rule
     clock: str | None
     values: tuple[tuple[str, Value], ...]
-    backtrace: tuple[Frame, ...]
+    backtrace: tuple[Frame, ...]  # of a function's return: as at its entry
     cpu: int
     thread: str
+    address: int  # where the guest stands
 
 
 Taker = Callable[[Observation], bool]
@@ -288,7 +289,10 @@ class Engine:
             if rule.rule in gate.after_event and gate.name not in self._opened:
                 self._turn(gate, 1)
         stop = scene.stop
-        return self._take(Observation(rule, clock, tuple(values.items()), scene.backtrace(), stop.cpu, stop.thread))
+        here = stop.register("rip")
+        return self._take(
+            Observation(rule, clock, tuple(values.items()), scene.backtrace(), stop.cpu, stop.thread, here)
+        )
 
     def _variables(
         self, variables: Mapping[str, debugger.Variable], rules: Iterable[Rule]

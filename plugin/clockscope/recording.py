@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from clockscope import __version__, debugger, qemu, settings, told
+from clockscope import __version__, debugger, qemu, settings
 from clockscope._core import Error, TraceWriter
+from clockscope.borrowing import Borrowing
 from clockscope.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.connection import Connection, close_all
 from clockscope.elffile import ElfFile
@@ -18,7 +19,7 @@ from clockscope.errors import UserError
 from clockscope.events import Engine, Observation
 from clockscope.kernel_check import KernelCheck
 from clockscope.guests.profile import Branches
-from clockscope.standstill import Spans, rdtsc_address, tsc_runs_on
+from clockscope.standstill import Spans
 from clockscope.target import Target
 from clockscope.ui import one_line
 from clockscope.watch import Watcher
@@ -86,6 +87,8 @@ class Recording:
         if started_with is not None:
             self._check.check_file(started_with)
         self._writer = TraceWriter(path, force=force)
+        self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay_shift is not None)
+        self._endings: list[debugger.Probe] = []  # where the guest's kernel ends
         limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
         self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
@@ -120,6 +123,8 @@ class Recording:
         notes = self._describe(refused)
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
         if self._check.early is None:
+            self._measure_clock()
+            self._await_ending()
             notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
@@ -183,19 +188,22 @@ class Recording:
             return True
         self._note_command_line()
         self._measure_clock()
+        self._await_ending()
         for note in [*self._describe(self._engine.plant()), *self._trace_branches()]:
             debugger.Ui().note(note)
         return False
 
     def _measure_clock(self) -> None:
-        """Learn whether stops falsify what the guest measures. A replay's clocks stand still: nothing to measure."""
-        rdtsc = rdtsc_address(self.target.elf) if self._connection.replay_shift is None else None
-        runs_on = tsc_runs_on(self._connection.relay, rdtsc + self.target.offset) if rdtsc is not None else None
-        if runs_on is None:
-            return
-        self._writer.meta("stub.tsc_while_stopped", "runs on" if runs_on else "stands still")
-        if runs_on and self.target.profile is not None:
+        if self._borrowing.measure_clock() and self.target.profile is not None:
             self._spans = Spans(self.target.profile.spans)
+
+    def _await_ending(self) -> None:
+        """Look what the guest is told once more where its kernel ends."""
+        if self.target.profile is None or self._connection.replay_shift is not None:
+            return
+        for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
+            address = symbol.address + self.target.offset
+            self._endings.append(debugger.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
 
     def _note_command_line(self) -> None:
         profile = self.target.profile
@@ -211,7 +219,7 @@ class Recording:
         try:
             self._write(observation)
             if self.events == 0:
-                self._note_told(told.BEGIN)
+                self._borrowing.begin()
         except Error as error:
             self._failure = str(error)
             return True
@@ -231,6 +239,7 @@ class Recording:
             run_ns=run_ns,
             icount=instructions,
             guest_ns=None if instructions is None or shift is None else instructions << shift,
+            tsc=self._borrowing.tsc(observation),
             cpu=observation.cpu,
             thread=observation.thread,
             what=observation.rule.what,
@@ -243,18 +252,6 @@ class Recording:
             values=values,
             backtrace=observation.backtrace,
         )
-
-    def _note_told(self, moment: str) -> None:
-        """Keep what the guest is told of its machine. A replay executes nothing of its own."""
-        relay = self._connection.relay
-        if self._connection.replay_shift is not None or relay.state != "stopped":
-            return
-        try:
-            found = told.read(relay.borrow, told.find(self.target.elf), self.target.offset)
-            told.write(self._writer, moment, found)
-        except Error as error:
-            self._writer.meta(f"told.{moment}", str(error))
-        self._writer.meta("guest.processors", str(debugger.thread_count()))
 
     def guest_stopped(self) -> None:
         """The guest stands, for the user or for us."""
@@ -287,7 +284,7 @@ class Recording:
         self._lift()
         ui = debugger.Ui()
         try:
-            self._note_told(told.END)
+            self._borrowing.end()
             self._writer.close(complete, one_line(reason))
         except Error as error:
             ui.note(f"The trace could not be finished: {one_line(str(error))}")
@@ -300,6 +297,8 @@ class Recording:
         relay = self._connection.relay
         self._engine.lift()
         self._watcher.lift()
+        for probe in self._endings:
+            probe.remove()
         if self._branch_trace is not None:
             try:
                 self._branch_trace.stop(debugger.source_file)

@@ -5,33 +5,31 @@ it: how much at most is said with the result."""
 import time
 from collections.abc import Callable, Iterable
 
-from clockscope._core import Error, Relay
-from clockscope.elffile import ElfFile
+from clockscope._core import Error, RefusedError, Relay
 
-_RDTSC = b"\x0f\x31"
 # The two reads themselves let a guest under TCG run for a moment, the longer the busier the machine. No processor's
 # TSC is slower than a fifth of a GHz, so a longer wait tells the two apart.
 _RUNS_ON = 0.2  # ticks a nanosecond
 _WAITS = (0.02, 0.2, 1.0)  # seconds
 
 
-def rdtsc_address(elf: ElfFile) -> int | None:
-    """Where the kernel's text holds an rdtsc, at an instruction's start or not: only that one is executed."""
-    for section in elf.sections:
-        if section.executable and section.name == ".text":
-            at = elf.data.find(_RDTSC, section.offset, section.offset + section.size)
-            return section.address + at - section.offset if at >= 0 else None
+def tsc_runs_on(relay: Relay, places: Iterable[int]) -> bool | None:
+    """Whether the TSC goes on while the guest is stopped; None where that cannot be measured. `places`: where the
+    guest's kernel may hold an rdtsc, of which some may be patched."""
+    for rdtsc in places:
+        try:
+            return _runs_on(relay, rdtsc)
+        except RefusedError:
+            continue
+        except Error:
+            return None
     return None
 
 
-def tsc_runs_on(relay: Relay, rdtsc: int) -> bool | None:
-    """Whether the TSC goes on while the guest is stopped; None where that cannot be measured."""
+def _runs_on(relay: Relay, rdtsc: int) -> bool:
     rate = 0.0
     for wait in _WAITS:
-        try:
-            ticks, elapsed_ns = relay.measure_tsc(rdtsc, wait)
-        except Error:
-            return None
+        ticks, elapsed_ns = relay.measure_tsc(rdtsc, wait)
         rate = ticks / max(elapsed_ns, 1)
         if rate < _RUNS_ON / 4:
             break

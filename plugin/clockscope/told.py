@@ -56,13 +56,10 @@ def _find(elf: ElfFile, pattern: bytes) -> Iterator[int]:
             at = elf.data.find(pattern, at + 1, section.offset + section.size)
 
 
-def read(borrow: Borrow, places: Places, offset: int = 0) -> Told:
+def read(borrower: "Borrower") -> Told:
     """Read all that a trace keeps. The guest must stand, outside of any timing window; it is put back as it was.
-
-    `offset` is by how much the kernel was relocated. Raises nothing but what ends the connection.
-    """
+    Raises nothing but what ends the connection."""
     result = Told()
-    borrower = _Borrower(borrow, places, offset)
     try:
         _read_leaves(borrower, result)
         _read_msrs(borrower, result)
@@ -71,41 +68,33 @@ def read(borrow: Borrow, places: Places, offset: int = 0) -> Told:
     return result
 
 
-def read_tsc(borrow: Borrow, places: Places, offset: int = 0) -> int | None:
-    """The guest's own time stamp counter; None where it cannot be read. Worth having where the clock stands still while
-    the guest is stopped."""
-    try:
-        eax, _, _, edx = _Borrower(borrow, places, offset)("rdtsc", 0, 0)
-    except RefusedError:
-        return None
-    return edx << 32 | eax
+class Borrower:
+    """Borrows an instruction where the guest lets it: the last place that was good is tried first."""
 
-
-class _Borrower:
-    """Borrows an instruction at the first place where the guest lets it."""
-
-    def __init__(self, borrow: Borrow, places: Places, offset: int) -> None:
+    def __init__(self, borrow: Borrow, places: Places, offset: int = 0) -> None:
+        """`offset`: by how much the kernel was relocated."""
         self._borrow = borrow
-        self._places = places
-        self._offset = offset
-        self._good: dict[str, int] = {}
+        self._addresses = {name: [(place + offset) % (1 << 64) for place in getattr(places, name)] for name in _BYTES}
+
+    def addresses(self, instruction: str) -> Sequence[int]:
+        """Where it may be found."""
+        return self._addresses[instruction]
 
     def __call__(self, instruction: str, eax: int, ecx: int) -> cpuid.Registers:
-        if instruction in self._good:
-            return self._borrow(instruction, self._good[instruction], eax, ecx)
         refusal: Error | None = None
-        for place in getattr(self._places, instruction):
+        addresses = self._addresses[instruction]
+        for index, address in enumerate(addresses):
             try:
-                registers = self._borrow(instruction, (place + self._offset) % (1 << 64), eax, ecx)
+                registers = self._borrow(instruction, address, eax, ecx)
             except RefusedError as error:
                 refusal = error
                 continue
-            self._good[instruction] = (place + self._offset) % (1 << 64)
+            addresses.insert(0, addresses.pop(index))
             return registers
         raise refusal or RefusedError(f"the kernel's text holds no {instruction} to borrow")
 
 
-def _read_leaves(borrower: _Borrower, result: Told) -> None:
+def _read_leaves(borrower: Borrower, result: Told) -> None:
     for leaf, subleaf in cpuid.LEAVES:
         first = leaf & 0xC0000000
         if leaf != first and leaf > cpuid.highest(leaf, result.leaves):
@@ -115,7 +104,7 @@ def _read_leaves(borrower: _Borrower, result: Told) -> None:
         result.leaves[leaf, subleaf] = borrower("cpuid", leaf, subleaf)
 
 
-def _read_msrs(borrower: _Borrower, result: Told) -> None:
+def _read_msrs(borrower: Borrower, result: Told) -> None:
     for number in cpuid.MSRS:
         if _has(number, result.leaves):
             eax, _, _, edx = borrower("rdmsr", 0, number)

@@ -116,7 +116,15 @@ class Watcher:
         """`at`: the address of the instruction that wrote."""
         told = (("name", variable.name), ("old", values[0]), ("new", values[1]))
         return self._take(
-            Observation(variable.rule, variable.name, told, self._backtrace(at, stop), stop.cpu, stop.thread)
+            Observation(
+                variable.rule,
+                variable.name,
+                told,
+                self._backtrace(at, stop),
+                stop.cpu,
+                stop.thread,
+                stop.register("rip"),
+            )
         )
 
     def _backtrace(self, at: int, stop: Stop) -> tuple[Frame, ...]:

@@ -102,38 +102,37 @@ PLACES = told.Places(cpuid=(0xF00, 0x1000), rdtsc=(0x1000,), rdmsr=(0x1000,))
 
 def test_reads_what_there_is() -> None:
     processor = Processor(FEATURES, {0x1B: 0xFEE00900, 0x3B: 2**64 - 5, 0x6E0: 7})
-    found = told.read(processor.borrow, PLACES)
+    found = told.read(told.Borrower(processor.borrow, PLACES))
     leaves = [leaf for leaf, _ in found.leaves]
     assert 0x15 in leaves and 0x40000001 in leaves
     assert 0x40000002 not in leaves and 0x80000007 not in leaves  # beyond the highest
     assert found.msrs == processor.msrs and not found.refused
-    assert told.read_tsc(processor.borrow, PLACES) == 0x123456789
+    assert told.Borrower(processor.borrow, PLACES)("rdtsc", 0, 0) == (0x23456789, 0, 0, 1)
 
 
 def test_asks_only_for_msrs_that_the_processor_has() -> None:
     """Reading another would raise an exception in the guest."""
     processor = Processor({(0, 0): (7, 0, 0, 0), (1, 0): (0, 0, 0, 1 << 9)}, {0x1B: 0})
-    assert told.read(processor.borrow, PLACES).msrs == {0x1B: 0}
+    assert told.read(told.Borrower(processor.borrow, PLACES)).msrs == {0x1B: 0}
     assert [ecx for name, _, _, ecx in processor.asked if name == "rdmsr"] == [0x1B]
 
 
 def test_tries_another_place_and_keeps_to_it() -> None:
     processor = Processor(FEATURES, {0x1B: 0, 0x3B: 0, 0x6E0: 0}, good=0x1010)
-    told.read(processor.borrow, PLACES, offset=0x10)
+    told.read(told.Borrower(processor.borrow, PLACES, offset=0x10))
     assert [address for name, address, *_ in processor.asked if name == "cpuid"].count(0xF10) == 1
 
 
 def test_refusal_is_kept() -> None:
-    found = told.read(Processor(FEATURES, {}, good=0).borrow, PLACES)
+    found = told.read(told.Borrower(Processor(FEATURES, {}, good=0).borrow, PLACES))
     assert not found.leaves and "holds another instruction" in found.refused[0]
-    assert "no cpuid to borrow" in told.read(Processor(FEATURES, {}).borrow, told.Places()).refused[0]
-    assert told.read_tsc(Processor(FEATURES, {}, good=0).borrow, PLACES) is None
+    assert "no cpuid to borrow" in told.read(told.Borrower(Processor(FEATURES, {}).borrow, told.Places())).refused[0]
 
 
 def test_kept_in_a_trace(tmp_path: Path, program: Program) -> None:
     path = tmp_path / "a.trace"
     writer = TraceWriter(str(path))
-    reading = told.read(Processor(FEATURES, {0x1B: 1, 0x3B: 2**64 - 5, 0x6E0: 7}).borrow, PLACES)
+    reading = told.read(told.Borrower(Processor(FEATURES, {0x1B: 1, 0x3B: 2**64 - 5, 0x6E0: 7}).borrow, PLACES))
     told.write(writer, told.BEGIN, reading)
     told.write(writer, told.END, Told(refused=["the guest\x1b was gone"]))
     writer.close(True, "")
@@ -147,7 +146,7 @@ def test_kept_in_a_trace(tmp_path: Path, program: Program) -> None:
 
 
 def test_json(tmp_path: Path) -> None:
-    reading = told.read(Processor(FEATURES, {0x1B: 1, 0x3B: 2, 0x6E0: 7}).borrow, PLACES)
+    reading = told.read(told.Borrower(Processor(FEATURES, {0x1B: 1, 0x3B: 2, 0x6E0: 7}).borrow, PLACES))
     content = json.loads(json.dumps(report.content(reading, None)))
     jsonschema.Draft202012Validator(SCHEMA).validate(content)
     assert content["hypervisor"] == "KVMKVMKVM" and len(content["msrs"]) == 3

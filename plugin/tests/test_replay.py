@@ -65,6 +65,7 @@ def test_each_event_has_its_exact_time(replayed: tuple[Path, list[Transcript]]) 
     counts = [event["icount"] for event in events]
     assert counts == sorted(set(counts)) and counts[0] > 0
     assert all(event["guest_ns"] == event["icount"] << 7 for event in events)
+    assert not any(event["tsc"] for event in events)  # a replay executes nothing of its own
     # The kernel's own clock, once it has one, agrees: the time from event to event is that between the lines.
     lines = {
         f"{line.subsystem}: {line.text}": line.seconds

@@ -7,6 +7,7 @@ import json
 from clockscope import told
 from clockscope._core import Trace
 from clockscope.errors import UserError
+from clockscope.guests import profile
 from clockscope.reports import cpuid as report
 from clockscope.told import Told
 from clockscope.ui import TRACE_HELP, Ui, trace_meant
@@ -68,7 +69,7 @@ def _recorded(name: str, moment: str) -> Told:
 
 def _live() -> Told:
     try:
-        from clockscope import connection, debugger, target
+        from clockscope import borrowing, connection, debugger, target
     except ModuleNotFoundError as error:
         raise UserError("live: there is no guest outside GDB; there it is `clock cpuid live`") from error
     from clockscope.elffile import ElfFile
@@ -78,7 +79,7 @@ def _live() -> Told:
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
     elf = ElfFile(path)
-    found = told.read(relay.borrow, told.find(elf), target.offset_of(elf))
+    found = borrowing.Lender(relay, elf, target.offset_of(elf), profile.recognise(elf)).read_told()
     if not found.leaves:
         raise UserError(f"nothing could be read: {found.refused[0]}")
     return found

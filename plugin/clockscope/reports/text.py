@@ -37,7 +37,7 @@ def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
     time = Clock(content["events"])
     sections = [
         _head(content, time, ui),
-        _events(content["events"], time, backtrace, ui),
+        _events(content, time, backtrace, ui),
         *_clocks(content["clocks"], time, ui),
         *_absent(content["never_reached"], ui),
         *_counters(content["counters"], ui),
@@ -92,15 +92,33 @@ def _where(function: str, source: str) -> str:
     return f"{_name(function)} {_name(PurePosixPath(source).name)}".strip()
 
 
-def _events(events: Sequence[Record], time: Clock, backtrace: bool, ui: Ui) -> list[str]:
+def _events(content: Record, time: Clock, backtrace: bool, ui: Ui) -> list[str]:
+    events = content["events"]
     if not events:
         return ["No events."]
+    cells = [_event(event, time) for event in events]
     columns = [Column("ms", "right"), Column("cpu", "right"), Column("event"), Column("clock"), Column("values")]
-    lines = render([*columns, Column("where")], [_event(event, time) for event in events], ui.colour)
+    own = _times_by_tsc(content)
+    if any(own):
+        columns.insert(1, Column("by its TSC", "right"))
+        for row, moment in zip(cells, own):
+            row.insert(1, moment or "-")
+    lines = render([*columns, Column("where")], cells, ui.colour)
     if not backtrace:
         return lines
     header, *rows = lines
     return [header, *(line for row, event in zip(rows, events) for line in (row, *_frames(event)))]
+
+
+def _times_by_tsc(content: Record) -> list[str]:
+    """When each event was by the guest's own TSC, at the frequency that the kernel takes it to have; "" where that is
+    not known."""
+    known = {clock["name"].lower(): clock["frequency_hz"] for clock in content["clocks"]}
+    frequency = known.get("tsc") or known.get("tsc-early")
+    return [
+        values.milliseconds(event["tsc"] * 1_000_000_000 // frequency) if frequency and event["tsc"] is not None else ""
+        for event in content["events"]
+    ]
 
 
 def _event(event: Record, time: Clock) -> list[Cell | str]:
