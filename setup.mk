@@ -17,7 +17,7 @@ PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev 
 	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2
 TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver qemu-user binutils sqlite3 procps
+	libcmocka-dev gdbserver gdb-multiarch tmux qemu-user binutils sqlite3 procps
 
 ifeq ($(origin CC),default)
 CC := gcc

@@ -17,12 +17,13 @@ def _load() -> None:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        from clockscope import _core, frontend  # noqa: F401
+        from clockscope import frontend
+
+        frontend.register()
     except ImportError as error:
         if error.name is not None and not error.name.startswith("clockscope"):
             raise gdb.GdbError(f"clockscope: a Python package is missing: {error.name}; run: make -f setup.mk setup")
         raise gdb.GdbError(f"clockscope: the extension is not built ({error}); run: make -f setup.mk build")
-    frontend.register()
 
 
 try:

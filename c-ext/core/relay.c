@@ -620,7 +620,7 @@ static struct cs_error *start_thread(struct relay *relay)
 	problem = pthread_create(&relay->thread, NULL, thread_main, relay);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (problem)
-		return cs_error_system(CS_ERROR_SYSTEM, problem, "cannot start the relay's thread");
+		return cs_error_system(CS_ERROR_SYSTEM, problem, "cannot start the thread that serves your guest");
 	relay->thread_running = true;
 	return NULL;
 }
@@ -658,7 +658,7 @@ struct cs_error *relay_create(const char *address, unsigned connect_timeout_ms, 
 	relay->timeout_ms = timeout_ms;
 	relay->cancelled = give_up;
 	if (!relay->address || relay->wake_fd < 0 || relay->cancel_fd < 0)
-		return cs_error_create(CS_ERROR_SYSTEM, "too many open files; the relay cannot start");
+		return cs_error_create(CS_ERROR_SYSTEM, "too many open files: your guest cannot be attached");
 	CS_TRY(insn_decoder_create(&relay->decoder));
 	CS_TRY(start_thread(relay));
 	pthread_mutex_lock(&relay->lock);

@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeAlias
 import gdb
 
 from clockscope import completion
-from clockscope.ui import printable
+from clockscope.reports.values import cut
+from clockscope.ui import one_line, printable
 
 Value = int | str | None
 """What a captured expression comes to; None where the guest cannot tell."""
@@ -32,6 +33,7 @@ Error = gdb.error
 """What GDB raises where a command or expression fails."""
 
 _STRING_LIMIT = 256
+_PROGRESS_WIDTH = len("[Inferior 1 (process 1) exited normally]")
 _MASK64 = (1 << 64) - 1
 _GENERAL = (*"rip rsp rbp rax rbx rcx rdx rsi rdi eflags".split(), *(f"r{number}" for number in range(8, 16)))
 _INTEGERS = (gdb.TYPE_CODE_INT, gdb.TYPE_CODE_CHAR, gdb.TYPE_CODE_BOOL, gdb.TYPE_CODE_RANGE)
@@ -476,7 +478,9 @@ class Ui:
                 return
             self._last = now
             share = f"{100 * done // total:3d}% " if total else ""
-            gdb.write(f"\r{share}{printable(what)}\x1b[K" + ("\n" if total and done >= total else ""))
+            # What GDB itself says next, as that the guest has ended, overwrites a line this short.
+            line = cut(f"{share}{one_line(what)}", _PROGRESS_WIDTH)
+            gdb.write(f"{line}\x1b[K" + ("\n" if total and done >= total else "\r"))
             gdb.flush()
 
 
@@ -535,8 +539,13 @@ def add_command(name: str, text: str, run: Callable[[list[str], bool], None], co
     Command(name, gdb.COMMAND_RUNNING)
 
 
-def alias(name: str, command: str) -> None:
-    gdb.execute(f"alias {name} = {command}", to_string=True)
+def alias(name: str, command: str) -> bool:
+    """Make a command known by a shorter name; False where the user has given that name to something else."""
+    try:
+        gdb.execute(f"alias {name} = {command}", to_string=True)
+    except gdb.error:
+        return False
+    return True
 
 
 Completer = Callable[[str], list[str]]

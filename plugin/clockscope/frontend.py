@@ -50,7 +50,8 @@ def register() -> None:
     _registered = True
     recording.watch_session()
     debugger.add_command(PREFIX, HELP, _advise, None)
-    debugger.alias(ALIAS, PREFIX)
+    if not debugger.alias(ALIAS, PREFIX):
+        debugger.Ui().note(f"You have a command `{ALIAS}` already: where {PREFIX} says `{ALIAS}`, type `{PREFIX}`.")
     debugger.add_command(f"info {PREFIX}", INFO_HELP, _tell, lambda _typed: [])
     debugger.add_setting_prefix(PREFIX, "how clockscope behaves", [setting.full_name for setting in settings.ALL])
     for setting in settings.ALL:

@@ -81,6 +81,7 @@ class Recording:
         self._virtual = False  # the guest's breakpoints change no memory
         self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
         self._settings: dict[str, str] = {}
+        self._ui = debugger.Ui()
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
         self._check.now()
         started_with = qemu.option(connection.guest.command, "kernel") if connection.guest else None
@@ -133,7 +134,7 @@ class Recording:
     def _describe(self, refused: Sequence[tuple[int, str]]) -> list[str]:
         """What the events will lack, in one line a probe."""
         names = ((self.target.elf.function_at(address) or f"{address:#x}", why) for address, why in refused)
-        return [f"Your guest's stub takes no probe in {name}: {one_line(why.splitlines()[-1])}" for name, why in names]
+        return [f"Your guest takes no breakpoint in {name}: {one_line(why.splitlines()[-1])}" for name, why in names]
 
     def _trace_branches(self) -> list[str]:
         """Plant the branch probes; what the user should know of it."""
@@ -150,9 +151,9 @@ class Recording:
             task_name=_first_number(self._branches.task_name, target.elf),
         )
         self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
-        added = self._branch_trace.start(debugger.Ui().progress)
+        added = self._branch_trace.start(self._ui.progress)
         refused = sum(function["refused"] for function in added)
-        return [f"The guest refused {refused} branch probes: some paths will have gaps."] if refused else []
+        return [f"Your guest refused {refused} breakpoints on branches: some paths will have gaps."] if refused else []
 
     def _write_provenance(self) -> None:
         target, connection = self.target, self._connection
@@ -190,7 +191,7 @@ class Recording:
         self._measure_clock()
         self._await_ending()
         for note in [*self._describe(self._engine.plant()), *self._trace_branches()]:
-            debugger.Ui().note(note)
+            self._ui.note(note)
         return False
 
     def _measure_clock(self) -> None:
@@ -224,8 +225,10 @@ class Recording:
             self._failure = str(error)
             return True
         self.events += 1
-        if self.goal is not None and self.goal.met_by(observation):
-            self._reached = True
+        if self.goal is not None:
+            self._reached = self._reached or self.goal.met_by(observation)
+            what = " ".join(filter(None, (observation.rule.what.replace(".", " "), observation.clock)))
+            self._ui.progress(0, 0, f"{self.events} events, {what}")
         return self._reached
 
     def _write(self, observation: Observation) -> None:
@@ -282,16 +285,15 @@ class Recording:
             start = self.target.elf.function_at(self._check.early)
             complete, reason = False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
         self._lift()
-        ui = debugger.Ui()
         try:
             self._borrowing.end()
             self._writer.close(complete, one_line(reason))
         except Error as error:
-            ui.note(f"The trace could not be finished: {one_line(str(error))}")
+            self._ui.note(f"The trace could not be finished: {one_line(str(error))}")
             return
-        ui.made(self.path)
+        self._ui.made(self.path)
         state = "complete" if complete else "incomplete"
-        ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
+        self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 
     def _lift(self) -> None:
         relay = self._connection.relay
@@ -303,7 +305,7 @@ class Recording:
             try:
                 self._branch_trace.stop(debugger.source_file)
             except Error as error:
-                debugger.Ui().note(f"The branch trace could not be finished: {one_line(str(error))}")
+                self._ui.note(f"The branch trace could not be finished: {one_line(str(error))}")
         if relay.state == "stopped":
             for number in self._counters:
                 relay.remove_counter(number)

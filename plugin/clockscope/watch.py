@@ -109,7 +109,7 @@ class Watcher:
             except debugger.Error:
                 refused += 1
         probed = len(variable.stores) - refused
-        note = f"no watchpoint: probes on {probed} of {len(variable.stores)} instructions that store to it"
+        note = f"no watchpoint: breakpoints on {probed} of {len(variable.stores)} instructions that store to it"
         return _expectation(variable, "planted" if probed else "refused", note)
 
     def _observe(self, variable: Variable, values: tuple[debugger.Value, debugger.Value], at: int, stop: Stop) -> bool:

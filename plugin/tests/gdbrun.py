@@ -91,10 +91,20 @@ def run_gdb(
 class Session:
     """GDB at a terminal: `command()` types a line and returns what it printed until the next prompt."""
 
-    PROMPT = "(gdb) "
-
-    def __init__(self, *, plugin: bool = True, cwd: Path = ROOT) -> None:
+    def __init__(
+        self,
+        *,
+        plugin: bool = True,
+        cwd: Path = ROOT,
+        program: str = "gdb",
+        home: Path | None = None,
+        prompt: str = "(gdb) ",
+        before: Sequence[str] = (*_PLAIN, "set editing off"),
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        """`home` has a .gdbinit that is read, which prints `prompt`; `before` are commands that come first."""
         self.transcript = ""
+        self._prompt = prompt
         self._seen = 0  # how much of the transcript has been matched
         self._terminal, slave = pty.openpty()
         mode = termios.tcgetattr(slave)
@@ -103,15 +113,15 @@ class Session:
         termios.tcsetattr(slave, termios.TCSANOW, mode)
         # setsid makes the terminal GDB's controlling one, so that the byte 3 is Ctrl-C.
         self.process = subprocess.Popen(
-            ["setsid", "--ctty", "gdb", "-nx", "-q", *_options([*_PLAIN, "set editing off"])],
+            ["setsid", "--ctty", program, *([] if home else ["-nx"]), "-q", *_options(before)],
             cwd=cwd,
-            env=_ENVIRONMENT,
+            env={**_ENVIRONMENT, **({"HOME": str(home)} if home else {}), **(environment or {})},
             stdin=slave,
             stdout=slave,
             stderr=slave,
         )
         os.close(slave)
-        self.expect(re.escape(self.PROMPT))
+        self.expect(re.escape(prompt))
         if plugin:
             self.command(f"source {ROOT}/plugin/clockscope.py")
 
@@ -134,7 +144,7 @@ class Session:
 
     def prompt(self, limit: float = 60.0) -> str:
         """Wait for the prompt; what was printed before it."""
-        return self.expect(r"^\(gdb\) ", limit).removesuffix(self.PROMPT)
+        return self.expect("^" + re.escape(self._prompt), limit).removesuffix(self._prompt)
 
     def command(self, line: str, limit: float = 60.0) -> str:
         self.send(line + "\n")

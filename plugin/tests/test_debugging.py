@@ -95,8 +95,8 @@ def test_ctrl_c_and_on(gdb_session: Callable[..., Session], boot: Callable[..., 
     session.interrupt()
     stopped = session.prompt()
     # Where it came while an event was being read, the guest stays there instead.
-    assert "Program received signal SIGINT, Interrupt." in stopped or "The guest stopped before" in stopped
-    assert "The guest stopped before exit; the recording goes on." in stopped
+    assert "Program received signal SIGINT, Interrupt." in stopped or "Your guest stopped before" in stopped
+    assert "Your guest stopped before exit; the recording goes on." in stopped
     assert "events so far" in session.command("clock status")
     ended = session.command("continue")
     assert "complete: the guest ended" in ended and "Your guest is gone: the guest ended." in ended

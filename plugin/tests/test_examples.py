@@ -96,6 +96,7 @@ def check_help(text: str, verb: Record, program: str) -> None:
         assert action["help"], f"{verb['name']}: {action['name']} is not explained"
         assert not action["options"] or action["options"][-1] in text
     assert f"usage: {program}" in text
+    assert not re.search(r"\b(relay|internal|callback)\b", text), "a user has no need of these words"
     assert examples_of(text, program)
 
 

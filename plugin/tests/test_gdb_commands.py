@@ -248,7 +248,7 @@ def test_detach_lets_the_guest_run_on(boot: Callable[..., Guest], gdb: Gdb, tmp_
         attached(guest, "hbreak clocksource_done_booting", record, "clock status", "delete", "detach", "clock")
     )
     assert result.status == 0, result.text
-    assert "The guest stopped before idle; the recording goes on." in result.text
+    assert "Your guest stopped before idle; the recording goes on." in result.text
     assert re.search(r"^recording +.*boot\.trace, \d+ events so far$", result.text, re.MULTILINE)
     assert "incomplete: GDB detached" in result.text
     assert "See it with `clock timeline" in result.text

@@ -119,6 +119,7 @@ def _record_boot(guest: Guest, file: str, ui: Ui) -> None:
     except BaseException:
         guest.stop()
         _remove(file)
+        ui.note("Your guest was ended, and nothing of its boot is kept.")
         raise
     if not ended:
         guest.stop()

@@ -101,9 +101,9 @@ def _run_guest(current: Recording, ui: Ui) -> None:
         debugger.execute("continue")
     except debugger.Error as error:
         if Recording.current is current:
-            raise UserError(f"the guest cannot go on: {error}") from error
+            raise UserError(f"your guest cannot go on: {error}") from error
         return  # the connection was lost: that has been said
     if Recording.current is current:
         ui.note(
-            f"The guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`."
+            f"Your guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`."
         )
