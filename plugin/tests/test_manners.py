@@ -187,7 +187,7 @@ def test_progress_and_interrupt(terminal: Callable[..., Session], tmp_path: Path
     file, launch, record = record_model(tmp_path)
     session.command(file)
     session.command(launch)
-    assert re.search(r"^100% \w+\x1b\[K$", session.command(record), re.MULTILINE)
+    assert re.search(r"^  0% \w+\x1b\[K\r", session.command(record), re.MULTILINE)
 
 
 def test_batch(tmp_path: Path) -> None:
