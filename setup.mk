@@ -15,9 +15,11 @@ Q := $(if $(V),,@)
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev libdw-dev \
 	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2
+# The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
+PACKAGES += $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver gdb-multiarch tmux qemu-user binutils sqlite3 procps
+	libcmocka-dev gdbserver gdb-multiarch tmux qemu-user binutils sqlite3 procps chromium
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -39,7 +41,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help setup packages test-packages interpreter build build-clang tests fuzzers guests \
+.PHONY: help setup packages test-packages interpreter build page build-clang tests fuzzers guests \
 	test-guests source demo test bench fuzz lint fmt clean distclean
 
 help: ## list the targets
@@ -104,7 +106,7 @@ include $(MODEL_MK)
 
 # Build
 
-build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope ## build the extension and the program build/clockscope
+build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope page ## build the extension, the program build/clockscope, and what its pages need
 
 build-clang: ## the same with clang, into build/clang
 	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so build
@@ -156,6 +158,20 @@ $(BUILD)/clockscope: $(SELF)
 		'PYTHONUNBUFFERED= PYTHONPATH=$$root/plugin exec $(PYTHON) -P -m clockscope "$$@"' >$@
 	@chmod +x $@
 
+# The program of the pages that `clockscope report` writes: bundled, so that a page needs no network.
+PAGE := build/page/main.js
+
+page: $(PAGE) ## bundle the program of the pages that `clockscope report` writes
+
+node_modules/.package-lock.json: package-lock.json | packages
+	@.ci/install-npm
+	@touch $@
+
+$(PAGE): $(wildcard plugin/page/*) node_modules/.package-lock.json
+	@echo '  PAGE  $@'
+	$(Q)node_modules/.bin/esbuild plugin/page/main.js --bundle --minify --format=iife --target=es2022 \
+		--legal-comments=inline --log-level=warning --outdir=$(@D)
+
 $(BUILD)/tests/test_%: $(BUILD)/asan/tests/test_%.o $(BUILD)/asan/libcore.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
@@ -181,7 +197,7 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/install-packages .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-kernel \
+SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-kernel \
 	fetch-modules fetch-source fetch-xen make-initramfs) examples/model/qemu-command plugin/clockscope.bash
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
@@ -201,4 +217,4 @@ clean: ## remove what was built; downloads stay
 	@rm -f plugin/clockscope/_core*.so*
 
 distclean: clean ## remove the downloads too
-	@rm -rf build
+	@rm -rf build node_modules

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""`report FILE [FILE] -o HTML`: a page to look at."""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+from clockscope import diagnose, diff
+from clockscope._core import Trace
+from clockscope.errors import UserError
+from clockscope.ui import Ui
+
+NAME = "report"
+SUMMARY = "write a page to look at: the timeline, diagnoses, clocks and traced functions of one guest, or of two"
+NEEDS = "trace"
+COMPLETE = {"files": "file", "output": "file"}
+EXAMPLES = ("boot.trace -o boot.html", "healthy.trace failing.trace -o both.html --force")
+NOTES = """\
+The page is one file that asks nothing of any network; open it in a browser. Keys: / searches, + - 0 and the arrow keys
+zoom and move the timeline, Esc closes what was opened.
+"""
+
+
+def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a recorded trace; a second one is compared with it")
+    parser.add_argument("-o", "--output", metavar="HTML", required=True, help="the file to write")
+    parser.add_argument("--force", action="store_true", help="replace it where it exists")
+    parser.add_argument(
+        "--rules",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="diagnoses to try as well, as `diagnose` takes them",
+    )
+
+
+def run(args: argparse.Namespace, ui: Ui) -> int:
+    if len(args.files) > 2:
+        raise UserError(f"a page shows one guest or two, not {len(args.files)}")
+    if not args.force and Path(args.output).exists():
+        raise UserError(f"{args.output} exists already; replace it with --force, or name another file")
+    html = _page(args.files, args.rules, ui)
+    try:
+        Path(args.output).write_text(html, "utf-8")
+    except OSError as error:
+        raise UserError(f"{args.output}: cannot be written ({error.strerror})") from error
+    ui.note(f"Wrote {args.output} ({len(html.encode()) / 1e6:.1f} MB); open it in a browser.")
+    return 0
+
+
+def _page(files: list[str], extra: list[str], ui: Ui) -> str:
+    from clockscope.reports import page, page_guest  # Jinja is slow to import
+
+    rules = diagnose.load(extra)
+    with ExitStack() as stack:
+        traces = [stack.enter_context(Trace(file)) for file in files]
+        guests = [page_guest.read(*item, rules) for item in zip("AB", files, traces)]
+        difference = diff.compare(traces[0], traces[1], progress=ui.progress) if len(traces) == 2 else None
+        html = page.render(guests, difference, ui.progress)
+    return html

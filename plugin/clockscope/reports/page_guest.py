@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""One guest as the page shows it: texts for the template, and the data that its timeline draws."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from clockscope import diagnose, graph, lanes, paths, told
+from clockscope._core import Trace
+from clockscope.reports import cpuid, path, text, values
+from clockscope.ui import one_line
+
+Record = dict[str, Any]
+
+_NAME_LIMIT = 64
+_TEXT_LIMIT = 160
+_EVIDENCE_MAX = 12
+# Of so many calls of a function the page tells each decision; `path` tells those of all.
+_CALLS_MAX = 200
+# Longer texts are shortened in the page's data: nobody reads them, and every browser must draw them.
+_KEPT_CHARACTERS = 2000
+# JavaScript's numbers are exact up to here.
+_EXACT_MAX = (1 << 53) - 1
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What the verbs say of one trace, as their --format json does."""
+
+    letter: str
+    file: str
+    trace: Trace
+    timeline: Record
+    diagnosis: Record
+    functions: Sequence[Record]
+    graphs: Sequence[Record]
+    told: Record
+
+
+def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -> Guest:
+    traced = bool(trace.rows("SELECT 1 FROM function LIMIT 1"))
+    return Guest(
+        letter,
+        file,
+        trace,
+        trace.timeline(),
+        diagnose.examine(file, trace, rules),
+        paths.functions(trace) if traced else [],
+        graph.from_trace(trace, "*") if traced else [],
+        cpuid.content(told.of_trace(trace, told.BEGIN), None),
+    )
+
+
+def shown(value: str | None, limit: int = _NAME_LIMIT) -> str:
+    return values.cut(one_line(value or ""), limit)
+
+
+# ---------------------------------------------------------------- for the template
+
+
+def describe(guest: Guest) -> Record:
+    """Everything is text, escaped for a terminal and short; the template escapes it for HTML."""
+    content = guest.timeline
+    clock = text.Clock(content["events"])
+    return {
+        "letter": guest.letter,
+        "file": shown(guest.file, _TEXT_LIMIT),
+        "base": shown(PurePath(guest.file).name),
+        "name": shown(text.guest_name(content["guest"])),
+        "time": clock.name,
+        "facts": list(_facts(content)),
+        "warnings": list(_warnings(content)),
+        "findings": [_finding(guest, finding) for finding in guest.diagnosis["findings"]],
+        "clocks": list(_clock_tables(content["clocks"], clock)),
+        "told": guest.told,
+        "absent": list(_absent(content["never_reached"])),
+        "counters": [
+            {**counter, "function": shown(counter["function"]), "first": _milliseconds(counter["first_run_ns"])}
+            for counter in content["counters"]
+        ],
+        "provenance": [
+            (shown(key), shown(value, _TEXT_LIMIT))
+            for key, value in {**content["guest"], **content["provenance"]}.items()
+            if value
+        ],
+    }
+
+
+def _milliseconds(ns: int | None) -> str:
+    return "" if ns is None else values.milliseconds(ns)
+
+
+def _facts(content: Record) -> Iterator[tuple[str, str]]:
+    clocks = content["clocks"]
+    used = [shown(clock["name"]) for clock in clocks if clock["current"] and clock["kind"] != "event device"]
+    devices = [shown(clock["name"]) for clock in clocks if clock["current"] and clock["kind"] == "event device"]
+    yield "events", str(len(content["events"]))
+    yield "clocks registered", str(sum(clock["registered"] is not None for clock in clocks))
+    yield "clock in use at the end", ", ".join(used) or "none"
+    yield "event device at the end", ", ".join(devices) or "none"
+
+
+def _warnings(content: Record) -> Iterator[str]:
+    if content["damage"] is not None:
+        yield f"This trace is damaged, and not all of it could be read: {shown(content['damage'], _TEXT_LIMIT)}"
+    elif not content["complete"]:
+        yield f"This recording is incomplete: {shown(content['end_reason'], _TEXT_LIMIT)}"
+    if content["provenance"].get("stub.tsc_while_stopped") == "runs on":
+        yield "The guest's TSC ran on while it stood: what it measured against it has an error, told as error_bound_ppm."
+
+
+def _finding(guest: Guest, finding: Record) -> Record:
+    rows = finding["evidence"]
+    return {
+        "rule": finding["rule"],
+        "symptom": shown(finding["symptom"], 10 * _TEXT_LIMIT),
+        "cause": shown(finding["cause"], 10 * _TEXT_LIMIT),
+        "try": [shown(remedy, 10 * _TEXT_LIMIT) for remedy in finding["try"]],
+        "references": finding["references"],
+        "evidence": [_evidence(guest, row) for row in rows[:_EVIDENCE_MAX]],
+        "more": max(len(rows) - _EVIDENCE_MAX, 0),
+    }
+
+
+def _evidence(guest: Guest, row: Record) -> Record:
+    return {
+        "target": target(guest, row["seq"]),
+        "ms": values.milliseconds(row["run_ns"]) if row["seq"] else "",
+        "place": shown(row["place"], _TEXT_LIMIT),
+        "said": shown(row["said"], _TEXT_LIMIT),
+    }
+
+
+def target(guest: Guest, seq: int) -> str:
+    """The name of the event or call on the page that `seq` belongs to; empty where it is neither's."""
+    rows = guest.trace.rows(
+        "SELECT seq FROM event WHERE seq = ?1 UNION ALL SELECT seq FROM invocation WHERE seq = ?1 UNION ALL"
+        " SELECT i.seq FROM decision d JOIN invocation i ON i.id = d.invocation WHERE d.stop = ?1 LIMIT 1",
+        [seq],
+    )
+    return f"{guest.letter}-{rows[0]['seq']}" if rows else ""
+
+
+def _clock_tables(clocks: Sequence[Record], clock: text.Clock) -> Iterator[Record]:
+    for kind in dict.fromkeys(item["kind"] for item in clocks):
+        same = [item for item in clocks if item["kind"] == kind]
+        columns = [column for column in text.CLOCK_COLUMNS if any(column[2](item, clock) for item in same)]
+        yield {
+            "title": f"{shown(kind).capitalize()}s",
+            "headers": [(name, justify) for name, justify, _ in columns],
+            "rows": [
+                {"current": item["current"], "cells": [(get(item, clock), justify) for _, justify, get in columns]}
+                for item in same
+            ],
+        }
+
+
+def _absent(expectations: Sequence[Record]) -> Iterator[Record]:
+    for status, title in text.ABSENT.items():
+        rows = [
+            (shown(item["rule"]), values.words(item["what"]), shown(item["function"]), shown(item["note"], _TEXT_LIMIT))
+            for item in expectations
+            if item["status"] == status
+        ]
+        if rows:
+            yield {"title": title, "rows": rows}
+
+
+# ---------------------------------------------------------------- for the timeline
+
+
+def data(guest: Guest) -> Record:
+    """What the page's program reads. Each event is told twice: as --format json does, and in words."""
+    arranged = lanes.arrange(guest.timeline, guest.functions)
+    clock = text.Clock(guest.timeline["events"])
+    return {
+        "letter": guest.letter,
+        "name": shown(text.guest_name(guest.timeline["guest"])),
+        "timeline": exact(guest.timeline),
+        "axis": lanes.Axis(guest.timeline["events"]).key,
+        "words": [_words(event, clock) for event in guest.timeline["events"]],
+        "lanes": [{**lane, "title": shown(lane["title"])} for lane in arranged.lanes],
+        "left_out": arranged.left_out,
+        "spans": [{**span, "note": shown(span["note"])} for span in arranged.spans],
+        "marks": arranged.marks,
+        "end": arranged.end,
+        "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function)},
+        "sources": _sources(guest),
+    }
+
+
+def _words(event: Record, clock: text.Clock) -> Record:
+    return {
+        "ms": clock(event),
+        "what": shown(values.words(event["what"])),
+        "clock": shown(event["clock"]),
+        "values": shown(values.describe(event["values"]), _TEXT_LIMIT),
+        "where": f"{shown(event['function'])} {path.short(event['source'])}".strip()[:_TEXT_LIMIT],
+    }
+
+
+def _calls(function: Record) -> Iterator[Record]:
+    for call in function["invocations"]:
+        rows = path.decisions(call) if call["n"] <= _CALLS_MAX else []
+        yield {
+            "seq": call["seq"],
+            "n": call["n"],
+            "ms": values.milliseconds(call["run_ns"]),
+            "cpu": call["cpu"],
+            "function": shown(function["function"]),
+            "source": shown(function["source"], _TEXT_LIMIT),
+            "caller": shown(call["caller"]),
+            "task": shown(call["task"]),
+            "outcome": path.outcome(call),
+            "whole": call["complete"] and call["consistent"],
+            "rows": [[shown(cell, _TEXT_LIMIT) for cell in row] for row in rows],
+            "left_out": len(call["decisions"]) if not rows else 0,
+        }
+
+
+def _sources(guest: Guest) -> Mapping[str, str]:
+    """The text of each source line that an event or its backtrace names, where the trace has it."""
+    return {
+        shown(f"{row['file']}:{row['line']}", _KEPT_CHARACTERS): shown(row["text"].strip(), _TEXT_LIMIT)
+        for row in guest.trace.rows(
+            "SELECT s.file, s.line, s.text FROM source s JOIN"
+            " (SELECT file, line FROM event UNION SELECT file, line FROM frame) USING (file, line)"
+        )
+    }
+
+
+def exact(value: Any) -> Any:
+    """JSON that a browser reads without loss: numbers that it would round become text, texts without end are cut."""
+    if isinstance(value, dict):
+        return {exact(str(key)): exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(item) for item in value]
+    if isinstance(value, str):
+        return values.cut(value, _KEPT_CHARACTERS)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT_MAX:
+        return str(value)
+    return value

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: MIT
+// The timeline: a lane a clock and a vCPU, on one axis for all guests. ECharts draws; text goes to a canvas, never to HTML.
+
+import { CustomChart, ScatterChart } from "echarts/charts";
+import { DataZoomInsideComponent, DataZoomSliderComponent, GridComponent, TooltipComponent } from "echarts/components";
+import * as echarts from "echarts/core";
+import { CanvasRenderer } from "echarts/renderers";
+import { KINDS } from "./model.js";
+
+echarts.use([
+  CustomChart,
+  ScatterChart,
+  DataZoomInsideComponent,
+  DataZoomSliderComponent,
+  GridComponent,
+  TooltipComponent,
+  CanvasRenderer,
+]);
+
+const LANE = 26;
+const AXIS = 44;
+const SLIDER = 40;
+const NARROWEST = 0.001; // ms
+
+export class Chart {
+  constructor(box, model, select) {
+    this.box = box;
+    this.guests = model.guests;
+    this.byName = model.byName;
+    this.select = select;
+    this.hidden = new Set();
+    this.chosen = null;
+    this.end = Math.max(...this.guests.map((guest) => guest.end), NARROWEST) * 1.01;
+    this.view = [0, this.end];
+    this.marks = this.guests.map((guest) => marksOf(guest, model.byName));
+    this.top = layOut(this.guests);
+    box.style.height = `${this.top.at(-1) + SLIDER}px`;
+    this.chart = echarts.init(box);
+    this.chart.on("click", (params) => params.data?.name && this.select(params.data.name));
+    this.chart.on("datazoom", () => this.read());
+    new ResizeObserver(() => this.resize()).observe(box);
+    this.draw();
+  }
+
+  resize() {
+    this.chart.resize();
+    this.draw();
+  }
+
+  // Draws all anew: after a change of what is shown, of the width, or of the theme.
+  draw() {
+    this.colours = theme();
+    this.chart.setOption(this.option(), { notMerge: true });
+    this.tell();
+  }
+
+  option() {
+    const narrow = this.box.clientWidth < 600;
+    const label = narrow ? 92 : 150;
+    const grids = this.guests.map((_, number) => number);
+    return {
+      animation: false,
+      grid: this.guests.map((guest, number) => ({
+        left: label,
+        right: 16,
+        top: this.top[number] + (this.guests.length > 1 ? 24 : 4),
+        height: guest.lanes.length * LANE,
+        outerBoundsMode: "none",
+      })),
+      xAxis: grids.map((number) => this.timeAxis(number)),
+      yAxis: this.guests.map((guest, number) => this.laneAxis(guest, number, label)),
+      dataZoom: this.zooms(grids, label),
+      tooltip: {
+        trigger: "item",
+        renderMode: "richText",
+        confine: true,
+        backgroundColor: this.colours.panel,
+        borderColor: this.colours.line,
+        textStyle: { color: this.colours.text, fontSize: 12 },
+        formatter: (params) => this.hint(params.data?.name),
+      },
+      series: this.guests.flatMap((guest, number) => this.series(guest, number)),
+    };
+  }
+
+  timeAxis(number) {
+    return {
+      type: "value",
+      gridIndex: number,
+      min: 0,
+      max: this.end,
+      axisLabel: { color: this.colours.quiet, hideOverlap: true, showMaxLabel: false, formatter: (ms) => this.tick(ms) },
+      axisLine: { lineStyle: { color: this.colours.line } },
+      splitLine: { lineStyle: { color: this.colours.faint } },
+    };
+  }
+
+  // As many digits as tell two ticks apart.
+  tick(ms) {
+    const digits = Math.max(0, Math.ceil(1 - Math.log10(this.width() / 10)));
+    return String(Number(ms.toFixed(Math.min(digits, 6))));
+  }
+
+  laneAxis(guest, number, width) {
+    return {
+      type: "category",
+      gridIndex: number,
+      inverse: true,
+      data: guest.lanes.map((_, lane) => lane),
+      name: this.guests.length > 1 ? `${guest.letter}  ${guest.name}` : "",
+      nameLocation: "start",
+      nameGap: 10,
+      nameTextStyle: { color: this.colours.text, fontWeight: "bold", align: "left", padding: [0, 0, 0, 8 - width] },
+      axisTick: { show: false },
+      axisLine: { lineStyle: { color: this.colours.line } },
+      splitArea: { show: true, areaStyle: { color: guest.lanes.map((lane) => this.colours[lane.kind]) } },
+      axisLabel: {
+        color: this.colours.text,
+        interval: 0,
+        width: width - 12,
+        overflow: "truncate",
+        formatter: (lane) => guest.lanes[lane].title + (guest.lanes[lane].device ? " (dev.)" : ""),
+      },
+    };
+  }
+
+  zooms(grids, label) {
+    const both = { xAxisIndex: grids, filterMode: "none", startValue: this.view[0], endValue: this.view[1] };
+    const slider = { bottom: 6, height: 20, left: label, right: 16, showDetail: false, showDataShadow: false, brushSelect: false };
+    return [
+      {
+        ...both,
+        type: "inside",
+        zoomOnMouseWheel: "ctrl",
+        moveOnMouseWheel: "shift",
+        preventDefaultMouseMove: false,
+        minValueSpan: NARROWEST,
+      },
+      { ...both, ...slider, type: "slider", borderColor: this.colours.line, fillerColor: this.colours.filler },
+    ];
+  }
+
+  series(guest, number) {
+    const place = { xAxisIndex: number, yAxisIndex: number };
+    const spans = guest.spans.filter((span) => !this.hidden.has(span.kind)).map((span) => spanDatum(guest, span));
+    const marks = this.marks[number].filter((mark) => !this.hidden.has(mark.item.kind) && this.isShown(mark.item));
+    const kinds = KINDS.map((kind) => ({
+      ...place,
+      type: "scatter",
+      symbol: kind.symbol,
+      symbolSize: 11,
+      large: true,
+      itemStyle: { color: this.colours[kind.key], borderColor: this.colours.panel, borderWidth: 1, opacity: 1 },
+      data: marks.filter((mark) => mark.item.kind === kind.key).map((mark) => mark.datum),
+      z: 4,
+    }));
+    return [
+      { ...place, type: "custom", clip: true, data: spans, z: 3, renderItem: (params, api) => this.bar(spans, params, api) },
+      ...kinds,
+      this.ring(place, guest),
+    ];
+  }
+
+  // A ring around what is chosen.
+  ring(place, guest) {
+    const marks = this.marks[this.guests.indexOf(guest)].filter((mark) => mark.item.name === this.chosen);
+    const calls = guest.spans.filter((span) => span.kind === "call" && `${guest.letter}-${span.seq}` === this.chosen);
+    const data = [...marks.map((mark) => mark.datum.value), ...calls.map((span) => [span.from, span.lane])];
+    const itemStyle = { color: "transparent", borderColor: this.colours.text, borderWidth: 2.5 };
+    return { ...place, type: "scatter", symbol: "circle", symbolSize: 20, silent: true, itemStyle, data, z: 6 };
+  }
+
+  bar(spans, params, api) {
+    const span = spans[params.dataIndex].span;
+    const [left, middle] = api.coord([span.from, span.lane]);
+    const right = api.coord([span.to, span.lane])[0];
+    const { height, up, style } = this.look(span);
+    const shape = echarts.graphic.clipRectByRect(
+      { x: left, y: middle + up - height / 2, width: Math.max(right - left, 2), height },
+      params.coordSys,
+    );
+    return shape && { type: "rect", shape: { ...shape, r: 2 }, style };
+  }
+
+  // What is registered is a thin line, what is in use a bar, a calibration an outline, a call a stripe at the bottom.
+  look(span) {
+    const c = this.colours;
+    if (span.kind === "registered") return { height: 3, up: 0, style: { fill: c.registered, opacity: 0.55 } };
+    if (span.kind === "selected") return { height: 12, up: 0, style: { fill: c.selected, opacity: 0.4 } };
+    if (span.kind === "call") {
+      const up = 8 - 4 * Math.min(span.depth, 3);
+      return { height: 3, up, style: { fill: c.call } };
+    }
+    const outline = { fill: c.calibrating, stroke: c.calibration, lineWidth: 1.5, lineDash: [3, 2] };
+    return { height: 18, up: 0, style: outline };
+  }
+
+  isShown(item) {
+    return this.matching === undefined || this.matching.has(item);
+  }
+
+  hint(name) {
+    const found = this.byName.get(name);
+    if (!found) return "";
+    if (found.type === "call") return plain(`${found.call.ms} ms  ${found.call.function}: ${found.call.outcome}`);
+    const { ms, what, clock, values } = found.words;
+    return plain(`${ms} ms  ${what} ${clock}\n${values}`);
+  }
+
+  // ------------------------------------------------------------ what others ask of it
+
+  filter(matching) {
+    this.matching = matching;
+    this.draw();
+  }
+
+  toggle(kind, on) {
+    if (on) this.hidden.delete(kind);
+    else this.hidden.add(kind);
+    this.draw();
+  }
+
+  choose(name, moment) {
+    this.chosen = name;
+    if (moment !== undefined && (moment < this.view[0] || moment > this.view[1])) this.show(moment - this.width() / 2);
+    this.draw();
+  }
+
+  width() {
+    return this.view[1] - this.view[0];
+  }
+
+  // Shows from a moment on, `width` milliseconds of it, within what there is.
+  show(from, width = this.width()) {
+    const wide = Math.min(Math.max(width, NARROWEST), this.end);
+    const start = Math.min(Math.max(from, 0), this.end - wide);
+    this.view = [start, start + wide];
+    this.chart.dispatchAction({ type: "dataZoom", startValue: start, endValue: start + wide });
+    this.tell();
+  }
+
+  zoom(factor, around = this.chosenMoment() ?? (this.view[0] + this.view[1]) / 2) {
+    const share = (around - this.view[0]) / this.width();
+    const width = Math.min(Math.max(this.width() * factor, NARROWEST), this.end);
+    this.show(around - share * width, width);
+  }
+
+  move(share) {
+    this.show(this.view[0] + share * this.width());
+  }
+
+  all() {
+    this.show(0, this.end);
+  }
+
+  chosenMoment() {
+    const found = this.byName.get(this.chosen);
+    return found?.type === "event" && found.x >= this.view[0] && found.x <= this.view[1] ? found.x : undefined;
+  }
+
+  read() {
+    const zoom = this.chart.getOption().dataZoom[0];
+    this.view = [zoom.startValue, zoom.endValue];
+    this.tell();
+  }
+
+  tell() {
+    const [from, to] = this.view;
+    this.box.dataset.from = from;
+    this.box.dataset.to = to;
+    const digits = to - from < 1 ? 6 : to - from < 100 ? 3 : 0;
+    const where = from <= 0 && to >= this.end ? "all" : `${from.toFixed(digits)} to ${to.toFixed(digits)} ms`;
+    const hidden = this.guests.reduce((sum, guest) => sum + guest.left_out, 0);
+    const left = hidden ? `; ${hidden} clocks or vCPUs have no lane, for there are too many` : "";
+    document.getElementById("chart-view").textContent = `Shown: ${where}${left}.`;
+  }
+
+  // Where a mark stands in the page, for tests and for whoever wants to point at it.
+  pixel(name) {
+    for (const [number, marks] of this.marks.entries()) {
+      const mark = marks.find((one) => one.item.name === name);
+      if (mark) return this.chart.convertToPixel({ xAxisIndex: number, yAxisIndex: number }, mark.datum.value);
+    }
+    return undefined;
+  }
+}
+
+function marksOf(guest, byName) {
+  return guest.marks.map(([number, lane]) => {
+    const item = byName.get(`${guest.letter}-${guest.timeline.events[number].seq}`);
+    return { item, datum: { value: [item.x, lane], name: item.name } };
+  });
+}
+
+function spanDatum(guest, span) {
+  return { value: [span.from, span.lane, span.to], name: `${guest.letter}-${span.seq}`, span };
+}
+
+// The top of each guest's lanes, and the bottom of the last.
+function layOut(guests) {
+  const tops = [0];
+  for (const guest of guests) tops.push(tops.at(-1) + guest.lanes.length * LANE + AXIS + (guests.length > 1 ? 16 : 0));
+  return tops;
+}
+
+// ECharts' rich text gives braces a meaning.
+function plain(text) {
+  return text.replace(/[{}|]/g, " ");
+}
+
+function theme() {
+  const style = getComputedStyle(document.documentElement);
+  const names = ["text", "quiet", "line", "faint", "panel", "filler", "clock", "cpu", "call", "calibrating"];
+  const all = [...names, ...KINDS.map((kind) => kind.key)];
+  return Object.fromEntries(all.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT
+// The program of the page that `clock report` writes.
+
+import "./style.css";
+import { Chart } from "./chart.js";
+import { Details } from "./details.js";
+import { element, isTyping } from "./dom.js";
+import { EventList } from "./events.js";
+import { prepareGraphs } from "./graphs.js";
+import { KINDS, load, matches, wordsOf } from "./model.js";
+
+const byId = (id) => document.getElementById(id);
+
+const model = load();
+const list = new EventList(byId("events"), model);
+const chart = new Chart(byId("chart"), model, (name) => go(name));
+const details = new Details(byId("details"), model, leave);
+let before = null; // what had the focus before the details were opened
+
+// ------------------------------------------------------------ what is chosen stands in the address
+
+function go(name) {
+  if (name) location.hash = name;
+}
+
+function leave() {
+  history.pushState(null, "", location.pathname + location.search);
+  follow();
+  before?.focus();
+  before = null;
+}
+
+function follow() {
+  const name = decodeURIComponent(location.hash.slice(1));
+  const found = model.byName.get(name);
+  document.body.classList.toggle("with-details", Boolean(found));
+  if (!found) {
+    details.hide();
+    reveal(name);
+  } else details.show(found);
+  list.choose(name);
+  chart.choose(found ? name : null, found?.x);
+}
+
+// A link to a function opens it.
+function reveal(name) {
+  const place = name && byId(name);
+  if (place instanceof HTMLDetailsElement) place.open = true;
+}
+
+addEventListener("hashchange", follow);
+byId("details").addEventListener("keydown", (event) => event.key === "Escape" && leave());
+for (const box of [byId("events"), document.querySelector("main")]) {
+  box.addEventListener("click", (event) => {
+    const link = event.target.closest?.("a[href^='#']");
+    if (!link || !model.byName.has(link.hash.slice(1))) return;
+    before = link;
+    queueMicrotask(() => event.detail === 0 && requestAnimationFrame(() => byId("details").querySelector("h2")?.focus()));
+  });
+}
+
+// ------------------------------------------------------------ search
+
+function search() {
+  const query = wordsOf(byId("search").value);
+  const items = query.length ? model.items.filter((item) => matches(item.text, query)) : model.items;
+  const functions = [...document.querySelectorAll(".function")];
+  for (const one of functions) one.hidden = query.length > 0 && !matches(one.dataset.name.toLowerCase(), query);
+  list.show(items);
+  chart.filter(query.length ? new Set(items) : undefined);
+  const named = functions.filter((one) => !one.hidden).length;
+  byId("found").textContent = query.length ? `${items.length} events, ${named} functions` : "";
+}
+
+let waiting = 0;
+byId("search").addEventListener("input", () => {
+  clearTimeout(waiting);
+  waiting = setTimeout(search, 100);
+});
+
+// ------------------------------------------------------------ keys
+
+const onChart = {
+  "+": () => chart.zoom(0.5),
+  "=": () => chart.zoom(0.5),
+  "-": () => chart.zoom(2),
+  0: () => chart.all(),
+  ArrowLeft: () => chart.move(-0.2),
+  ArrowRight: () => chart.move(0.2),
+  ArrowDown: () => go(list.neighbour(chart.chosen, 1)),
+  ArrowUp: () => go(list.neighbour(chart.chosen, -1)),
+  Enter: () => byId("details").querySelector("h2")?.focus(),
+};
+
+byId("chart").addEventListener("keydown", (event) => {
+  const action = onChart[event.key];
+  if (!action || event.ctrlKey || event.metaKey || event.altKey) return;
+  event.preventDefault();
+  action();
+});
+
+addEventListener("keydown", (event) => {
+  const field = byId("search");
+  if (event.key === "/" && !isTyping(event.target)) {
+    event.preventDefault();
+    field.focus();
+    field.select();
+  } else if (event.key === "Escape" && event.target === field) {
+    field.value = "";
+    search();
+    field.blur();
+  } else if (event.key === "Escape" && !byId("details").hidden) leave();
+});
+
+for (const button of document.querySelectorAll("[data-zoom]")) {
+  const actions = { in: () => chart.zoom(0.5), out: () => chart.zoom(2), all: () => chart.all() };
+  button.addEventListener("click", actions[button.dataset.zoom]);
+}
+
+// ------------------------------------------------------------ what is shown
+
+function legend(key, label) {
+  const button = element("button", { type: "button", "aria-pressed": "true", "data-kind": key }, label);
+  button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    chart.toggle(key, on);
+  });
+  return button;
+}
+
+const present = new Set(model.items.map((item) => item.kind));
+byId("legend").append(...KINDS.filter((kind) => present.has(kind.key)).map((kind) => legend(kind.key, kind.label)));
+if (model.guests.some((guest) => guest.spans.some((span) => span.kind === "call"))) {
+  byId("legend").append(legend("call", "calls of traced functions"));
+}
+
+// Colours come from the style sheet, which follows the reader's system, and paper.
+for (const medium of ["(prefers-color-scheme: dark)", "print"]) {
+  matchMedia(medium).addEventListener("change", () => chart.resize());
+}
+
+const opened = [];
+addEventListener("beforeprint", () => {
+  opened.push(...[...document.querySelectorAll("details:not([open])")]);
+  for (const one of opened) one.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const one of opened.splice(0)) one.open = false;
+});
+
+prepareGraphs();
+follow();
+document.documentElement.dataset.ready = "true";

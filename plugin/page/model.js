@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+// What the page knows: the data that was written into it, with the events of all guests in one list.
+
+// Each kind of mark has a shape of its own beside its colour.
+export const KINDS = [
+  { key: "registered", label: "registered", symbol: "circle", whats: ["clock.registered", "device.registered"] },
+  { key: "selected", label: "selected", symbol: "diamond", whats: ["clock.selected", "device.selected"] },
+  {
+    key: "lost",
+    label: "lost, rejected, refused",
+    symbol: "path://M2 0L6 4L10 0L12 2L8 6L12 10L10 12L6 8L2 12L0 10L4 6L0 2Z",
+    whats: ["clock.unstable", "clock.unregistered", "clock.rejected", "calibration.refused"],
+  },
+  {
+    key: "calibration",
+    label: "calibration",
+    symbol: "triangle",
+    whats: ["calibration.started", "calibration.retried", "calibration.finished"],
+  },
+  { key: "measured", label: "frequency, quality", symbol: "rect", whats: ["frequency.detected", "quality.changed"] },
+  { key: "other", label: "other", symbol: "path://M0 4H4V0H8V4H12V8H8V12H4V8H0Z", whats: [] },
+];
+
+const kindOf = new Map(KINDS.flatMap((kind) => kind.whats.map((what) => [what, kind.key])));
+
+export function load() {
+  const { guests } = JSON.parse(document.getElementById("data").textContent);
+  const items = guests.flatMap((guest) => guest.timeline.events.map((event, number) => item(guest, event, number)));
+  const byName = new Map(items.map((one) => [one.name, one]));
+  for (const guest of guests) {
+    for (const call of Object.values(guest.calls)) {
+      const name = `${guest.letter}-${call.seq}`;
+      byName.set(name, { type: "call", name, guest, call });
+    }
+  }
+  return { guests, items, byName };
+}
+
+function item(guest, event, number) {
+  const words = guest.words[number];
+  const text = [words.ms, words.what, words.clock, words.values, words.where, event.what, event.rule];
+  text.push(...event.backtrace.map((frame) => frame.function));
+  return {
+    type: "event",
+    name: `${guest.letter}-${event.seq}`,
+    guest,
+    event,
+    words,
+    x: Number(event[guest.axis]) / 1e6,
+    kind: kindOf.get(event.what) ?? "other",
+    text: text.join("\n").toLowerCase(),
+  };
+}
+
+// All words of the query, each somewhere.
+export function matches(text, query) {
+  return query.every((word) => text.includes(word));
+}
+
+export function wordsOf(query) {
+  return query.toLowerCase().split(/\s+/).filter(Boolean);
+}
