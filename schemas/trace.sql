@@ -20,7 +20,7 @@ CREATE TABLE event (              -- a point in the bring-up that a profile name
     guest_ns INTEGER,             -- the guest's own time where it is exactly known (replay)
     icount   INTEGER,             -- instructions executed (replay)
     tsc      INTEGER,             -- the guest's own, read by an instruction of its kernel; NULL: not read
-    cpu      INTEGER NOT NULL,
+    cpu      INTEGER NOT NULL,    -- -1: not known (from a log)
     thread   TEXT NOT NULL,       -- the stub's thread id
     what     TEXT NOT NULL,       -- clock.registered, …; x- for a profile's own
     rule     TEXT NOT NULL,       -- the profile's name for the event
@@ -259,3 +259,100 @@ CREATE TABLE intervention_use (   -- each time that one was made; none: its plac
     was          TEXT NOT NULL,   -- what the guest would have done or had: "taken", "1000000"
     became       TEXT NOT NULL
 ) STRICT;
+
+-- For people with plain sqlite3: `SELECT * FROM timeline`. schemas/README.md describes these views, and `clock export`
+-- prints their rows as CSV. clockscope itself reads the tables alone: a view in a file may be anything.
+
+CREATE VIEW timeline AS
+SELECT e.seq, round(e.run_ns / 1e6, 6) AS ms, round(e.guest_ns / 1e6, 6) AS guest_ms, e.cpu, e.what, e.clock, (
+        SELECT group_concat(replace(name, '_', ' ') || ' ' ||
+            coalesce(iif(is_unsigned, printf('%llu', number), number), text, 'unreadable'), ', ')
+        FROM (SELECT * FROM event_value WHERE event = e.seq AND name NOT IN ('name', 'kind', 'message') ORDER BY ordinal)
+    ) AS details,
+    (SELECT text FROM event_value WHERE event = e.seq AND name = 'message') AS message,
+    e.function, e.file || iif(e.line > 0, ':' || e.line, '') AS place, e.rule
+FROM event e ORDER BY e.seq;
+
+-- What the events say of each clock, as the reports tell it (c-ext/core/timeline_clocks.c).
+CREATE VIEW clocks AS
+WITH told AS MATERIALIZED ( -- what each event says of its clock
+    SELECT e.seq, e.run_ns, e.cpu, e.what, coalesce(nullif(e.clock, ''), (
+            SELECT text FROM event_value WHERE event = e.seq AND name = 'name')) AS name,
+        iif(e.what LIKE 'device.%', 'event device', iif(e.what LIKE 'clock.%', 'clock', NULL)) AS subject
+    FROM event e
+    WHERE e.what IN ('clock.registered', 'clock.selected', 'clock.unstable', 'clock.unregistered', 'device.registered',
+        'device.selected', 'frequency.detected', 'calibration.finished', 'quality.changed')
+),
+named AS MATERIALIZED ( -- a frequency alone belongs to whatever was first known by that name
+    SELECT seq, run_ns, cpu, what, name, coalesce(subject, (
+            SELECT subject FROM told f WHERE f.name = told.name AND f.subject IS NOT NULL ORDER BY f.seq LIMIT 1
+        ), 'clock') AS subject
+    FROM told WHERE name <> ''
+),
+number AS MATERIALIZED ( -- the numbers that hold from then on, in order
+    SELECT n.seq, n.name AS clock, n.subject, v.name,
+        iif(v.is_unsigned, printf('%llu', v.number), v.number) AS content
+    FROM named n JOIN event_value v ON v.event = n.seq
+    WHERE n.what NOT IN ('clock.unstable', 'clock.unregistered') AND v.number IS NOT NULL
+),
+frequency AS MATERIALIZED (
+    SELECT n.seq, n.name AS clock, n.subject, CAST(round(CASE v.name WHEN 'mhz' THEN coalesce(v.number, v.text) * 1e6
+            WHEN 'frequency_khz' THEN v.number * 1000 ELSE v.number END) AS INTEGER) AS hz
+    FROM named n JOIN event_value v ON v.event = n.seq
+    WHERE n.what NOT IN ('clock.unstable', 'clock.unregistered') AND v.name IN ('frequency_hz', 'frequency_khz', 'mhz')
+),
+known AS (
+    SELECT name, subject, min(seq) AS first, max(iif(what LIKE '%.registered', seq, NULL)) AS registered,
+        max(iif(what LIKE '%.selected', seq, NULL)) AS selected,
+        max(iif(what IN ('clock.unstable', 'clock.unregistered'), seq, NULL)) AS lost
+    FROM named GROUP BY name, subject HAVING max(what NOT IN ('calibration.finished', 'quality.changed'))
+)
+SELECT k.name,
+    iif(k.subject = 'clock', coalesce((
+            SELECT v.text FROM named n JOIN event_value v ON v.event = n.seq AND v.name = 'kind' AND v.text <> 'event device'
+            WHERE n.name = k.name AND n.what LIKE 'clock.%' ORDER BY n.seq LIMIT 1
+        ), iif((SELECT value FROM meta WHERE key = 'guest.os') LIKE '%bsd%', 'timecounter', 'clocksource')), k.subject) AS kind,
+    (SELECT content FROM number WHERE clock = k.name AND subject = k.subject AND name = 'rating' ORDER BY seq DESC LIMIT 1) AS rating,
+    (SELECT content FROM number WHERE clock = k.name AND subject = k.subject AND name = 'quality' ORDER BY seq DESC LIMIT 1) AS quality,
+    (SELECT hz FROM frequency WHERE clock = k.name AND subject = k.subject AND hz > 0 ORDER BY seq DESC LIMIT 1) AS frequency_hz,
+    (SELECT content FROM number WHERE clock = k.name AND subject = k.subject AND name = 'mask' ORDER BY seq DESC LIMIT 1) AS mask,
+    (SELECT round(min(run_ns) / 1e6, 6) FROM named WHERE name = k.name AND subject = k.subject AND what LIKE '%.registered'
+        AND seq > coalesce((SELECT max(seq) FROM named l WHERE l.name = k.name AND l.subject = k.subject
+            AND l.what IN ('clock.unstable', 'clock.unregistered') AND l.seq < k.registered), 0)) AS registered_ms,
+    (SELECT round(run_ns / 1e6, 6) FROM named WHERE name = k.name AND subject = k.subject AND what LIKE '%.selected'
+        ORDER BY seq LIMIT 1) AS selected_ms,
+    k.selected IS NOT NULL AND k.selected > coalesce(k.lost, 0) AND NOT EXISTS (
+        SELECT 1 FROM named l WHERE l.seq > k.selected AND l.subject = k.subject AND l.what LIKE '%.selected'
+            AND (k.subject = 'clock' OR l.cpu = (SELECT cpu FROM named WHERE seq = k.selected))) AS in_use,
+    iif(k.lost > coalesce(k.registered, 0), (SELECT round(run_ns / 1e6, 6) FROM event WHERE seq = k.lost), NULL) AS lost_ms,
+    iif(k.lost > coalesce(k.registered, 0), coalesce((SELECT text FROM event_value WHERE event = k.lost AND name = 'reason'),
+        (SELECT substr(what, 7) FROM event WHERE seq = k.lost)), NULL) AS lost_reason
+FROM known k ORDER BY k.first;
+
+CREATE VIEW invocations AS
+SELECT i.id AS invocation, i.seq, round(i.run_ns / 1e6, 6) AS ms, round(i.end_run_ns / 1e6, 6) AS end_ms, i.cpu,
+    trim(i.task, char(0)) AS task, f.name AS function, f.file || iif(f.line > 0, ':' || f.line, '') AS place,
+    coalesce(nullif(i.caller_name, ''), printf('0x%llx', i.caller)) AS caller, i.returned, iif(i.value IS NULL, NULL, printf('0x%llx', i.value)) AS value,
+    (SELECT count(*) FROM decision WHERE invocation = i.id) AS decisions, i.complete, i.consistent
+FROM invocation i JOIN function f ON f.id = i.function ORDER BY i.id;
+
+CREATE VIEW decisions AS
+SELECT d.invocation, d.ordinal AS step, f.name AS function, n.inlined, n.file || iif(n.line > 0, ':' || n.line, '') AS place,
+    trim(s.text) AS text, printf('0x%llx', d.address) AS address, n.text AS instruction, iif(d.taken, 'yes', 'no') AS taken,
+    round(p.run_ns / 1e6, 6) AS ms, p.cpu
+FROM decision d JOIN invocation i ON i.id = d.invocation JOIN function f ON f.id = i.function
+LEFT JOIN instruction n ON n.function = i.function AND n.address = d.address
+LEFT JOIN source s ON s.file = n.file AND s.line = n.line LEFT JOIN stop p ON p.seq = d.stop
+ORDER BY d.invocation, d.ordinal;
+
+CREATE VIEW stops AS
+SELECT p.seq, round(p.run_ns / 1e6, 6) AS ms, round((p.host_ns - p.run_ns) / 1e6, 6) AS stood_ms, p.cpu,
+    printf('0x%llx', p.address) AS address, n.text AS instruction, n.file || iif(n.line > 0, ':' || n.line, '') AS place,
+    p.in_window
+FROM stop p LEFT JOIN (SELECT address, min(function), text, file, line FROM instruction GROUP BY address) n USING (address)
+ORDER BY p.seq;
+
+CREATE VIEW interventions AS
+SELECT i.number, i.kind, i.option, i.function, i.file || iif(i.line > 0, ':' || i.line, '') AS place, u.seq,
+    round(u.run_ns / 1e6, 6) AS ms, u.cpu, u.was, u.became
+FROM intervention i LEFT JOIN intervention_use u ON u.intervention = i.number ORDER BY i.number, u.seq;

@@ -105,6 +105,7 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
         "file": file,
         "guest": " ".join(filter(None, (meta.get("guest.os"), meta.get("guest.release")))),
         "complete": trace.complete(),
+        "mode": meta.get("stub.mode", ""),
         **counts[0],
         "findings": diagnose(trace, rules),
     }

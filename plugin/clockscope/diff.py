@@ -36,6 +36,7 @@ def compare(
         "ppm": ppm,
         "damage": [timeline["damage"] for timeline in timelines],
         "complete": [timeline["complete"] for timeline in timelines],
+        "mode": [timeline["provenance"].get("stub.mode", "") for timeline in timelines],
         "guest": [*_guest(timelines[0], timelines[1]), *told.differences(a, b)],
         "clocks": _clocks(timelines[0]["clocks"], timelines[1]["clocks"], ppm),
         "events": _events(timelines[0]["events"], timelines[1]["events"], ppm),

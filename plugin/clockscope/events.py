@@ -270,8 +270,9 @@ class Engine:
             for rule in site.rules:
                 match = rule.message.search(line) if rule.message else None
                 if match and self._holds(rule, stop):
-                    found = {name: _number(text) for name, text in match.groupdict().items() if text is not None}
-                    return self._observe(rule, _Scene(stop, lambda: tuple(stop.backtrace(self._limit)), found, line))
+                    return self._observe(
+                        rule, _Scene(stop, lambda: tuple(stop.backtrace(self._limit)), messages.groups(match), line)
+                    )
         return False
 
     def _holds(self, rule: Rule, stop: Stop) -> bool:
@@ -310,13 +311,6 @@ def _capture(capture: Capture, stop: Stop) -> Value:
     if isinstance(value, int) and 0 <= value < len(capture.names):
         return capture.names[value]
     return value
-
-
-def _number(text: str) -> Value:
-    """A matched group as a number where it is a whole one: decimal, or hexadecimal with 0x."""
-    if re.fullmatch(r"-?\d+", text):
-        return int(text)
-    return int(text, 16) if re.fullmatch(r"0x[0-9a-fA-F]+", text) else text
 
 
 @functools.cache

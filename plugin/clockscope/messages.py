@@ -125,6 +125,18 @@ def sample(format_text: str) -> str:
     return _CONVERSION.sub(stand_in, format_text)
 
 
+def groups(match: re.Match[str]) -> dict[str, int | str]:
+    """What a line's pattern found: whole numbers (decimal, or hexadecimal with 0x) as such, the rest as text."""
+    return {name: _number(text) for name, text in match.groupdict().items() if text is not None}
+
+
+def _number(text: str) -> int | str:
+    if re.fullmatch(r"0x[0-9a-fA-F]{1,16}", text):
+        return int(text, 16)
+    is_number = re.fullmatch(r"-?[0-9]{1,20}", text) and -(1 << 63) <= int(text) <= _MASK64
+    return int(text) if is_number else text
+
+
 class Arguments:
     """The variable arguments of a call, in order. Subclasses read the guest."""
 

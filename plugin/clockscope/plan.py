@@ -68,7 +68,8 @@ def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler
     placed = _place_messages(profile, elf, disassemble, plan)
     has_dwarf = elf.section(".debug_info") is not None
     for rule in profile.rules:
-        if rule.unless in placed or (rule.without_dwarf and has_dwarf):
+        only_logged = not rule.functions and rule.message is None
+        if rule.unless in placed or (rule.without_dwarf and has_dwarf) or only_logged:
             continue
         if rule.message is not None:
             note = "" if rule.rule in placed else "this kernel prints no such line"

@@ -4,12 +4,17 @@
 import fcntl
 import functools
 import hashlib
+import json
+import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import pytest
 from gdbrun import run_gdb
-from guest import Machine, parse_messages, read_serial
+from guest import ROOT, Machine, parse_messages, read_serial
 
 from clockscope._core import Trace
 
@@ -77,3 +82,27 @@ def cached_record(machine: Machine, cache: Path) -> Recorded:
         if not done.exists():
             done.write_text(record(machine, directory).transcript)
     return Recorded(directory, done.read_text())
+
+
+def check_log(program: Callable[..., "subprocess.CompletedProcess[str]"], trace: Path, log: Path) -> Path:
+    """Import a boot's log: the same clocks as in the recording of the same boot. The imported trace."""
+    made = log.with_suffix(".imported.trace")
+    done = program("import", "dmesg", log, "-o", made)
+    assert done.returncode == 0, done.stderr
+    told, recorded = (_clocks(program, path) for path in (made, trace))
+    assert told.keys() == recorded.keys()
+    for name, clock in told.items():
+        assert clock["current"] == recorded[name]["current"], name
+        if clock["frequency_hz"] is not None:
+            assert clock["frequency_hz"] == pytest.approx(recorded[name]["frequency_hz"], rel=1e-6), name
+        if clock["quality"] is not None:
+            assert clock["quality"] == recorded[name]["quality"], name
+    return made
+
+
+def _clocks(program: Callable[..., "subprocess.CompletedProcess[str]"], trace: Path) -> dict[str, dict[str, Any]]:
+    """The clocks that were ever registered or in use, but no event devices: Linux does not print those."""
+    content = json.loads(program("timeline", "--format", "json", trace).stdout)
+    jsonschema.validate(content, json.loads((ROOT / "schemas/timeline.schema.json").read_text()))
+    known = (clock for clock in content["clocks"] if clock["registered"] or clock["selected"])
+    return {clock["name"]: clock for clock in known if clock["kind"] != "event device"}

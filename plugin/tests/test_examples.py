@@ -39,6 +39,9 @@ LINKS = {
     "my-rules": ROOT / "plugin" / "clockscope" / "diagnoses",
     "program": Path("/bin/busybox"),
 }
+LOGS = {
+    "serial.log": "Linux version 6.1.0 (builder@host)\nclocksource: Switched to clocksource tsc-early\n",
+}
 # A kernel that ends by itself without an initramfs.
 LINKS_OF = {"launch": {"vmlinux": GUESTS / "model" / "netbsd.elf"}}
 
@@ -52,6 +55,8 @@ def world(tmp_path: Path) -> Path:
         shutil.copy(ROOT / "traces" / f"{trace}.trace", here / name)
     for name, real in LINKS.items():
         (here / name).symlink_to(real)
+    for name, text in LOGS.items():
+        (here / name).write_text(text)
     (here / "linux-6.1").mkdir()  # the kernel's source, of which nothing need be there
     return here
 

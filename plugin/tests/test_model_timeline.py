@@ -12,6 +12,10 @@ import pytest
 from gdbrun import Transcript
 from guest import read_serial
 from model import EXACT, Model, Said, model, parse_clocks, said_of_clocks
+from recorded import check_log
+
+from clockscope import diagnose
+from clockscope._core import Trace
 
 SEED_BACKTRACES = {
     "i8254": ["tc_init", "startrtclock", "cpu_configure", "configure", "main"],
@@ -27,6 +31,7 @@ class Recorded:
 
     log: str
     timeline: dict[str, Any]
+    imported: Path  # the trace made of the log alone
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -51,7 +56,7 @@ def record(
         gdb([f"file {symbols or machine.vmlinux}", machine.launch(serial), f"clock record --until exit -o {trace}"])
         done = program("timeline", "--format", "json", trace)
         assert done.returncode == 0, done.stderr
-        return Recorded(read_serial(serial), json.loads(done.stdout))
+        return Recorded(read_serial(serial), json.loads(done.stdout), check_log(program, trace, serial))
 
     return run
 
@@ -106,6 +111,20 @@ def test_timeline_is_what_the_guest_printed(flavour: str, variant: str, record: 
     recorded = record(model(flavour, variant))
     check_told(recorded)
     assert recorded.timeline["guest"]["os"] == flavour
+    assert found_in_log(recorded) == IN_LOG.get((flavour, variant), set())
+
+
+# What is found in logs alone. On most boots that is nothing, above all on those that are as they should be.
+IN_LOG = {
+    ("netbsd", "no-pit"): {"poor-clock"},
+    ("freebsd", "lapic-stopped"): {"lapic-not-calibrated"},
+    ("freebsd", "dummy"): {"calibration-against-dummy"},
+}
+
+
+def found_in_log(recorded: Recorded) -> set[str]:
+    with Trace(str(recorded.imported)) as trace:
+        return {finding["rule"] for finding in diagnose.diagnose(trace, diagnose.load())}
 
 
 @pytest.mark.parametrize("flavour", VARIANTS)

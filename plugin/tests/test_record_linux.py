@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Real kernels, booted and recorded: the timeline says what the guest itself says of its clocks."""
 
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from guest import MICROVM, machine, parse_messages
-from recorded import Recorded, cached_record, record
+from recorded import Recorded, cached_record, check_log, record
+
+from clockscope import diagnose
+from clockscope._core import Trace
 
 MACHINES = {
     "plain": machine(),
@@ -75,6 +81,23 @@ def test_every_event_has_place_and_time(recorded: Recorded) -> None:
         assert event["source"] and event["function"]
         assert event["backtrace"][0]["function"] == event["function"]
         assert len(event["backtrace"]) > 2
+
+
+def found_in(trace: Trace) -> set[str]:
+    return {finding["rule"] for finding in diagnose.diagnose(trace, diagnose.load())}
+
+
+def test_the_log_alone_tells_the_same_clocks(
+    recorded: Recorded, program: Callable[..., "subprocess.CompletedProcess[str]"], tmp_path: Path
+) -> None:
+    log = shutil.copy(recorded.directory / "serial.log", tmp_path / "serial.log")
+    made = check_log(program, recorded.trace, log)
+    with Trace(str(made)) as trace, Trace(str(recorded.trace)) as whole:
+        assert trace.meta()["stub.mode"] == "log" and trace.complete()
+        assert found_in(trace) <= found_in(whole)
+        guest = trace.timeline()["guest"]
+    for key in ("os", "release", "banner", "command_line"):
+        assert guest[key] == recorded.timeline["guest"][key].strip(), key
 
 
 def test_it_is_complete(recorded: Recorded) -> None:

@@ -18,6 +18,7 @@ from clockscope.errors import UserError
 GUESTS = Path(__file__).resolve().parent
 SCHEMA = GUESTS.parent.parent.parent / "schemas" / "profile.schema.json"
 RETURN = ":return"
+_PLACES = {"message", "function", "log"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,14 @@ class Capture:
 
 @dataclass(frozen=True)
 class Rule:
-    """One event that a profile names. Either `message` or `functions` says where it happens."""
+    """One event that a profile names. Either `message` or `functions` says where it happens, or only a `log` tells of it."""
 
     rule: str
     what: str
     functions: tuple[str, ...] = ()
     on_return: bool = False
     message: re.Pattern[str] | None = None
+    log: re.Pattern[str] | None = None
     clock: str | None = None
     clock_from: str | None = None
     when: str | None = None
@@ -58,9 +60,17 @@ class Rule:
         return tuple(dict.fromkeys(name.replace("_", "-") for name in found))
 
     @property
+    def printed(self) -> re.Pattern[str] | None:
+        """What finds the line by which a log tells of it; None where no line does."""
+        return self.log or (self.message if self.when is None else None)
+
+    @property
     def place(self) -> str:
         """Where the rule looks, in a word for the user."""
-        return self.message.pattern if self.message else self.functions[0] + RETURN * self.on_return
+        if self.functions:
+            return self.functions[0] + RETURN * self.on_return
+        pattern = self.message or self.log
+        return pattern.pattern if pattern else ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +105,15 @@ class Branches:
 
 
 @dataclass(frozen=True)
+class Log:
+    """How such a kernel's log is read where there is nothing but the log."""
+
+    banner: re.Pattern[str]  # finds the line that a boot begins with
+    command_line: re.Pattern[str] | None = None
+    chosen_by_quality: bool = False  # the kernel may print no choice; it takes the best that registers
+
+
+@dataclass(frozen=True)
 class Profile:
     name: str
     os: str
@@ -112,6 +131,7 @@ class Profile:
     gates: tuple[Gate, ...]
     rules: tuple[Rule, ...]
     branches: Branches
+    log: Log | None = None
     spans: tuple[tuple[str, str], ...] = ()  # rules: between their events two clocks are compared
 
     def release_of(self, banner: str) -> str:
@@ -187,7 +207,17 @@ def parse(text: str, path: str) -> Profile:
         gates=gates,
         rules=rules,
         branches=_branches(data.get("branches", {}), gates),
+        log=_log(data["log"], text, path) if "log" in data else None,
         spans=_spans(data.get("span", ()), rules, text, path),
+    )
+
+
+def _log(entry: Mapping[str, Any], text: str, path: str) -> Log:
+    command_line = entry.get("command_line")
+    return Log(
+        banner=_pattern(entry["banner"], text, path, ("log", "banner")),
+        command_line=_pattern(command_line, text, path, ("log", "command_line")) if command_line else None,
+        chosen_by_quality=entry.get("chosen_by_quality", False),
     )
 
 
@@ -235,19 +265,20 @@ def _gate(entry: Mapping[str, Any], rules: tuple[Rule, ...], text: str, path: st
 
 def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
     where = ("event", index)
-    if ("message" in entry) == ("function" in entry):
+    if entry.keys() & _PLACES not in ({"message"}, {"function"}, {"function", "log"}, {"log"}):
         raise _mistake(text, path, where, "exactly one of `message` and `function` is expected")
     functions = _tuple(entry.get("function", ()))
     returns = {name.endswith(RETURN) for name in functions}
     if len(returns) > 1:
         raise _mistake(text, path, (*where, "function"), "alternatives must be all entries or all returns")
-    message = entry.get("message")
+    message, log = entry.get("message"), entry.get("log")
     return Rule(
         rule=entry["rule"],
         what=entry["what"],
         functions=tuple(name.removesuffix(RETURN) for name in functions),
         on_return=returns == {True},
         message=_pattern(message, text, path, (*where, "message")) if message else None,
+        log=_pattern(log, text, path, (*where, "log")) if log else None,
         clock=entry.get("clock"),
         clock_from=entry.get("clock_from"),
         when=entry.get("when"),

@@ -28,6 +28,8 @@ def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
         yield styled(
             "  its recording did not end in order: what would have come later is not known", "yellow", ui.colour
         )
+    if file["mode"] == "log":
+        yield "  from a log: nothing is known beyond what the kernel printed, so much cannot be found"
     if not file["findings"]:
         seen = f"{file['events']} events and {file['invocations']} calls of traced functions"
         yield f"  Nothing wrong found: {rules} rules, {seen}."

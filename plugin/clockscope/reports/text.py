@@ -25,6 +25,7 @@ _STYLES = {
     "calibration.retried": "yellow",
 }
 _SYSTEMS = {"linux": "Linux", "netbsd": "NetBSD", "freebsd": "FreeBSD"}
+_LOG_TIMES = {"kernel": "the kernel's own stamps", "time of day": "when the line was kept, since the first"}
 ABSENT = {
     "planted": "Expected, never seen",
     "missing": "Not in this kernel",
@@ -34,7 +35,7 @@ ABSENT = {
 
 def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
     """`content` as schemas/timeline.schema.json describes it."""
-    time = Clock(content["events"])
+    time = Clock(content)
     sections = [
         _head(content, time, ui),
         _events(content, time, backtrace, ui),
@@ -48,13 +49,17 @@ def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
 class Clock:
     """When things happened: the guest's own time where it is exactly known of all, else the time that it ran."""
 
-    def __init__(self, events: Sequence[Record]) -> None:
-        self._key = Axis(events).key
-        exact = self._key == "guest_ns"
-        self.name = "exact guest time" if exact else "guest run time, stops excluded"
+    def __init__(self, content: Record) -> None:
+        said = content["provenance"]
+        self._key = Axis(content["events"]).key
+        self.name = "exact guest time" if self._key == "guest_ns" else "guest run time, stops excluded"
+        self.is_log = said.get("stub.mode") == "log"
+        if self.is_log:
+            self.name = _LOG_TIMES.get(said.get("log.times", ""), "not known, only their order")
+        self._known = not self.is_log or said.get("log.times") in _LOG_TIMES
 
     def __call__(self, moment: Record) -> str:
-        return values.milliseconds(moment[self._key])
+        return values.milliseconds(moment[self._key]) if self._known else "?"
 
 
 def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
@@ -64,6 +69,8 @@ def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
         styled(name, "bold", ui.colour),
         f"{_count(events, 'event')}, {_count(clocks, 'clock')} registered; times in ms: {time.name}",
     ]
+    if time.is_log:
+        lines.append("from a log: nothing is known beyond what the kernel printed")
     if content["complete"]:
         lines.append("complete: " + one_line(content["end_reason"]))
     else:
@@ -124,7 +131,7 @@ def _times_by_tsc(content: Record) -> list[str]:
 def _event(event: Record, time: Clock) -> list[Cell | str]:
     return [
         time(event),
-        str(event["cpu"]),
+        str(event["cpu"]) if event["cpu"] >= 0 else "?",
         Cell(values.cut(values.words(event["what"]), _NAME_LIMIT), _STYLES.get(event["what"], "")),
         Cell(_name(event["clock"]), "bold"),
         values.cut(values.describe(event["values"]), _DETAILS_LIMIT),
