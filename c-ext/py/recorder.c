@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/analysis.h"
+#include "../core/guest_text.h"
 #include "../core/lines.h"
 #include "../core/recorder.h"
 #include "../core/util.h"
@@ -78,7 +78,7 @@ static struct record_source source_of(void *context, const struct insn *insn)
 /* --- Adding a function --- */
 
 /* What the paths will lack, and why; empty where they lack nothing. */
-static void explain(const struct analysis *analysis, char *text, size_t size)
+static void explain_gaps(const struct analysis *analysis, char *text, size_t size)
 {
 	const struct plan *plan = analysis->plan;
 	uint32_t window = 0;
@@ -117,8 +117,21 @@ static struct cs_error *record_variables(struct recorder_object *self, const str
 
 struct added {
 	int64_t id;
+	uint64_t different; /* as in struct guest_text */
 	char note[256];
 };
+
+static void explain(const struct analysis *analysis, struct added *added)
+{
+	size_t used;
+
+	explain_gaps(analysis, added->note, sizeof(added->note));
+	used = strlen(added->note);
+	if (added->different != UINT64_MAX)
+		snprintf(added->note + used, sizeof(added->note) - used,
+			 "%sanalysed as it is in memory, which is not the symbol file's code at 0x%llx",
+			 used ? "; " : "", (unsigned long long)added->different);
+}
 
 static struct cs_error *record_one(struct recorder_object *self, const struct analysis *analysis, struct added *added)
 {
@@ -139,26 +152,56 @@ static struct cs_error *record_one(struct recorder_object *self, const struct an
 	if (!file)
 		return &cs_error_no_memory;
 	row.file = file;
-	explain(analysis, added->note, sizeof(added->note));
+	explain(analysis, added);
 	CS_TRY(store_function(self->store, &row, analyser_decoder(self->analyser), source_of, self->lines, &added->id));
 	CS_TRY(record_variables(self, analysis, added->id));
 	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan);
 }
 
-static struct cs_error *add_one(struct recorder_object *self, const struct elf_symbol *symbol,
-				const struct analysis **ret, struct added *added)
+struct piece {
+	uint64_t address;
+	void *buffer;
+	size_t size;
+};
+
+static struct cs_error *read_piece(struct stub *stub, void *context)
 {
-	struct analysis_options options = {
+	const struct piece *piece = context;
+
+	return stub_read(stub, piece->address, piece->buffer, piece->size);
+}
+
+static struct cs_error *read_guest(void *context, uint64_t address, void *buffer, size_t size)
+{
+	struct piece piece = {address, buffer, size};
+
+	return relay_call(context, read_piece, &piece);
+}
+
+static struct cs_error *analyse(struct recorder_object *self, struct relay *relay, const struct elf_symbol *symbol,
+				struct analysis **ret, struct added *added)
+{
+	CLEANUP(guest_text_release) struct guest_text text = {.count = 0};
+	const struct analysis_options options = {
 		.references = self->references,
 		.reference_count = self->reference_count,
 		.plan = self->plan,
 	};
+
+	CS_TRY(guest_text_read(self->analyser, symbol, read_guest, relay, &text));
+	added->different = text.different;
+	return guest_text_analyse(self->analyser, symbol, &text, &options, ret);
+}
+
+static struct cs_error *add_one(struct recorder_object *self, struct relay *relay, const struct elf_symbol *symbol,
+				const struct analysis **ret, struct added *added)
+{
 	struct traced_function *function = calloc(1, sizeof(*function));
 	struct cs_error *error;
 
 	if (!function)
 		return &cs_error_no_memory;
-	error = analysis_create(self->analyser, symbol, &options, &function->analysis);
+	error = analyse(self, relay, symbol, &function->analysis, added);
 	if (error) {
 		free(function);
 		return error;
@@ -197,10 +240,12 @@ static PyObject *add(PyObject *object, PyObject *args)
 	struct recorder_object *self = SELF(object);
 	const struct elf_symbol *symbol = NULL;
 	PyObject *list = NULL;
+	struct relay *relay;
 	const char *name;
 	struct cs_error *error;
 
-	if (!is_live(object) || !PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
+	if (!is_live(object) || !PyArg_ParseTuple(args, "s", &name) || !(relay = relay_object_relay(self->relay)) ||
+	    !(list = PyList_New(0)))
 		return NULL;
 	while (!(error = elf_find_variant(self->elf, name, symbol, &symbol)) && symbol) {
 		const struct analysis *analysis = NULL;
@@ -209,7 +254,7 @@ static PyObject *add(PyObject *object, PyObject *args)
 
 		if (elf_is_cold_part(symbol->name) || !symbol->function)
 			continue;
-		Py_BEGIN_ALLOW_THREADS error = add_one(self, symbol, &analysis, &added);
+		Py_BEGIN_ALLOW_THREADS error = add_one(self, relay, symbol, &analysis, &added);
 		Py_END_ALLOW_THREADS if (error) break;
 		dict = describe(analysis, &added);
 		if (!dict || PyList_Append(list, dict) < 0) {

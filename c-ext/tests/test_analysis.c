@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "../core/analysis.h"
+#include "../core/guest_text.h"
 #include "../core/util.h"
 #include "elf_image.h"
 
@@ -181,6 +181,90 @@ static void places_in_windows(void **state)
 	}
 }
 
+/* A guest's memory from TEXT on; what lies elsewhere is not mapped. */
+struct memory {
+	uint8_t bytes[sizeof(text)];
+	size_t mapped;
+};
+
+static struct cs_error *read_memory(void *context, uint64_t address, void *buffer, size_t size)
+{
+	const struct memory *memory = context;
+
+	if (address - TEXT > memory->mapped || size > memory->mapped - (address - TEXT))
+		return cs_error_create(CS_ERROR_REFUSED, "not mapped");
+	memcpy(buffer, memory->bytes + (address - TEXT), size);
+	return NULL;
+}
+
+static struct analysis *analyse(const struct subject *subject, struct memory *memory, uint64_t different, size_t parts)
+{
+	const struct analysis_options options = {.text_count = 0};
+	struct analysis *analysis;
+	struct guest_text read;
+
+	assert_null(guest_text_read(subject->analyser, subject->work, read_memory, memory, &read));
+	assert_int_equal(read.count, parts);
+	assert_true(read.different == different);
+	assert_null(guest_text_analyse(subject->analyser, subject->work, &read, &options, &analysis));
+	guest_text_release(&read);
+	return analysis;
+}
+
+static const struct insn *insn_of(const struct analysis *analysis, uint64_t address)
+{
+	uint32_t index = cfg_insn_at(analysis->cfg, address);
+
+	assert_true(index != CFG_NONE);
+	return &analysis->cfg->insns[index].insn;
+}
+
+static void as_it_is_in_memory(void **state)
+{
+	struct memory memory = {.mapped = sizeof(text)};
+	struct analysis *analysis;
+
+	memcpy(memory.bytes, text, sizeof(text));
+	memcpy(memory.bytes + 6, "\xe9\x02\x00\x00\x00", 5); /* a static key is on: jmp 0d */
+	analysis = analyse(*state, &memory, UINT64_MAX, 2);
+	assert_int_equal(insn_of(analysis, TEXT + 6)->kind, INSN_JUMP);
+	analysis_destroy(analysis);
+	memory.bytes[1] = 0x85; /* jne for je: another build */
+	analysis = analyse(*state, &memory, TEXT + 1, 2);
+	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_NE);
+	analysis_destroy(analysis);
+}
+
+/* int3 at the entry, where a debugger has put it, and on a place that the kernel is just rewriting. */
+static void breakpoints_are_no_code(void **state)
+{
+	struct memory memory = {.mapped = sizeof(text)};
+	struct analysis *analysis;
+
+	memcpy(memory.bytes, text, sizeof(text));
+	memory.bytes[0] = 0xcc;
+	memcpy(memory.bytes + 6, "\xcc\x02\x00\x00\x00", 5);
+	analysis = analyse(*state, &memory, UINT64_MAX, 2);
+	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_E);
+	assert_int_equal(insn_of(analysis, TEXT + 6)->kind, INSN_NOP);
+	analysis_destroy(analysis);
+}
+
+static void memory_without_code(void **state)
+{
+	struct memory memory = {.mapped = 0x12}; /* the cold part is not there */
+	struct analysis *analysis;
+
+	memset(memory.bytes, 0xff, sizeof(memory.bytes));
+	analysis = analyse(*state, &memory, TEXT, 1);
+	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_E); /* the ELF's */
+	analysis_destroy(analysis);
+	memory.mapped = 0;
+	analysis = analyse(*state, &memory, UINT64_MAX, 0);
+	assert_int_equal(analysis->cfg->block_count, 5);
+	analysis_destroy(analysis);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +273,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(text_of_the_guest, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(text_that_the_file_lacks, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(places_in_windows, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(as_it_is_in_memory, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(breakpoints_are_no_code, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(memory_without_code, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

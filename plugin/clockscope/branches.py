@@ -2,15 +2,16 @@
 """Branch traces: which functions, how their probes are placed, and the source lines that make them readable."""
 
 import fnmatch
+import itertools
 import json
 import linecache
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from clockscope._core import BranchRecorder, Error, Relay, Trace, TraceWriter
 from clockscope.elffile import ElfFile
-from clockscope.guests.profile import Branches
+from clockscope.guests.profile import Branches, Gate
 
 
 @dataclass(frozen=True)
@@ -75,18 +76,33 @@ class BranchTrace:
         return [{**function, "refused": function["id"] in refused} for function in functions]
 
     def _narrow(self, added: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-        """Watch functions only when they can be called: each breakpoint that is in place slows a guest of QEMU's."""
-        for child, parents in self._branches.within.items():
-            known = [parent for name in parents for parent in added.get(name, ())]
-            for function in added.get(child, ()) if len(known) >= len(parents) else ():
-                for parent in known:
-                    self._recorder.within(function["id"], parent["id"])
+        """Watch functions only when they can be called: each breakpoint that is in place slows a guest of QEMU's. Calls
+        from elsewhere, or at another time, go unseen: their notes say so."""
+        for name, parts in added.items():
+            limits = [*self._within(name, added), *self._gated(name, added)]
+            for function in parts if limits else ():
+                self._recorder.note(function["id"], f"watched only {' and '.join(limits)}")
+
+    def _within(self, name: str, added: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
+        parents = self._branches.within.get(name, ())
+        known = [parent for each in parents for parent in added.get(each, ())]
+        if not known or len(known) < len(parents):
+            return
+        for function, parent in itertools.product(added[name], known):
+            self._recorder.within(function["id"], parent["id"])
+        yield f"while {' or '.join(parents)} is under way"
+
+    def _gated(self, name: str, added: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
         for gate in self._branches.gates:
-            covered = [name for name in added if any(fnmatch.fnmatchcase(name, cover) for cover in gate.covers)]
+            if not _covers(gate, name):
+                continue
             for place, opens in ((gate.after, True), (gate.before, False)):
-                at = self._elf.functions(place) if place and place not in covered else []
-                for function in (function for name in covered for function in added[name] if at):
+                at = self._elf.functions(place) if place and not (place in added and _covers(gate, place)) else []
+                if not at:
+                    continue
+                for function in added[name]:
                     self._recorder.gate(function["id"], at[0].address, opens)
+                yield f"from {place} on" if opens else f"until {place}"
 
     def names(self) -> list[str]:
         """The functions to trace, each once."""
@@ -106,6 +122,10 @@ class BranchTrace:
             text = linecache.getline(path, line).strip() if path else ""
             if text:
                 self._writer.source(file, line, text)
+
+
+def _covers(gate: Gate, name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, cover) for cover in gate.covers)
 
 
 def _branch_lines(path: str) -> Sequence[tuple[str, int, int]]:

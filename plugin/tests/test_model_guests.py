@@ -246,6 +246,7 @@ def workload_lines() -> list[str]:
         f"workload loop: 5x3 gives {loop(5, 3)}, 20x50 gives {loop(20, 50)}",
         "workload switch: rare value 29",
         f"workload switch: {switched}",
+        f"workload choice: {min(3, 7)}, then {10 + (7 > 7)}, then {10 + (9 > 7)}",
         f"workload patch: {21 + 1}, then {21 * 2}, then {21 + 1}",
         "workload recurse: 13",
         "workload reenter: 30",

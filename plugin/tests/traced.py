@@ -44,16 +44,19 @@ def trace(
     options: Options = Options(virtual=True),
     *,
     replayed: bool = False,
+    arrive: Callable[[Relay], None] = lambda relay: None,
     prepare: Callable[[Relay], None] = lambda relay: None,
     limit: float = BOOT_LIMIT,
 ) -> Traced:
     """Boot a machine to its end while its branches are traced. `replayed`: it is a replay, whatever `options` say of
-    what may be probed. `prepare` is called while it still stands."""
+    what may be probed. `arrive` is called before the probes are planted, `prepare` after that, while it still stands.
+    """
     path = directory / "paths.trace"
     writer = TraceWriter(str(path), force=True)
     with Guest(machine, directory, limit=limit) as guest:
         with contextlib.closing(connect(guest)) as relay:
             relay.set_replay(replayed)
+            arrive(relay)
             recorder = BranchTrace(relay, writer, ElfFile(str(machine.vmlinux)), branches, options)
             recorder.start()
             prepare(relay)
@@ -77,6 +80,15 @@ def connect(guest: Guest) -> Relay:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.01)
+
+
+def run_to(relay: Relay, address: int, limit: float = BOOT_LIMIT) -> None:
+    """Let the guest run until it first comes to an address, and stand there."""
+    relay.request(b"Z1,%x,1" % address)
+    relay.resume()
+    stop = relay.wait(limit)
+    assert stop is not None and stop.startswith(b"T05"), f"the guest did not come to {address:#x}: {stop!r}"
+    relay.request(b"z1,%x,1" % address)
 
 
 def run_to_end(relay: Relay, limit: float) -> None:
