@@ -3,15 +3,6 @@
 
 #include <string.h>
 
-enum flag {
-	FLAG_CF = 1 << 0,
-	FLAG_PF = 1 << 2,
-	FLAG_AF = 1 << 4,
-	FLAG_ZF = 1 << 6,
-	FLAG_SF = 1 << 7,
-	FLAG_OF = 1 << 11,
-};
-
 /* Beside branches, jumps and nops: the forms a probe is likely to meet. */
 enum form {
 	FORM_NONE,
@@ -107,18 +98,18 @@ enum emulate_need emulate_need(const struct insn *insn)
 
 static bool flags_hold(enum insn_condition condition, uint64_t rflags)
 {
-	bool less = !(rflags & FLAG_SF) != !(rflags & FLAG_OF);
+	bool less = !(rflags & EMULATE_SF) != !(rflags & EMULATE_OF);
 	bool result;
 
 	switch ((unsigned)condition >> 1) {
-	case 0: result = rflags & FLAG_OF; break;
-	case 1: result = rflags & FLAG_CF; break;
-	case 2: result = rflags & FLAG_ZF; break;
-	case 3: result = rflags & (FLAG_CF | FLAG_ZF); break;
-	case 4: result = rflags & FLAG_SF; break;
-	case 5: result = rflags & FLAG_PF; break;
+	case 0: result = rflags & EMULATE_OF; break;
+	case 1: result = rflags & EMULATE_CF; break;
+	case 2: result = rflags & EMULATE_ZF; break;
+	case 3: result = rflags & (EMULATE_CF | EMULATE_ZF); break;
+	case 4: result = rflags & EMULATE_SF; break;
+	case 5: result = rflags & EMULATE_PF; break;
 	case 6: result = less; break;
-	default: result = less || (rflags & FLAG_ZF); break;
+	default: result = less || (rflags & EMULATE_ZF); break;
 	}
 	/* The lowest bit of a condition code negates it. */
 	return result != (condition & 1);
@@ -142,9 +133,9 @@ bool emulate_condition(enum insn_condition condition, bool narrow_count, uint64_
 	if (condition == INSN_LOOP)
 		return left != 0;
 	if (condition == INSN_LOOPE)
-		return left != 0 && (rflags & FLAG_ZF);
+		return left != 0 && (rflags & EMULATE_ZF);
 	if (condition == INSN_LOOPNE)
-		return left != 0 && !(rflags & FLAG_ZF);
+		return left != 0 && !(rflags & EMULATE_ZF);
 	return true;
 }
 
@@ -169,8 +160,8 @@ static void run_branch(const struct insn *insn, struct emulate_state *state, str
 static void clear_register(const struct decoded *decoded, struct emulate_state *state, struct emulate_effect *effect)
 {
 	set(state, effect, decoded->to, true, 0);
-	state->rflags &= ~(uint64_t)(FLAG_CF | FLAG_AF | FLAG_SF | FLAG_OF);
-	state->rflags |= FLAG_ZF | FLAG_PF;
+	state->rflags &= ~(uint64_t)(EMULATE_CF | EMULATE_AF | EMULATE_SF | EMULATE_OF);
+	state->rflags |= EMULATE_ZF | EMULATE_PF;
 	effect->flags_written = true;
 }
 

@@ -27,6 +27,16 @@ enum emulate_register {
 	EMULATE_REGISTERS = 16,
 };
 
+/* In RFLAGS (SDM vol. 1, 3.4.3). */
+enum emulate_flag {
+	EMULATE_CF = 1 << 0,
+	EMULATE_PF = 1 << 2,
+	EMULATE_AF = 1 << 4,
+	EMULATE_ZF = 1 << 6,
+	EMULATE_SF = 1 << 7,
+	EMULATE_OF = 1 << 11,
+};
+
 struct emulate_state {
 	uint64_t gpr[EMULATE_REGISTERS];
 	uint64_t rip;

@@ -82,4 +82,25 @@ struct record_cpuid {
 	uint32_t registers[4]; /* EAX, EBX, ECX, EDX */
 };
 
+/* What is to be changed in the guest. */
+struct record_intervention {
+	int64_t number;
+	const char *kind;   /* "force", "set", "return" */
+	const char *option; /* as the user gave it */
+	const char *function;
+	const char *file;
+	int64_t line; /* 0: a whole function's */
+	uint64_t address;
+};
+
+/* … and one time that it was. */
+struct record_intervention_use {
+	int64_t seq;
+	int64_t intervention;
+	int64_t run_ns;
+	int64_t cpu;
+	const char *was;
+	const char *became;
+};
+
 #endif

@@ -25,6 +25,15 @@ static void destroy_path(struct path **path)
 	path_destroy(*path);
 }
 
+/* An intervention had the function return at once: nothing of it ran. */
+static struct cs_error *write_not_run(struct recorder *recorder, const struct record_invocation *row,
+				      const struct cfg *cfg)
+{
+	const struct path nothing = {.complete = true, .consistent = true, .returned = true};
+
+	return store_invocation(recorder->store, row, cfg, &nothing, NULL, NULL, 0);
+}
+
 static struct cs_error *write_invocation(struct recorder *recorder, const struct invocation *invocation)
 {
 	CLEANUP(destroy_path) struct path *path = NULL;
@@ -35,6 +44,8 @@ static struct cs_error *write_invocation(struct recorder *recorder, const struct
 	if (recorder->options.name && row.caller)
 		recorder->options.name(recorder->options.name_context, row.caller, caller, sizeof(caller));
 	row.caller_name = caller;
+	if (invocation->not_run)
+		return write_not_run(recorder, &row, traced->cfg);
 	CS_TRY(path_create(traced->cfg, traced->windows, traced->plan, invocation->events, invocation->count, &path));
 	return store_invocation(recorder->store, &row, traced->cfg, path, invocation->events, invocation->stops,
 				invocation->count);
@@ -259,6 +270,19 @@ struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t a
 	return NULL;
 }
 
+struct cs_error *recorder_replaced(struct recorder *recorder, int64_t id)
+{
+	struct traced *traced;
+
+	CS_TRY(find(recorder, id, &traced));
+	traced->replaced = (struct replaced){
+		{.address = traced->cfg->entry, .hit = recorder_on_replaced},
+		traced,
+		true,
+	};
+	return NULL;
+}
+
 /* Plants one probe; *refused where the stub does not take it. */
 static struct cs_error *plant(struct recorder *recorder, struct probe *probe, bool *refused)
 {
@@ -273,6 +297,8 @@ static struct cs_error *plant(struct recorder *recorder, struct probe *probe, bo
 
 static struct cs_error *arm_function(struct recorder *recorder, struct traced *traced, bool *refused)
 {
+	if (traced->replaced.wanted)
+		CS_TRY(plant(recorder, &traced->replaced.probe, refused));
 	for (uint32_t i = 0; i < traced->plan->count; i++) {
 		struct planted *site = &traced->sites[i];
 		bool no = false;
@@ -340,6 +366,9 @@ static struct cs_error *lift_all(struct recorder *recorder)
 				return error;
 			cs_error_destroy(error);
 		}
+	for (struct traced *traced = recorder->traced; traced; traced = traced->next)
+		if (traced->replaced.wanted)
+			cs_error_destroy(relay_remove_probe(recorder->relay, &traced->replaced.probe));
 	for (struct return_site *site = recorder->return_sites; site; site = site->next)
 		cs_error_destroy(relay_remove_probe(recorder->relay, &site->probe));
 	for (struct gate *gate = recorder->gates; gate; gate = gate->next)

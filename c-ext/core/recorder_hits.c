@@ -157,6 +157,12 @@ static void place_family(struct traced *traced)
 		place_all(callee->other);
 }
 
+static void append(struct recorder *recorder, struct invocation *finished)
+{
+	*recorder->finished_last = finished;
+	recorder->finished_last = &finished->next;
+}
+
 void recorder_finish(struct recorder *recorder, struct invocation *invocation)
 {
 	struct invocation **at;
@@ -172,8 +178,7 @@ void recorder_finish(struct recorder *recorder, struct invocation *invocation)
 		place_family(invocation->traced);
 	else
 		place_all(invocation->traced);
-	*recorder->finished_last = invocation;
-	recorder->finished_last = &invocation->next;
+	append(recorder, invocation);
 }
 
 static void end(struct recorder *recorder, struct invocation *invocation, const struct probe_hit *hit, int64_t seq,
@@ -406,7 +411,7 @@ void recorder_on_hit(struct probe *probe, const struct probe_hit *hit)
 	struct recorder *recorder = site->traced->recorder;
 
 	pthread_mutex_lock(&recorder->lock);
-	if (!recorder->exhausted && !site->traced->broken && verify(site, hit))
+	if (!recorder->exhausted && !hit->returns && !site->traced->broken && verify(site, hit))
 		take_hit(recorder, site, hit);
 	pthread_mutex_unlock(&recorder->lock);
 }
@@ -435,6 +440,39 @@ static void on_return(struct probe *probe, const struct probe_hit *hit)
 		add_event(recorder, invocation, (struct path_event){.kind = PATH_RETURN}, RECORD_UNKNOWN);
 		end(recorder, invocation, hit, seq, "yes");
 	}
+	pthread_mutex_unlock(&recorder->lock);
+}
+
+/* An intervention has the function return: its call is worth a row. */
+static void add_not_run(struct recorder *recorder, struct traced *traced, const struct probe_hit *hit)
+{
+	int64_t seq = note_stop(recorder, hit, false);
+	uint64_t stack = value_of(recorder->rsp, hit);
+	struct invocation *invocation = invocation_create(traced, hit, stack, seq);
+
+	if (!invocation) {
+		recorder->exhausted = true;
+		return;
+	}
+	read_task(recorder, hit, invocation->task);
+	invocation->not_run = true;
+	invocation->row.caller = read_word(hit, stack);
+	invocation->row.end_seq = seq;
+	invocation->row.end_run_ns = invocation->row.run_ns;
+	invocation->row.returned = "yes";
+	invocation->row.has_value = true;
+	invocation->row.value = hit->value;
+	append(recorder, invocation);
+}
+
+void recorder_on_replaced(struct probe *probe, const struct probe_hit *hit)
+{
+	struct traced *traced = ((struct replaced *)probe)->traced;
+	struct recorder *recorder = traced->recorder;
+
+	pthread_mutex_lock(&recorder->lock);
+	if (hit->returns && !recorder->exhausted)
+		add_not_run(recorder, traced, hit);
 	pthread_mutex_unlock(&recorder->lock);
 }
 

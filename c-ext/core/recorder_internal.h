@@ -21,6 +21,13 @@ struct planted {
 	uint32_t lifters; /* invocations that had it lifted */
 };
 
+/* The entry of a function that an intervention may have return at once. */
+struct replaced {
+	struct probe probe;
+	struct traced *traced;
+	bool wanted;
+};
+
 struct traced {
 	struct recorder *recorder;
 	int64_t id;
@@ -28,8 +35,9 @@ struct traced {
 	const struct windows *windows;
 	const struct plan *plan;
 	struct planted *sites; /* as plan->probes */
-	uint32_t active;       /* invocations under way */
-	uint32_t gates;        /* that keep its entry unwatched just now */
+	struct replaced replaced;
+	uint32_t active; /* invocations under way */
+	uint32_t gates;  /* that keep its entry unwatched just now */
 	struct relation *parents;
 	struct relation *children;
 	struct relation *window_callers; /* functions that call it within a timing window */
@@ -70,6 +78,7 @@ struct invocation {
 	size_t capacity;
 	uint32_t *hits; /* by site; LIFTED once it was */
 	struct return_site *return_site;
+	bool not_run; /* an intervention had the function return at once: there is no path */
 	struct invocation *next;
 };
 
@@ -105,6 +114,6 @@ bool recorder_wants(const struct planted *site);
 /* Moves an invocation from the active ones to the finished. */
 void recorder_finish(struct recorder *recorder, struct invocation *invocation);
 void invocation_destroy(struct invocation *invocation);
-probe_function recorder_on_hit, recorder_on_gate;
+probe_function recorder_on_hit, recorder_on_gate, recorder_on_replaced;
 
 #endif

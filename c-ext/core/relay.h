@@ -46,6 +46,19 @@ struct probe_hit {
 	size_t registers_size;
 	uint64_t run_ns;   /* guest run time so far, stops excluded */
 	struct stub *stub; /* for further requests; the guest stands */
+	bool returns;      /* an intervention: the function that begins here is not run, but returns `value` */
+	uint64_t value;
+};
+
+/* What an intervention makes of a stop. */
+struct probe_change {
+	bool writes_flags;
+	uint64_t flags;
+	/* Instead of the instruction here, and the function behind it, the return instruction at `ret` is run, with
+	 * `value` in RAX. */
+	bool returns;
+	uint64_t value;
+	uint64_t ret;
 };
 
 struct probe;
@@ -53,6 +66,9 @@ struct probe;
 /* Called in the relay's thread each time the probed instruction is about to run. What goes wrong in it
  * is the probe's own to keep: the guest goes on. */
 typedef void probe_function(struct probe *probe, const struct probe_hit *hit);
+
+/* Called before all functions of the probes there, which then see the guest as it has been changed. *ret is zeroed. */
+typedef void probe_change_function(struct probe *probe, const struct probe_hit *hit, struct probe_change *ret);
 
 /* A probe belongs to its creator, who keeps it alive from relay_add_probe() to relay_remove_probe()
  * or the relay's end. Embed it in the structure that the function needs. */
@@ -62,9 +78,11 @@ struct probe {
 	/* The instruction there, where it is known and its text never changes: it is then worked out instead
 	 * of stepped, without a look at memory. NULL: memory is read at each hit. Belongs to the creator. */
 	const struct insn *insn;
+	probe_change_function *change; /* NULL: it only looks */
 	/* The relay's own: */
-	char type;    /* the digit behind Z; 0 while not planted */
-	bool refused; /* the stub would not plant it (relay_defer) */
+	char type;           /* the digit behind Z; 0 while not planted */
+	bool refused;        /* the stub would not plant it (relay_defer) */
+	bool change_refused; /* the stub writes no registers: the guest is as it was */
 };
 
 /* Asked about twenty times a second by whoever waits for the relay, in the waiting thread: true gives

@@ -78,8 +78,18 @@ static bool take_counted(struct relay *relay, const char *thread, uint64_t addre
 	return found;
 }
 
+/* The interventions there come first: the others see what they leave. */
+static struct cs_error *intervene(struct relay *relay, struct registers *registers, struct probe_hit *hit)
+{
+	for (size_t i = probe_position(relay, hit->address);
+	     i < relay->probe_count && relay->probes[i]->address == hit->address; i++)
+		if (relay->probes[i]->change)
+			CS_TRY(change_apply(relay, relay->probes[i], hit, registers));
+	return NULL;
+}
+
 /* Tells each probe at the PC of its hit, unless that was done at an earlier stop of the thread here. */
-static void record(struct relay *relay, const char *thread, const struct registers *registers)
+static struct cs_error *record(struct relay *relay, const char *thread, struct registers *registers)
 {
 	struct probe_hit hit = {
 		.address = registers->pc,
@@ -92,10 +102,12 @@ static void record(struct relay *relay, const char *thread, const struct registe
 	};
 
 	if (take_counted(relay, thread, registers->pc))
-		return;
+		return NULL;
+	CS_TRY(intervene(relay, registers, &hit));
 	for (size_t i = probe_position(relay, hit.address);
 	     i < relay->probe_count && relay->probes[i]->address == hit.address; i++)
 		relay->probes[i]->hit(relay->probes[i], &hit);
+	return NULL;
 }
 
 struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address)
@@ -375,9 +387,10 @@ static struct cs_error *pass_probe(struct relay *relay, const char *thread, stru
 	uint64_t from = registers->pc;
 	struct cs_error *error;
 	bool foreign = false;
+	bool departed;
 
 	*stays = true;
-	record(relay, thread, registers);
+	CS_TRY(record(relay, thread, registers));
 	if (!known_to_gdb && breakpoints_has(&relay->breakpoints, from, 0, BREAKPOINT_OF_GDB))
 		return stay(relay, thread, from, SIGNAL_TRAP, reply);
 	if (relay->interrupt_sent) {
@@ -385,6 +398,10 @@ static struct cs_error *pass_probe(struct relay *relay, const char *thread, stru
 		relay->interrupt_owed = true;
 		return NULL;
 	}
+	CS_TRY(change_depart(relay, thread, registers, &departed));
+	*stays = !departed;
+	if (departed)
+		return NULL;
 	error = step_off(relay, thread, probe_found(relay, from), registers, &step, &foreign);
 	/* A guest that cannot be got off the probe stands there, and somebody must know. */
 	if (error && error->code == CS_ERROR_REFUSED) {
@@ -576,9 +593,10 @@ static struct cs_error *classify(struct relay *relay, const char *payload, enum 
 }
 
 /* GDB steps a thread off a probe: the hit counts now, and the breakpoint must not hold the step up. */
-static struct cs_error *begin_step(struct relay *relay, const struct registers *registers)
+static struct cs_error *begin_step(struct relay *relay, struct registers *registers)
 {
 	struct cs_error *error;
+	bool departed;
 	char type;
 
 	relay->step_from = registers->pc;
@@ -586,7 +604,10 @@ static struct cs_error *begin_step(struct relay *relay, const struct registers *
 		take_counted(relay, relay->step_thread, registers->pc);
 		return NULL;
 	}
-	record(relay, relay->step_thread, registers);
+	CS_TRY(record(relay, relay->step_thread, registers));
+	CS_TRY(change_depart(relay, relay->step_thread, registers, &departed));
+	if (!probe_at(relay, registers->pc))
+		return NULL;
 	type = probe_found(relay, registers->pc)->type;
 	if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
 		return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Between the files of the relay: relay.c (the thread and the calls into it), relay_client.c (GDB's
- * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe). All of it runs in the relay's
- * thread but for what `lock` guards.
+ * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe), relay_change.c (interventions).
+ * All of it runs in the relay's thread but for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
 #define CLOCKSCOPE_RELAY_INTERNAL_H
@@ -40,6 +40,14 @@ struct counted {
 	uint64_t address;
 };
 #define COUNTED_MAX 64
+
+/* A thread that stands at the entry of a function which is not to run: it will leave from `ret`. */
+struct departure {
+	char thread[REPLY_THREAD_MAX];
+	uint64_t address;
+	uint64_t ret;
+	uint64_t value;
+};
 
 struct deferred {
 	struct probe *probe;
@@ -163,6 +171,8 @@ struct relay {
 	bool all_lifted; /* while the guest runs backwards */
 	struct counted counted[COUNTED_MAX];
 	size_t counted_count;
+	struct departure departures[COUNTED_MAX];
+	size_t departure_count;
 	/* Which thread `H g` and `H c` chose: what GDB believes, and what the stub was told last. */
 	char client_general[REPLY_THREAD_MAX];
 	char stub_general[REPLY_THREAD_MAX];
@@ -221,6 +231,17 @@ bool step_settles_interrupt(struct relay *relay, const struct stop_reply *stop);
  * kind came instead; it is in *reply. */
 struct cs_error *step_off(struct relay *relay, const char *thread, const struct probe *probe,
 			  struct registers *registers, struct stub_reply *reply, bool *foreign);
+
+/* Writes one register of a thread, on the wire and in the copy. */
+struct cs_error *step_write_register(struct relay *relay, const char *thread, const struct target_register *reg,
+				     uint64_t value, struct registers *registers);
+
+/* relay_change.c */
+/* Asks the probe, which has a change function, and changes the guest as it says; *hit tells the others of it. */
+struct cs_error *change_apply(struct relay *relay, struct probe *probe, struct probe_hit *hit,
+			      struct registers *registers);
+/* Before the thread goes on from a probe: *done where it was sent to a return instruction instead. */
+struct cs_error *change_depart(struct relay *relay, const char *thread, struct registers *registers, bool *done);
 
 /* relay_guest.c */
 struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address);

@@ -263,6 +263,15 @@ static struct cs_error *write_register(struct relay *relay, const struct target_
 	return NULL;
 }
 
+struct cs_error *step_write_register(struct relay *relay, const char *thread, const struct target_register *reg,
+				     uint64_t value, struct registers *registers)
+{
+	CS_TRY(step_select_general(relay, thread));
+	CS_TRY(write_register(relay, reg, value, registers));
+	registers->pc = value_of(relay->map.pc, registers);
+	return NULL;
+}
+
 /* RIP comes first: a stub that refuses to write it is then left untouched. */
 static struct cs_error *write_state(struct relay *relay, const struct emulate_state *state,
 				    const struct emulate_effect *effect, struct registers *registers)

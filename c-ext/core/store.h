@@ -69,6 +69,10 @@ struct cs_error *store_counter(struct store *store, const struct record_counter 
 struct cs_error *store_cpuid(struct store *store, const struct record_cpuid *cpuid);
 struct cs_error *store_msr(struct store *store, const char *moment, uint32_t number, uint64_t value);
 
+/* Records an intervention, and each use of one; `seq` of a use is from store_next_seq(). */
+struct cs_error *store_intervention(struct store *store, const struct record_intervention *intervention);
+struct cs_error *store_intervention_use(struct store *store, const struct record_intervention_use *use);
+
 /* Commits what is pending. */
 struct cs_error *store_flush(struct store *store);
 

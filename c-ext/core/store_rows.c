@@ -51,6 +51,10 @@ static const char *const statement_sql[STORE_STATEMENT_COUNT] = {
 			   " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 	[STORE_PUT_SOURCE] = "INSERT OR REPLACE INTO source (file, line, text) VALUES (?, ?, ?)",
 	[STORE_NOTE] = "UPDATE function SET note = note || iif(note = '', '', '; ') || ?2 WHERE id = ?1",
+	[STORE_PUT_INTERVENTION] = "INSERT INTO intervention (number, kind, option, function, file, line, address)"
+				   " VALUES (?, ?, ?, ?, ?, ?, ?)",
+	[STORE_PUT_INTERVENTION_USE] = "INSERT INTO intervention_use (seq, intervention, run_ns, cpu, was, became)"
+				       " VALUES (?, ?, ?, ?, ?, ?)",
 	[STORE_NOTE_SHIELDED] =
 		"UPDATE function SET note = note || iif(note = '', '', '; ') || 'not watched while ' ||"
 		" (SELECT name FROM function WHERE id = ?2) || ' is under way, which calls it in a timing window'"
@@ -265,4 +269,37 @@ struct cs_error *store_msr(struct store *store, const char *moment, uint32_t num
 	sqlite3_bind_int64(s, 3, (int64_t)value);
 	store->pending++;
 	return store_run(store, STORE_PUT_MSR);
+}
+
+struct cs_error *store_intervention(struct store *store, const struct record_intervention *intervention)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_INTERVENTION];
+
+	CS_TRY(store_begin(store));
+	sqlite3_bind_int64(s, 1, intervention->number);
+	store_bind_string(s, 2, intervention->kind);
+	store_bind_string(s, 3, intervention->option);
+	store_bind_string(s, 4, intervention->function);
+	store_bind_string(s, 5, intervention->file);
+	sqlite3_bind_int64(s, 6, intervention->line);
+	sqlite3_bind_int64(s, 7, (int64_t)intervention->address);
+	store->pending++;
+	return store_run(store, STORE_PUT_INTERVENTION);
+}
+
+struct cs_error *store_intervention_use(struct store *store, const struct record_intervention_use *use)
+{
+	STORE_LOCKED(store);
+	sqlite3_stmt *s = store->statements[STORE_PUT_INTERVENTION_USE];
+
+	CS_TRY(store_begin(store));
+	sqlite3_bind_int64(s, 1, use->seq);
+	sqlite3_bind_int64(s, 2, use->intervention);
+	sqlite3_bind_int64(s, 3, use->run_ns);
+	sqlite3_bind_int64(s, 4, use->cpu);
+	store_bind_string(s, 5, use->was);
+	store_bind_string(s, 6, use->became);
+	store->pending++;
+	return store_run(store, STORE_PUT_INTERVENTION_USE);
 }

@@ -32,5 +32,6 @@ int xref_register(PyObject *module);
 int diff_register(PyObject *module);
 int cfg_register(PyObject *module);
 int emulate_register(PyObject *module);
+int intervention_register(PyObject *module);
 
 #endif

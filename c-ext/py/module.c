@@ -19,7 +19,7 @@ int type_register(PyObject *module, PyType_Spec *spec, PyObject **type)
 
 static int (*const parts[])(PyObject *) = {
 	errors_register, relay_register, recorder_register, writer_register,  trace_register,
-	xref_register,   diff_register,  cfg_register,      emulate_register,
+	xref_register,   diff_register,  cfg_register,      emulate_register, intervention_register,
 };
 
 static struct PyModuleDef definition = {

@@ -306,6 +306,15 @@ static PyObject *note(PyObject *object, PyObject *args)
 	return relay_outcome(error);
 }
 
+static PyObject *replaced(PyObject *object, PyObject *args)
+{
+	long long id;
+
+	if (!is_live(object) || !PyArg_ParseTuple(args, "L", &id))
+		return NULL;
+	return relay_outcome(recorder_replaced(SELF(object)->recorder, id));
+}
+
 struct refusals {
 	int64_t ids[64];
 	size_t count;
@@ -510,6 +519,7 @@ static PyMethodDef methods[] = {
 	{"within", within, METH_VARARGS, NULL},
 	{"gate", gate, METH_VARARGS, NULL},
 	{"note", note, METH_VARARGS, NULL},
+	{"replaced", replaced, METH_VARARGS, NULL},
 	{"arm", arm, METH_NOARGS, NULL},
 	{"stop", stop, METH_NOARGS, NULL},
 	{"statistics", statistics, METH_NOARGS, NULL},

@@ -396,6 +396,44 @@ static PyObject *writer_msr(PyObject *self, PyObject *args)
 	return none_or_raise(store_msr(store_of(self), text, number, value));
 }
 
+static PyObject *writer_intervention(PyObject *self, PyObject *args, PyObject *keywords)
+{
+	static char *names[] = {"number", "kind", "option", "function", "file", "line", "address", NULL};
+	struct record_intervention row = {0};
+	PyObject *kind, *option, *function, *file;
+	OBJECT *keep = PyList_New(0);
+	unsigned long long address;
+	long long number, line;
+
+	if (!keep || !PyArg_ParseTupleAndKeywords(args, keywords, "LUUUULK:intervention", names, &number, &kind,
+						  &option, &function, &file, &line, &address))
+		return NULL;
+	if (take_string(keep, kind, &row.kind) < 0 || take_string(keep, option, &row.option) < 0 ||
+	    take_string(keep, function, &row.function) < 0 || take_string(keep, file, &row.file) < 0)
+		return NULL;
+	row.number = number;
+	row.line = line;
+	row.address = address;
+	return none_or_raise(store_intervention(store_of(self), &row));
+}
+
+static PyObject *writer_intervention_use(PyObject *self, PyObject *args)
+{
+	struct record_intervention_use row = {0};
+	OBJECT *keep = PyList_New(0);
+	long long number, run_ns, cpu;
+	PyObject *was, *became;
+
+	if (!keep || !PyArg_ParseTuple(args, "LLLUU:intervention_use", &number, &run_ns, &cpu, &was, &became) ||
+	    take_string(keep, was, &row.was) < 0 || take_string(keep, became, &row.became) < 0)
+		return NULL;
+	row.seq = store_next_seq(store_of(self));
+	row.intervention = number;
+	row.run_ns = run_ns;
+	row.cpu = cpu;
+	return none_or_raise(store_intervention_use(store_of(self), &row));
+}
+
 static PyMethodDef methods[] = {
 	{"meta", writer_meta, METH_VARARGS, "Set one row of provenance."},
 	{"event", KEYWORDS(writer_event), "Record an event; its seq."},
@@ -404,6 +442,8 @@ static PyMethodDef methods[] = {
 	{"counter", KEYWORDS(writer_counter), "Record, or replace, an entry counter."},
 	{"cpuid", writer_cpuid, METH_VARARGS, "Record, or replace, what a CPUID leaf told the guest."},
 	{"msr", writer_msr, METH_VARARGS, "Record, or replace, what an MSR told the guest."},
+	{"intervention", KEYWORDS(writer_intervention), "Record what is to be changed in the guest."},
+	{"intervention_use", writer_intervention_use, METH_VARARGS, "Record that it was changed."},
 	{"source", writer_source, METH_VARARGS, "Record the text of a source line."},
 	{"flush", writer_flush, METH_NOARGS, "Commit what is pending."},
 	{"close", KEYWORDS(writer_close), "Commit, say how the recording ended, leave one ordinary file."},

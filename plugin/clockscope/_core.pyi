@@ -123,12 +123,28 @@ class BranchRecorder:
         """Watch a function's entry only from, or until, the guest first comes to an address."""
     def note(self, number: int, text: str) -> None:
         """Add to what the trace says of a function."""
+    def replaced(self, number: int) -> None:
+        """Record the calls of a function that an intervention has return at once."""
     def arm(self) -> list[int]:
         """Plant what is to be watched from now on; the guest must stand. The functions whose entry the stub refused."""
     def stop(self) -> None:
         """Lift the probes and write the rest. StateError while the guest runs: nothing has changed then."""
     def statistics(self) -> dict[str, int]:
         """{"stops", "invocations", "orphans", "mismatches", "lifted"}; all 0 once stopped."""
+
+class Interventions:
+    """Changes the guest as it runs, and records each time that it did; the trace must know each one by its number."""
+
+    def __init__(self, relay: Relay, writer: "TraceWriter") -> None: ...
+    def force(self, number: int, address: int, code: bytes, taken: bool, times: int = ...) -> None:
+        """Have the conditional branch at an address, whose bytes are `code`, go one way, at most so many times. The guest
+        must stand. ArgumentError for one that decides by RCX; RefusedError where the stub takes no breakpoint."""
+    def have_return(self, number: int, entry: int, value: int, ret: int) -> None:
+        """Have the function at `entry` return a value instead of running, by the return instruction at `ret`."""
+    def stop(self) -> None:
+        """Lift the probes. StateError while the guest runs."""
+    def states(self) -> dict[int, dict[str, Any]]:
+        """By number: {"uses", "other_text" (memory does not hold the branch), "refused" (the stub writes no registers)}."""
 
 class TraceWriter:
     """A trace file being recorded. Rows are committed in batches; see schemas/trace.sql."""
@@ -188,6 +204,12 @@ class TraceWriter:
         """Record, or replace, what a CPUID leaf told the guest at the 'begin' or the 'end': EAX, EBX, ECX, EDX."""
     def msr(self, moment: str, number: int, value: int) -> None:
         """Record, or replace, what an MSR held."""
+    def intervention(
+        self, number: int, kind: str, option: str, function: str, file: str, line: int, address: int
+    ) -> None:
+        """Record what is to be changed in the guest: kind 'force', 'set' or 'return'; line 0 for a whole function."""
+    def intervention_use(self, number: int, run_ns: int, cpu: int, was: str, became: str) -> None:
+        """Record that it was changed now."""
     def flush(self) -> None:
         """Commit what is pending."""
     def close(self, complete: bool, reason: str) -> None:

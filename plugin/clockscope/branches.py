@@ -5,7 +5,7 @@ import fnmatch
 import itertools
 import json
 import linecache
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ class Options:
     hit_limit: int = 1000
     task_pointer: int = 0
     task_name: int = 0
+    replaced: Collection[int] = ()  # entries of functions that interventions have return at once
 
 
 def breakpoints_are_virtual(relay: Relay) -> bool:
@@ -43,6 +44,7 @@ class BranchTrace:
     ) -> None:
         """`branches` names the functions; those that this kernel does not have are left out."""
         self._writer = writer
+        self._replaced = options.replaced
         self._elf = elf
         self._branches = branches
         references = [symbol.address for name in branches.references for symbol in elf.functions(name)]
@@ -71,6 +73,9 @@ class BranchTrace:
             progress(done, len(names), name)
             added[name] = self._recorder.add(name)
         self._narrow(added)
+        for function in (function for parts in added.values() for function in parts):
+            if function["address"] in self._replaced:
+                self._recorder.replaced(function["id"])
         refused = set(self._recorder.arm())
         functions = [function for parts in added.values() for function in parts]
         return [{**function, "refused": function["id"] in refused} for function in functions]

@@ -299,6 +299,84 @@ def value_of(data: bytes, kind: gdb.Type | None) -> Value:
     return symbol_at(plain) if pointer and isinstance(plain, int) and plain >> 63 == 1 else plain
 
 
+# ---------------------------------------------------------------- interventions
+
+
+def statements(file: str, line: int) -> list[int]:
+    """Where the code of a source line begins, in whatever function; empty where the line has none."""
+    try:
+        positions = gdb.decode_line(f"'{file}':{line}")[1]
+    except gdb.error:
+        return []
+    return [position.pc for position in positions or () if position.line == line]
+
+
+def number_of(expression: str) -> int:
+    """What an expression comes to before the guest runs, as 64 bits; Error says why it is no number."""
+    value = gdb.parse_and_eval(expression)
+    if value.type.strip_typedefs().code == gdb.TYPE_CODE_VOID:
+        raise gdb.error(f"{expression} has no value")
+    return int(value) & _MASK64
+
+
+_NAMES = re.compile(r"""(?<![\w$.])(?<!->)(?P<name>[A-Za-z_]\w*)|\$(?P<register>\w+)|"[^"]*"|'[^']*'""")
+_KEYWORDS = frozenset(
+    "char short int long signed unsigned float double void struct union enum const sizeof _Bool".split()
+)
+
+
+def check_assignment(address: int, expression: str, value: str, known: Callable[[str], bool]) -> None:
+    """Error where `expression = value` could not be carried out at an address. `known` tells the names of symbols.
+
+    GDB reads all of a kernel's debug information, for half a minute, to learn that it does not know a name.
+    """
+    local = _names_at(address)
+    for match in _NAMES.finditer(f"{expression} {value}"):
+        name, register = match["name"], match["register"]
+        if name and name not in local and name not in _KEYWORDS and not known(name):
+            raise gdb.error(f"there is no variable {name} at {address:#x}, nor a symbol of that name")
+        if register and not _is_register(register) and gdb.convenience_variable(register) is None:
+            raise gdb.error(f"there is no register ${register}")
+    probe = gdb.Breakpoint(f"*{address:#x}", type=gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+    try:
+        probe.enabled = False
+        probe.condition = f"({expression}) = ({value})"  # parsed where it would be evaluated
+    finally:
+        probe.delete()
+
+
+def _is_register(name: str) -> bool:
+    try:
+        gdb.newest_frame().read_register(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _names_at(address: int) -> set[str]:
+    """The names of all symbols that can be seen from an address without looking into other units."""
+    names: set[str] = set()
+    block = gdb.block_for_pc(address)
+    while block is not None:
+        names.update(symbol.name for symbol in block)
+        block = block.superblock
+    return names
+
+
+def assign(expression: str, value: str) -> tuple[str, str]:
+    """Set what an expression names, in the innermost frame; what it was and is. Error where that cannot be done."""
+    gdb.newest_frame().select()
+    before = _shown(gdb.parse_and_eval(expression))
+    gdb.parse_and_eval(f"({expression}) = ({value})")
+    gdb.newest_frame().select()
+    return before, _shown(gdb.parse_and_eval(expression))
+
+
+def _shown(value: gdb.Value) -> str:
+    plain = _plain(value)
+    return "optimized out" if plain is None else str(plain)
+
+
 def thread_count() -> int:
     """The threads that the stub shows: a machine's are its processors."""
     return len(gdb.selected_inferior().threads())

@@ -11,6 +11,7 @@ from typing import Any
 
 import jsonschema
 
+from clockscope import interventions
 from clockscope._core import ArgumentError, Trace
 from clockscope.errors import UserError
 
@@ -107,6 +108,7 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
         "complete": trace.complete(),
         "mode": meta.get("stub.mode", ""),
         **counts[0],
+        "interventions": interventions.of(trace),
         "findings": diagnose(trace, rules),
     }
 

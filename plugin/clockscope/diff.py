@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clockscope import diff_paths, told
+from clockscope import diff_paths, interventions, told
 from clockscope._core import Trace
 
 Record = dict[str, Any]
@@ -37,6 +37,7 @@ def compare(
         "damage": [timeline["damage"] for timeline in timelines],
         "complete": [timeline["complete"] for timeline in timelines],
         "mode": [timeline["provenance"].get("stub.mode", "") for timeline in timelines],
+        "interventions": {"a": interventions.of(a), "b": interventions.of(b)},
         "guest": [*_guest(timelines[0], timelines[1]), *told.differences(a, b)],
         "clocks": _clocks(timelines[0]["clocks"], timelines[1]["clocks"], ppm),
         "events": _events(timelines[0]["events"], timelines[1]["events"], ppm),

@@ -149,19 +149,19 @@ class ElfFile:
         return not any(section.kind == _SHT_SYMTAB for section in self.sections)
 
     @functools.cached_property
-    def _core(self) -> Analyser:
+    def analyser(self) -> Analyser:
         return Analyser(self.path)
 
     def find(self, name: str) -> int | None:
         """The address of the function or variable of this name; of several, the first."""
-        return next(iter(self._core.find(name)), None)
+        return next(iter(self.analyser.find(name)), None)
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and self.find(name) is not None
 
     @functools.cached_property
     def _entries(self) -> list[tuple[str, int, int]]:
-        return self._core.functions()
+        return self.analyser.functions()
 
     @functools.cached_property
     def _variants(self) -> dict[str, list[Symbol]]:
@@ -200,7 +200,7 @@ class ElfFile:
         return [symbol for name in names for symbol in self._named(name)]
 
     def _named(self, name: str) -> list[Symbol]:
-        found = {address: Symbol(name, address, 0) for address in self._core.find(name)}
+        found = {address: Symbol(name, address, 0) for address in self.analyser.find(name)}
         variants = self._variants.get(name, [])
         whole = [symbol for symbol in variants if ".part." not in symbol.name]
         for symbol in whole or ([] if found else variants):
@@ -209,16 +209,16 @@ class ElfFile:
 
     def function_at(self, address: int) -> str:
         """The base name of the function that holds an address, `.cold` part or not; empty where there is none."""
-        return base_name(self._core.symbol_at(address))
+        return base_name(self.analyser.symbol_at(address))
 
     def in_window(self, address: int, references: Sequence[int]) -> bool:
         """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
-        return self._core.in_window(address, references)
+        return self.analyser.in_window(address, references)
 
     def function_start(self, address: int) -> int | None:
         """Where the function, or the part of one, begins that holds an address."""
-        name = self._core.symbol_at(address)
-        starts = [start for start in self._core.find(name) if start <= address] if name else []
+        name = self.analyser.symbol_at(address)
+        starts = [start for start in self.analyser.find(name) if start <= address] if name else []
         return max(starts, default=None)
 
     def read(self, address: int, size: int) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope._core import Trace
+from clockscope.interventions import Uses
 from clockscope.errors import UserError
 from clockscope.registers import CONDITIONAL, Registers, compared, outcome
 
@@ -71,6 +72,7 @@ class Function:
         self._variables: dict[tuple[int, str], str] = {
             (row["address"], row["operand"]): row["name"] for row in self._rows("variable", "address")
         }
+        self._uses = Uses(trace, list(self._by_address))
 
     def _rows(self, table: str, order: str) -> list[Record]:
         # Both names are this file's own.
@@ -105,6 +107,8 @@ class Function:
         for blocks in gaps.values():
             ran.update(block for block, certain in blocks if certain)
             perhaps.update(block for block, _ in blocks)
+        shown = [self._decision(decision) for decision in decisions]
+        self._uses.mark(row, shown)
         return {
             "n": n,
             "seq": row["seq"],
@@ -120,9 +124,10 @@ class Function:
             "blocks": [
                 None if step["block"] is None else _hex(self._blocks[step["block"]]["from_address"]) for step in steps
             ],
-            "decisions": [self._decision(decision) for decision in decisions],
+            "decisions": shown,
             "choices": list(self._choices(row, steps, decisions)),
-            "windows": [self._window(window) for window in self._passes(row["id"])],
+            "interventions": self._interventions(row, steps, gaps, {decision["address"] for decision in shown}),
+            "windows": [self._window(window, row) for window in self._passes(row["id"])],
             "gaps": [self._gap(ordinal, blocks) for ordinal, blocks in sorted(gaps.items())],
         }
 
@@ -152,6 +157,7 @@ class Function:
             "taken": bool(row["taken"]),
             "to": self._line_of(instruction, bool(row["taken"])),
             "seen": row["stop"] is not None,
+            "forced": self._uses.at_stop(row["address"], row["stop"]),
             "values": self._values(instruction, row["registers"]),
             "variables": self._names(instruction),
         }
@@ -218,7 +224,7 @@ class Function:
     def _passes(self, invocation: int) -> list[Record]:
         return self._trace.rows("SELECT * FROM window_pass WHERE invocation = ? ORDER BY number", [invocation])
 
-    def _window(self, row: Record) -> Record:
+    def _window(self, row: Record, invocation: Record) -> Record:
         window = self._windows[row["window"]]
         low, high = window["from_address"], window["to_address"]
         return {
@@ -227,10 +233,28 @@ class Function:
             "to": _hex(high),
             "lines": self._span([(low, high)]),
             "polls": bool(window["polls"]),
-            "stops_inside": row["stops_inside"],
+            "stops_inside": row["stops_inside"] + self._uses.count(invocation, low, high),
             "tries_min": row["tries_min"],
             "tries_max": row["tries_max"],
         }
+
+    def _interventions(
+        self, row: Record, steps: Sequence[Record], gaps: Mapping[int, Sequence[tuple[int, bool]]], decided: set[str]
+    ) -> list[Record]:
+        """What was changed in an invocation, each with the first step that it can have been in."""
+        found = []
+        for use in self._uses.grouped(row):
+            block = self._by_address[use["address"]]["block"]
+            there = (
+                step["ordinal"]
+                for step in steps
+                if step["block"] == block or any(one == block for one, _ in gaps.get(step["ordinal"], ()))
+            )
+            record = {key: use[key] for key in ("kind", "option", "was", "became", "times")}
+            address = _hex(use["address"])
+            place = {"step": next(there, 0), "address": address, "source": source(use["file"], use["line"])}
+            found.append({**place, **record, "in_decisions": use["kind"] == "force" and address in decided})
+        return found
 
     def _gap(self, ordinal: int, blocks: Sequence[tuple[int, bool]]) -> Record:
         places = [self._blocks[block] for block, _ in blocks]

@@ -17,6 +17,8 @@ from clockscope.connection import Connection, close_all
 from clockscope.elffile import ElfFile
 from clockscope.errors import UserError
 from clockscope.events import Engine, Observation
+from clockscope.intervening import Intervening
+from clockscope.intervention_plan import Planned
 from clockscope.kernel_check import KernelCheck
 from clockscope.guests.profile import Branches
 from clockscope.standstill import Spans
@@ -65,6 +67,7 @@ class Recording:
         goal: Goal | None,
         branches: Branches,
         intrusive: bool,
+        interventions: Sequence[Planned] = (),
     ) -> None:
         """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows."""
         self.path = path
@@ -90,6 +93,7 @@ class Recording:
         self._writer = TraceWriter(path, force=force)
         self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay_shift is not None)
         self._endings: list[debugger.Probe] = []  # where the guest's kernel ends
+        self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
         limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
         self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
@@ -116,12 +120,15 @@ class Recording:
         if self._check.early is not None:
             self._engine.begin_at(self._check.early, self._meet_kernel, scarce=not self._virtual)
         refused = self._engine.plant()
+        # Where breakpoints are bytes in memory, they wait for the kernel's text.
+        waits = self._check.early is not None and not self._virtual
+        interventions = [] if waits else list(self._intervening.plant(hardware=True))
         for expected in (*self.target.plan.expectations, *watched):
             self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
         for symbol in self.target.counted:
             self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
         relay.set_trace(self._writer)
-        notes = self._describe(refused)
+        notes = [*self._describe(refused), *interventions]
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
         if self._check.early is None:
             self._measure_clock()
@@ -149,6 +156,7 @@ class Recording:
             virtual=self._virtual,
             task_pointer=_first_number(self._branches.task, target.elf),
             task_name=_first_number(self._branches.task_name, target.elf),
+            replaced=self._intervening.replaced,
         )
         self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
         added = self._branch_trace.start(self._ui.progress)
@@ -166,6 +174,7 @@ class Recording:
             "stub.mode": "live" if connection.replay_shift is None else "replay",
             "plan.probes": str(len(target.plan.sites())),
             "plan.counters": str(len(target.counted)),
+            "plan.until": str(self.goal or ""),
             "tool.clockscope": __version__,
             "tool.gdb": debugger.version(),
         }
@@ -190,7 +199,8 @@ class Recording:
         self._note_command_line()
         self._measure_clock()
         self._await_ending()
-        for note in [*self._describe(self._engine.plant()), *self._trace_branches()]:
+        interventions = () if self._virtual else self._intervening.plant(hardware=False)
+        for note in [*interventions, *self._describe(self._engine.plant()), *self._trace_branches()]:
             self._ui.note(note)
         return False
 
@@ -292,6 +302,8 @@ class Recording:
             self._ui.note(f"The trace could not be finished: {one_line(str(error))}")
             return
         self._ui.made(self.path)
+        for line in self._intervening.summary():
+            self._ui.note(f"{line}.")
         state = "complete" if complete else "incomplete"
         self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 
@@ -301,6 +313,7 @@ class Recording:
         self._watcher.lift()
         for probe in self._endings:
             probe.remove()
+        self._lift_interventions()
         if self._branch_trace is not None:
             try:
                 self._branch_trace.stop(debugger.source_file)
@@ -313,6 +326,17 @@ class Recording:
         relay.set_trace(None)
         for name, value in self._settings.items():
             debugger.replace_setting(name, value)
+
+    def _lift_interventions(self) -> None:
+        try:
+            self._intervening.lift()
+        except Error as error:
+            self._ui.note(f"The interventions could not be lifted: {one_line(str(error))}")
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a fact of provenance, unless there is none."""
+        if value:
+            self._writer.meta(key, value)
 
 
 def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:

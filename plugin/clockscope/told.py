@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clockscope import cpuid
+from clockscope import cpuid, interventions
 from clockscope._core import Error, RefusedError, Trace, TraceWriter
 from clockscope.elffile import ElfFile
 
@@ -37,6 +37,7 @@ class Told:
     leaves: dict[tuple[int, int], cpuid.Registers] = field(default_factory=dict)
     msrs: dict[int, int] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
+    interventions: list[Record] = field(default_factory=list)  # of the recording that it is from
 
 
 def find(elf: ElfFile) -> Places:
@@ -142,6 +143,7 @@ def of_trace(trace: Trace, moment: str) -> Told:
         {(row["leaf"], row["subleaf"]): (row["eax"], row["ebx"], row["ecx"], row["edx"]) for row in leaves},
         {row["number"]: row["value"] % (1 << 64) for row in msrs},
         [refused] if refused else [],
+        interventions.of(trace),
     )
 
 

@@ -87,7 +87,7 @@ def test_json(program: Program, recorded: Path) -> None:
     for content in (every, one):
         jsonschema.validate(content, SCHEMA)
     assert [function["function"] for function in every["functions"]] == ["work_choice", "work_rare", "work_tail"]
-    assert every["functions"][2] == one
+    assert {"interventions": every["interventions"], **every["functions"][2]} == one
     decisions = [invocation["decisions"] for invocation in one["invocations"]]
     assert [(len(way), way[0]["taken"]) for way in decisions] == [(1, True)] * 7 + [(1, False)] * 3
     assert {way[0]["text"] for way in decisions} == {"if (value > 100)"}

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sample_trace import EVENTS, write_sample
 
-from clockscope import _core
+from clockscope import _core, interventions
 from clockscope._core import Trace, TraceWriter
 
 Value = int | str | None
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """The timeline, held against its schema as the JSON that a program would get."""
     with Trace(str(path)) as trace:
-        content: dict[str, Any] = trace.timeline()
+        content: dict[str, Any] = {**trace.timeline(), "interventions": interventions.of(trace)}
     jsonschema.Draft202012Validator(_SCHEMA).validate(json.loads(json.dumps(content)))
     return content
 

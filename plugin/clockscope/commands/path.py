@@ -4,7 +4,7 @@
 import argparse
 import json
 
-from clockscope import paths
+from clockscope import interventions, paths
 from clockscope._core import Trace
 from clockscope.reports import path as report
 from clockscope.ui import TRACE_HELP, Ui, trace_meant
@@ -25,10 +25,11 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
         functions = paths.functions(trace, args.function)
+        changed = interventions.of(trace)
     if args.format == "text":
-        ui.out(report.paths(functions, ui))
+        ui.out(report.paths(functions, changed, ui))
     elif args.function and len(functions) == 1:
-        ui.out(json.dumps(functions[0], indent=2))
+        ui.out(json.dumps({"interventions": changed, **functions[0]}, indent=2))
     else:
-        ui.out(json.dumps({"functions": functions}, indent=2))
+        ui.out(json.dumps({"interventions": changed, "functions": functions}, indent=2))
     return 0

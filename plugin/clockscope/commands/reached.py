@@ -3,7 +3,7 @@
 
 import argparse
 
-from clockscope import reach
+from clockscope import interventions, reach
 from clockscope._core import Trace, Xref
 from clockscope.errors import UserError
 from clockscope.reports import xref
@@ -27,8 +27,9 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     file = trace_meant(args.file, ui)
     with Trace(file) as trace:
         functions = reach.examine(trace, args.glob, Xref(args.elf) if args.elf else None)
+        changed = interventions.of(trace)
     if not functions:
         advice = "" if args.elf else "; --elf names the kernel, for functions that it does not know"
         raise UserError(f"no function '{args.glob}' in {args.elf or file}{advice}")
-    ui.out(xref.format_reached({"functions": functions}, args.format, ui))
+    ui.out(xref.format_reached({"interventions": changed, "functions": functions}, args.format, ui))
     return 0

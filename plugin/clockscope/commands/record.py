@@ -3,7 +3,7 @@
 
 import argparse
 
-from clockscope import branches, connection, debugger, recording, target
+from clockscope import branches, connection, debugger, intervening, intervention_options, recording, target
 from clockscope.errors import UserError
 from clockscope.guests.profile import Branches
 from clockscope.recording import Goal, Recording
@@ -12,7 +12,14 @@ from clockscope.ui import Ui
 NAME = "record"
 SUMMARY = "record how the attached guest brings up its clocks"
 NEEDS = "guest"
-COMPLETE = {"output": "file", "functions": "function", "watch": "variable", "profile": "profile", "until": "event"}
+COMPLETE = {
+    "output": "file",
+    "functions": "function",
+    "watch": "variable",
+    "profile": "profile",
+    "until": "event",
+    **intervention_options.COMPLETE,
+}
 EXAMPLES = (
     "-o early.trace --until clock.selected:tsc-early",
     "--watch tsc_khz --until variable.written:tsc_khz",
@@ -29,8 +36,13 @@ or "exit".
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
+    add_options(parser)
+    parser.add_argument("--stop", action="store_true", help="end the recording")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How a recording is made."""
     parser.add_argument("-o", "--output", metavar="FILE", help="the trace (default: clockscope-DATE-TIME.trace)")
-    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
     parser.add_argument(
         "--functions",
         metavar="F,…",
@@ -50,34 +62,43 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "--until", metavar="EVENT|idle|exit", help="let the guest run until then, and end the recording"
     )
     parser.add_argument("--profile", metavar="P", help="the guest profile, by name or file")
-    parser.add_argument("--stop", action="store_true", help="end the recording")
+    intervention_options.add_options(parser)
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     if args.stop:
         return _stop()
+    current = start(args, ui)
+    if current.goal is None:
+        ui.note(f"Recording to {current.path}; continue your guest; `clock record --stop` ends the recording.")
+    else:
+        run_guest(current, ui)
+    return 0
+
+
+def start(args: argparse.Namespace, ui: Ui) -> Recording:
+    """Plant what is to be recorded, and changed, in the guest that stands."""
     if Recording.current is not None:
         raise UserError(f"a recording to {Recording.current.path} is under way: `clock record --stop` ends it")
     made = connection.require()
+    wishes = intervention_options.wishes(args)
+    if wishes and made.replay_shift is not None:
+        raise UserError(f"--{wishes[0].kind}: a replay cannot be changed; `clock launch` the guest without --replay")
     found = target.prepare(args.profile, recording.names_of(args.functions), recording.names_of(args.watch))
-    goal = Goal.parse(args.until, found) if args.until else None
     current = Recording(
         made,
         found,
         args.output or recording.default_path(),
-        force=args.force,
-        goal=goal,
+        force=intervention_options.replaces(args),
+        goal=Goal.parse(args.until, found) if args.until else None,
         branches=_branches(args, found),
         intrusive=args.intrusive,
+        interventions=intervening.prepare(wishes, found),
     )
+    current.note("plan.functions", args.functions)
     for line in current.arm():
         ui.note(line)
-    if goal is None:
-        ui.note(f"Recording to {current.path}; continue your guest; `clock record --stop` ends the recording.")
-        return 0
-    ui.note(f"Recording to {current.path} until {goal}.")
-    _run_guest(current, ui)
-    return 0
+    return current
 
 
 def _branches(args: argparse.Namespace, found: target.Target) -> Branches:
@@ -96,7 +117,9 @@ def _stop() -> int:
     return 0
 
 
-def _run_guest(current: Recording, ui: Ui) -> None:
+def run_guest(current: Recording, ui: Ui) -> None:
+    """Let the guest run until the recording's goal, or whatever stops it before."""
+    ui.note(f"Recording to {current.path} until {current.goal}.")
     try:
         debugger.execute("continue")
     except debugger.Error as error:

@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clockscope import cpuid
+from clockscope import cpuid, interventions
 from clockscope.reports.table import Column, render, styled
 from clockscope.told import Told, raw
 from clockscope.ui import Ui, one_line
@@ -36,7 +36,7 @@ def content(told: Told, only: int | None) -> Record:
         if only is None
     ]
     return {"vendor": cpuid.vendor(told.leaves), "hypervisor": cpuid.hypervisor(told.leaves), "leaves": leaves,
-            "msrs": msrs, "refused": told.refused}  # fmt: skip
+            "msrs": msrs, "refused": told.refused, "interventions": told.interventions}  # fmt: skip
 
 
 def _field(place: str, name: str, value: str) -> Record:
@@ -45,7 +45,7 @@ def _field(place: str, name: str, value: str) -> Record:
 
 def tables(told: Told, only: int | None, ui: Ui) -> str:
     found = content(told, only)
-    lines: list[str] = []
+    lines = list(interventions.lines(told.interventions))
     for leaf in found["leaves"]:
         number = leaf["leaf"] + (f".{leaf['subleaf']}" if leaf["subleaf"] else "")
         registers = told.leaves[int(leaf["leaf"], 16), leaf["subleaf"]]

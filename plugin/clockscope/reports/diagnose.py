@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from clockscope import interventions
 from clockscope.reports import values
 from clockscope.reports.table import Column, render, styled
 from clockscope.ui import Ui, one_line
@@ -30,6 +31,7 @@ def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
         )
     if file["mode"] == "log":
         yield "  from a log: nothing is known beyond what the kernel printed, so much cannot be found"
+    yield from interventions.lines(file["interventions"], "  ")
     if not file["findings"]:
         seen = f"{file['events']} events and {file['invocations']} calls of traced functions"
         yield f"  Nothing wrong found: {rules} rules, {seen}."

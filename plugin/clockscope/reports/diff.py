@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from clockscope import interventions
 from clockscope.reports import values
 from clockscope.reports.path import compared, short
 from clockscope.reports.table import Cell, Column, render, styled
@@ -41,6 +42,8 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
             lines.append(styled(f"{letter} is DAMAGED: {one_line(damage)}", "red", ui.colour))
         elif not complete:
             lines.append(styled(f"{letter} is incomplete: its recording did not end in order", "yellow", ui.colour))
+    for side in "ab":
+        lines += interventions.lines(result["interventions"][side], f"{side.upper()}: ")
     if result["same"]:
         compared = result["functions"]["compared"]
         lines.append(f"No difference: frequencies within {result['ppm']:g} ppm, {compared} functions compared")

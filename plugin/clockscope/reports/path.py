@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from clockscope import interventions
 from clockscope.reports import values
 from clockscope.reports.table import Column, render, styled
 from clockscope.ui import Ui, one_line
@@ -16,8 +17,10 @@ _TEXT_LIMIT = 64
 _COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"), Column("values")]
 
 
-def paths(functions: Sequence[Record], ui: Ui) -> str:
-    return "\n\n".join("\n".join(_function(function, ui)) for function in functions) + "\n"
+def paths(functions: Sequence[Record], changed: Sequence[Record], ui: Ui) -> str:
+    """`changed`: the interventions of the recording."""
+    sections = [list(interventions.lines(changed)), *(list(_function(function, ui)) for function in functions)]
+    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
 def _function(function: Record, ui: Ui) -> Iterator[str]:
@@ -48,8 +51,9 @@ def _shape(invocation: Record) -> tuple[object, ...]:
     windows = [(one["from"], one["tries_min"], one["tries_max"]) for one in invocation["windows"]]
     return (
         invocation["blocks"],
-        [(decision["address"], decision["taken"]) for decision in invocation["decisions"]],
+        [(decision["address"], decision["taken"], decision["forced"]) for decision in invocation["decisions"]],
         [(choice["address"], choice["held"]) for choice in invocation["choices"]],
+        [{**one, "times": min(one["times"], 1)} for one in invocation["interventions"]],
         windows,
         invocation["returned"],
         # Two results of a counter differ; success and the kernel's all-ones failure are what matters.
@@ -83,19 +87,20 @@ def outcome(invocation: Record) -> str:
 
 
 def decisions(invocation: Record) -> list[list[str]]:
-    """Decisions, gaps and windows in the order of the path: source, text, branch, where it went, values. A block's jump
-    comes after what it has of cmov and setcc."""
+    """Decisions, gaps, windows and interventions in the order of the path: source, text, branch, where it went, values. A
+    block's jump comes after what it has of cmov and setcc."""
     rows: list[tuple[int, list[str]]] = [(one["step"], _choice(one)) for one in invocation["choices"]]
     rows += [(one["step"], _decision(one)) for one in invocation["decisions"]]
     rows += [(gap["step"], _gap(gap)) for gap in invocation["gaps"]]
     rows += [(one["step"], _window(one)) for one in invocation["windows"]]
+    rows += [(one["step"], _intervention(one)) for one in invocation["interventions"] if not one["in_decisions"]]
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 
 def _decision(decision: Record) -> list[str]:
     return [
         *_place(decision),
-        f"{'yes' if decision['taken'] else 'no '} {_mnemonic(decision)}",
+        f"{'yes' if decision['taken'] else 'no '} {_mnemonic(decision)}{' forced' * decision['forced']}",
         "→ " + (short(decision["to"]) or "?"),
         compared(decision),
     ]
@@ -130,6 +135,12 @@ def _window(window: Record) -> list[str]:
     rounds = f", {tries} tries" if window["polls"] or high != 1 else ""
     stops = f"{inside} stops inside" if inside else "no stop inside"
     return [short(window["lines"]) or window["from"], f"… timing window, {stops}{rounds}", "", "", ""]
+
+
+def _intervention(one: Record) -> list[str]:
+    times = "" if one["times"] == 1 else f", {one['times']} times"
+    what = f"… {interventions.name(one)}: {one_line(one['was'])} → {one_line(one['became'])}{times}"
+    return [short(one["source"]) or "?", what, "", "", ""]
 
 
 def _gap(gap: Record) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from clockscope import interventions
 from clockscope.lanes import Axis
 from clockscope.reports import values
 from clockscope.reports.table import Cell, Column, render, styled
@@ -75,6 +76,7 @@ def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
         lines.append("complete: " + one_line(content["end_reason"]))
     else:
         lines.append(styled("INCOMPLETE: " + one_line(content["end_reason"]), "red", ui.colour))
+    lines += interventions.lines(content["interventions"])
     if content["damage"] is not None:
         lines.append(styled("DAMAGED: " + one_line(content["damage"]), "red", ui.colour))
     return lines
