@@ -62,7 +62,7 @@ def shown(value: str | None, limit: int = _NAME_LIMIT) -> str:
 def describe(guest: Guest) -> Record:
     """Everything is text, escaped for a terminal and short; the template escapes it for HTML."""
     content = guest.timeline
-    clock = text.Clock(content["events"])
+    clock = text.Clock(content)
     return {
         "letter": guest.letter,
         "file": shown(guest.file, _TEXT_LIMIT),
@@ -173,7 +173,7 @@ def _absent(expectations: Sequence[Record]) -> Iterator[Record]:
 def data(guest: Guest) -> Record:
     """What the page's program reads. Each event is told twice: as --format json does, and in words."""
     arranged = lanes.arrange(guest.timeline, guest.functions)
-    clock = text.Clock(guest.timeline["events"])
+    clock = text.Clock(guest.timeline)
     return {
         "letter": guest.letter,
         "name": shown(text.guest_name(guest.timeline["guest"])),
