@@ -51,6 +51,7 @@ class Lanes:
     lanes: list[Record] = field(default_factory=list)
     spans: list[Record] = field(default_factory=list)
     marks: list[tuple[int, int]] = field(default_factory=list)
+    begin: float = 0.0
     end: float = 0.0
     left_out: int = 0
 
@@ -60,7 +61,8 @@ def arrange(content: Record, functions: Sequence[Record]) -> Lanes:
     axis = Axis(content["events"])
     calls = [(function["function"], call) for function in functions for call in function["invocations"]]
     calls.sort(key=lambda item: int(item[1]["seq"]))
-    result = Lanes(end=_end(axis, content["events"], [call for _, call in calls]))
+    result = Lanes()
+    result.begin, result.end = _range(axis, content["events"], [call for _, call in calls])
     clocks = _clock_lanes(content["clocks"], result)
     cpus = _cpu_lanes(content["events"], [call for _, call in calls], result)
     finder = _Finder(content["clocks"], clocks)
@@ -73,10 +75,10 @@ def arrange(content: Record, functions: Sequence[Record]) -> Lanes:
     return result
 
 
-def _end(axis: Axis, events: Sequence[Record], calls: Sequence[Record]) -> float:
+def _range(axis: Axis, events: Sequence[Record], calls: Sequence[Record]) -> tuple[float, float]:
     moments = [axis.of(event) for event in events]
-    moments += [axis.at(call["run_ns"] if call["end_run_ns"] is None else call["end_run_ns"]) for call in calls]
-    return max(moments, default=0.0)
+    moments += [axis.at(call[key]) for call in calls for key in ("run_ns", "end_run_ns") if call[key] is not None]
+    return min(moments, default=0.0), max(moments, default=0.0)
 
 
 def _clock_lanes(clocks: Sequence[Record], result: Lanes) -> list[int | None]:

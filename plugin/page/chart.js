@@ -30,8 +30,8 @@ export class Chart {
     this.select = select;
     this.hidden = new Set();
     this.chosen = null;
-    this.end = Math.max(...this.guests.map((guest) => guest.end), NARROWEST) * 1.01;
-    this.view = [0, this.end];
+    this.shared = this.guests.length > 1 && isComparable(this.guests);
+    this.view = [0, 1]; // of what there is
     this.marks = this.guests.map((guest) => marksOf(guest, model.byName));
     this.top = layOut(this.guests);
     box.style.height = `${this.top.at(-1) + SLIDER}px`;
@@ -87,17 +87,18 @@ export class Chart {
     return {
       type: "value",
       gridIndex: number,
-      min: 0,
-      max: this.end,
-      axisLabel: { color: this.colours.quiet, hideOverlap: true, showMaxLabel: false, formatter: (ms) => this.tick(ms) },
+      min: this.range(number)[0],
+      max: this.range(number)[1],
+      axisLabel: { color: this.colours.quiet, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: (ms) => this.tick(ms, number) },
       axisLine: { lineStyle: { color: this.colours.line } },
       splitLine: { lineStyle: { color: this.colours.faint } },
     };
   }
 
   // As many digits as tell two ticks apart.
-  tick(ms) {
-    const digits = Math.max(0, Math.ceil(1 - Math.log10(this.width() / 10)));
+  tick(ms, number) {
+    const [from, to] = this.shown(number);
+    const digits = Math.max(0, Math.ceil(1 - Math.log10((to - from) / 10)));
     return String(Number(ms.toFixed(Math.min(digits, 6))));
   }
 
@@ -125,7 +126,8 @@ export class Chart {
   }
 
   zooms(grids, label) {
-    const both = { xAxisIndex: grids, filterMode: "none", startValue: this.view[0], endValue: this.view[1] };
+    const [start, end] = this.view.map((share) => 100 * share);
+    const both = { xAxisIndex: grids, filterMode: "none", start, end };
     const slider = { bottom: 6, height: 20, left: label, right: 16, showDetail: false, showDataShadow: false, brushSelect: false };
     return [
       {
@@ -134,7 +136,7 @@ export class Chart {
         zoomOnMouseWheel: "ctrl",
         moveOnMouseWheel: "shift",
         preventDefaultMouseMove: false,
-        minValueSpan: NARROWEST,
+        minSpan: 100 * this.narrowest(),
       },
       { ...both, ...slider, type: "slider", borderColor: this.colours.line, fillerColor: this.colours.filler },
     ];
@@ -220,29 +222,59 @@ export class Chart {
     this.draw();
   }
 
-  choose(name, moment) {
-    this.chosen = name;
-    if (moment !== undefined && (moment < this.view[0] || moment > this.view[1])) this.show(moment - this.width() / 2);
+  // Whether all guests have one axis, or each that of its own boot.
+  share(on) {
+    this.shared = on;
     this.draw();
+  }
+
+  choose(name) {
+    this.chosen = name;
+    const share = this.chosenShare();
+    if (share < this.view[0] || share > this.view[1]) this.show(share - this.width() / 2);
+    this.draw();
+  }
+
+  // Milliseconds from the first to the last moment, with a margin.
+  range(number) {
+    const guests = this.shared ? this.guests : [this.guests[number]];
+    const begin = Math.min(...guests.map((guest) => guest.begin));
+    const end = Math.max(...guests.map((guest) => guest.end));
+    const margin = Math.max((end - begin) * 0.015, NARROWEST);
+    return [Math.max(begin - margin, 0), end + margin];
+  }
+
+  shown(number) {
+    const [first, last] = this.range(number);
+    return this.view.map((share) => first + share * (last - first));
   }
 
   width() {
     return this.view[1] - this.view[0];
   }
 
-  // Shows from a moment on, `width` milliseconds of it, within what there is.
+  narrowest() {
+    const [first, last] = this.range(0);
+    return Math.min(NARROWEST / (last - first), 1);
+  }
+
+  // Shows `width` from `from` on, both as shares of what there is.
   show(from, width = this.width()) {
-    const wide = Math.min(Math.max(width, NARROWEST), this.end);
-    const start = Math.min(Math.max(from, 0), this.end - wide);
+    const wide = Math.min(Math.max(width, this.narrowest()), 1);
+    const start = Math.min(Math.max(from, 0), 1 - wide);
     this.view = [start, start + wide];
-    this.chart.dispatchAction({ type: "dataZoom", startValue: start, endValue: start + wide });
+    this.chart.dispatchAction({ type: "dataZoom", start: 100 * start, end: 100 * (start + wide) });
     this.tell();
   }
 
-  zoom(factor, around = this.chosenMoment() ?? (this.view[0] + this.view[1]) / 2) {
-    const share = (around - this.view[0]) / this.width();
-    const width = Math.min(Math.max(this.width() * factor, NARROWEST), this.end);
-    this.show(around - share * width, width);
+  // Around what is chosen, where that is in view.
+  zoom(factor) {
+    const chosen = this.chosenShare();
+    const inView = chosen >= this.view[0] && chosen <= this.view[1];
+    const around = inView ? chosen : (this.view[0] + this.view[1]) / 2;
+    const place = (around - this.view[0]) / this.width();
+    const width = Math.min(Math.max(this.width() * factor, this.narrowest()), 1);
+    this.show(around - place * width, width);
   }
 
   move(share) {
@@ -250,39 +282,42 @@ export class Chart {
   }
 
   all() {
-    this.show(0, this.end);
+    this.show(0, 1);
   }
 
-  chosenMoment() {
+  // Where what is chosen lies in what there is; undefined where nothing is.
+  chosenShare() {
     const found = this.byName.get(this.chosen);
-    return found?.type === "event" && found.x >= this.view[0] && found.x <= this.view[1] ? found.x : undefined;
+    if (found?.type !== "event") return undefined;
+    const [first, last] = this.range(this.guests.indexOf(found.guest));
+    return (found.x - first) / (last - first);
   }
 
   read() {
     const zoom = this.chart.getOption().dataZoom[0];
-    this.view = [zoom.startValue, zoom.endValue];
+    this.view = [zoom.start / 100, zoom.end / 100];
     this.tell();
   }
 
   tell() {
-    const [from, to] = this.view;
-    this.box.dataset.from = from;
-    this.box.dataset.to = to;
-    const digits = to - from < 1 ? 6 : to - from < 100 ? 3 : 0;
-    const where = from <= 0 && to >= this.end ? "all" : `${from.toFixed(digits)} to ${to.toFixed(digits)} ms`;
+    const numbers = this.shared ? [0] : this.guests.map((_, number) => number);
+    const places = numbers.map((number) => {
+      const [from, to] = this.shown(number);
+      const digits = to - from < 1 ? 6 : to - from < 100 ? 3 : 0;
+      return `${from.toFixed(digits)} to ${to.toFixed(digits)} ms`;
+    });
+    const where = this.width() > 0.9999 ? "all" : places.join("; ");
     const hidden = this.guests.reduce((sum, guest) => sum + guest.left_out, 0);
     const left = hidden ? `; ${hidden} clocks or vCPUs have no lane, for there are too many` : "";
     document.getElementById("chart-view").textContent = `Shown: ${where}${left}.`;
+    [this.box.dataset.from, this.box.dataset.to] = this.shown(0);
   }
+}
 
-  // Where a mark stands in the page, for tests and for whoever wants to point at it.
-  pixel(name) {
-    for (const [number, marks] of this.marks.entries()) {
-      const mark = marks.find((one) => one.item.name === name);
-      if (mark) return this.chart.convertToPixel({ xAxisIndex: number, yAxisIndex: number }, mark.datum.value);
-    }
-    return undefined;
-  }
+// One axis helps nobody where one boot took much longer than the other.
+function isComparable(guests) {
+  const lengths = guests.map((guest) => guest.end - guest.begin);
+  return Math.max(...lengths) < 4 * Math.min(...lengths);
 }
 
 function marksOf(guest, byName) {

@@ -16,11 +16,14 @@ const list = new EventList(byId("events"), model);
 const chart = new Chart(byId("chart"), model, (name) => go(name));
 const details = new Details(byId("details"), model, leave);
 let before = null; // what had the focus before the details were opened
+let byKeyboard = false; // … and whether they shall have it now
 
 // ------------------------------------------------------------ what is chosen stands in the address
 
 function go(name) {
-  if (name) location.hash = name;
+  if (!name) return;
+  history.pushState(null, "", `#${name}`);
+  follow();
 }
 
 function leave() {
@@ -39,7 +42,13 @@ function follow() {
     reveal(name);
   } else details.show(found);
   list.choose(name);
-  chart.choose(found ? name : null, found?.x);
+  chart.choose(found ? name : null);
+  if (found && byKeyboard) enter();
+  byKeyboard = false;
+}
+
+function enter() {
+  byId("details").querySelector("h2")?.focus();
 }
 
 // A link to a function opens it.
@@ -50,14 +59,12 @@ function reveal(name) {
 
 addEventListener("hashchange", follow);
 byId("details").addEventListener("keydown", (event) => event.key === "Escape" && leave());
-for (const box of [byId("events"), document.querySelector("main")]) {
-  box.addEventListener("click", (event) => {
-    const link = event.target.closest?.("a[href^='#']");
-    if (!link || !model.byName.has(link.hash.slice(1))) return;
-    before = link;
-    queueMicrotask(() => event.detail === 0 && requestAnimationFrame(() => byId("details").querySelector("h2")?.focus()));
-  });
-}
+document.querySelector("main").addEventListener("click", (event) => {
+  const link = event.target.closest?.("a[href^='#']");
+  if (!link || !model.byName.has(link.hash.slice(1))) return;
+  before = link;
+  byKeyboard = event.detail === 0; // a click by Enter
+});
 
 // ------------------------------------------------------------ search
 
@@ -89,7 +96,7 @@ const onChart = {
   ArrowRight: () => chart.move(0.2),
   ArrowDown: () => go(list.neighbour(chart.chosen, 1)),
   ArrowUp: () => go(list.neighbour(chart.chosen, -1)),
-  Enter: () => byId("details").querySelector("h2")?.focus(),
+  Enter: enter,
 };
 
 byId("chart").addEventListener("keydown", (event) => {
@@ -127,6 +134,15 @@ function legend(key, label) {
     chart.toggle(key, on);
   });
   return button;
+}
+
+if (model.guests.length > 1) {
+  const button = element("button", { type: "button", "aria-pressed": String(chart.shared) }, "One time axis");
+  button.addEventListener("click", () => {
+    chart.share(!chart.shared);
+    button.setAttribute("aria-pressed", String(chart.shared));
+  });
+  document.querySelector(".tools .zoom").prepend(button);
 }
 
 const present = new Set(model.items.map((item) => item.kind));

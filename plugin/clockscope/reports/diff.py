@@ -84,11 +84,18 @@ def clock_rows(clocks: Record) -> list[list[str]]:
         for clock in clocks[key]:
             shown = [_clock(clock), "-"]
             rows.append(
-                [_cut(clock["name"]), clock["kind"], f"only in {letter}", *(shown if letter == "A" else shown[::-1])]
+                [
+                    _cut(clock["name"]),
+                    _cut(clock["kind"]),
+                    f"only in {letter}",
+                    *(shown if letter == "A" else shown[::-1]),
+                ]
             )
     for item in clocks["differ"]:
         name = item["what"]
-        rows.append([_cut(item["name"]), item["kind"], _label(name), _value(name, item["a"]), _value(name, item["b"])])
+        rows.append(
+            [_cut(item["name"]), _cut(item["kind"]), _label(name), _value(name, item["a"]), _value(name, item["b"])]
+        )
     return rows
 
 
@@ -111,12 +118,16 @@ def event_rows(events: Record) -> list[list[str]]:
     rows: list[tuple[int, str, str, str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for event in events[key]:
-            rows.append((event["run_ns"], values.words(event["what"]), _cut(event["clock"] or ""), f"only in {letter}"))
+            rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), f"only in {letter}"))
     for event in events["differ"]:
         said = "; ".join(_pair(item) for item in event["values"])
-        rows.append((event["run_ns"], values.words(event["what"]), _cut(event["clock"] or ""), said))
+        rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said))
     rows.sort(key=lambda row: row[0])
     return [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:])]
+
+
+def _what(event: Record) -> str:
+    return values.cut(values.words(event["what"]), _TEXT_LIMIT)
 
 
 def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
@@ -129,7 +140,9 @@ def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
 
 
 def _pair(item: Record) -> str:
-    return f"{one_line(item['name']).replace('_', ' ')}: {_value(item['name'], item['a'])} | {_value(item['name'], item['b'])}"
+    return (
+        f"{_cut(item['name']).replace('_', ' ')}: {_value(item['name'], item['a'])} | {_value(item['name'], item['b'])}"
+    )
 
 
 def _value(name: str, value: Any) -> str:
@@ -190,7 +203,7 @@ def describe(side: Record, own_source: bool) -> Record:
     place = f" at {short(side['source'])}" if own_source else ""
     held = compared(side)
     gap = ", worked out" if side["in_gap"] else ""
-    following = [f"{values.words(event['what'])} {_cut(event['clock'] or '')}".strip() for event in side["events"]]
+    following = [f"{_what(event)} {_cut(event['clock'] or '')}".strip() for event in side["events"]]
     return {
         "decided": f"{taken(side['taken'])}{place} ({one_line(side['instruction'])})"
         f"{' → ' + short(side['to']) if side['to'] else ''}{'  ' + held if held else ''}"

@@ -159,7 +159,12 @@ def _clock_tables(clocks: Sequence[Record], clock: text.Clock) -> Iterator[Recor
 def _absent(expectations: Sequence[Record]) -> Iterator[Record]:
     for status, title in text.ABSENT.items():
         rows = [
-            (shown(item["rule"]), values.words(item["what"]), shown(item["function"]), shown(item["note"], _TEXT_LIMIT))
+            (
+                shown(item["rule"]),
+                shown(values.words(item["what"])),
+                shown(item["function"]),
+                shown(item["note"], _TEXT_LIMIT),
+            )
             for item in expectations
             if item["status"] == status
         ]
@@ -184,6 +189,7 @@ def data(guest: Guest) -> Record:
         "left_out": arranged.left_out,
         "spans": [{**span, "note": shown(span["note"])} for span in arranged.spans],
         "marks": arranged.marks,
+        "begin": arranged.begin,
         "end": arranged.end,
         "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function)},
         "sources": _sources(guest),
