@@ -71,10 +71,25 @@ static void take_pairs(const char *at, const char *end, struct stop_reply *stop)
 	}
 }
 
+/* The status behind W or X: two digits by the manual, but gdbserver 13 writes no leading zero. */
+static bool take_status(const char *text, size_t length, uint8_t *status)
+{
+	size_t n = 0;
+	unsigned value = 0;
+
+	for (; n < length && packet_hex_digit(text[n]) >= 0; n++)
+		value = value << 4 | (unsigned)packet_hex_digit(text[n]);
+	*status = (uint8_t)value;
+	return n > 0 && (n == length || text[n] == ';');
+}
+
 void reply_parse_stop(const char *payload, size_t length, struct stop_reply *stop)
 {
+	bool ends = length > 0 && (payload[0] == 'W' || payload[0] == 'X');
+
 	*stop = (struct stop_reply){.kind = STOP_NONE};
-	if (length < 3 || !packet_unhex(payload + 1, 2, &stop->signal))
+	if (ends ? !take_status(payload + 1, length - 1, &stop->signal)
+		 : length < 3 || !packet_unhex(payload + 1, 2, &stop->signal))
 		return;
 	switch (payload[0]) {
 	case 'S': stop->kind = STOP_SIGNAL; break;

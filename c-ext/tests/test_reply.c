@@ -45,6 +45,8 @@ static const struct expected stops[] = {
 	{"T05;;;thread;", STOP_SIGNAL, 5, STOP_CAUSE_UNSAID, ""},
 	{"W00", STOP_EXITED, 0, STOP_CAUSE_UNSAID, ""},
 	{"W2a;process:1", STOP_EXITED, 0x2a, STOP_CAUSE_UNSAID, ""},
+	{"W0;process:ed8", STOP_EXITED, 0, STOP_CAUSE_UNSAID, ""},
+	{"Wb", STOP_EXITED, 11, STOP_CAUSE_UNSAID, ""},
 	{"X0b", STOP_TERMINATED, 11, STOP_CAUSE_UNSAID, ""},
 };
 
@@ -63,8 +65,8 @@ static void stop_replies(void **state)
 
 static void what_is_no_stop(void **state)
 {
-	static const char *const others[] = {"",    "OK",  "S", "S5", "Sxx",     "T0",
-					     "E01", "O41", "N", "W",  "vCont;c", "s05"};
+	static const char *const others[] = {"",    "OK", "S", "S5",          "Sxx", "T0",      "E01",
+					     "O41", "N",  "W", "W;process:1", "X0x", "vCont;c", "s05"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)

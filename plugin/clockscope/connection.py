@@ -35,7 +35,7 @@ class Connection:
     def lost(self) -> None:
         """GDB has let go of the guest, or it has ended: say which."""
         fate = self.fate()
-        if self.guest is not None and self.guest.running:
+        if self.guest is not None and self.guest.running and self.relay.state != "exited":
             # It is this GDB's child: left alone by GDB, but not to outlive it.
             said = f"Your guest ({self.guest.name}) runs on without GDB; it ends when GDB does."
             _left_running.append(self.guest)

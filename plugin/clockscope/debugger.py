@@ -210,6 +210,18 @@ def variables(values: Mapping[str, Variable]) -> Iterator[None]:
             gdb.set_convenience_variable(name, None)
 
 
+def _stays(hit: Callable[[Stop], bool]) -> bool:
+    """Whether the guest stays where it was hit: for the user too, where Ctrl-C came while an event was being read."""
+    try:
+        return hit(Stop())
+    except KeyboardInterrupt:
+        return True
+    except gdb.error:
+        if gdb.selected_inferior().connection is not None:
+            raise
+        return True  # the connection was lost meanwhile: GDB says so itself
+
+
 class Probe(gdb.Breakpoint):
     """An internal breakpoint. `hit` is called at each stop; the guest goes on unless it returns True.
 
@@ -223,10 +235,7 @@ class Probe(gdb.Breakpoint):
         self._hit = hit
 
     def stop(self) -> bool:
-        try:
-            return self._hit(Stop())
-        except KeyboardInterrupt:
-            return True  # Ctrl-C came while an event was being read: the guest stays for the user
+        return _stays(self._hit)
 
     def switch(self, on: bool) -> None:
         if self.enabled != on:
@@ -273,7 +282,7 @@ class Watchpoint(gdb.Breakpoint):
             raise gdb.error("no hardware watchpoint")
 
     def stop(self) -> bool:
-        return self._hit(Stop())
+        return _stays(self._hit)
 
     def remove(self) -> None:
         if self.is_valid():

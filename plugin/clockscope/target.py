@@ -80,11 +80,19 @@ def _find(elf: ElfFile, patterns: Sequence[str]) -> tuple[Symbol, ...]:
     return tuple(found.values())
 
 
+def _check_width(elf: ElfFile, address: int, expected: int) -> None:
+    """Where GDB read the symbols for an ABI that it lacks, and was told so only then, it keeps half of each address."""
+    if address != expected and address == expected & 0xFFFFFFFF:
+        again = f"`set osabi none`, `file`, `file {elf.path}`"
+        raise UserError(f"GDB has 32-bit addresses for {elf.path}: have it read the file anew ({again}), and try again")
+
+
 def offset_of(elf: ElfFile) -> int:
     """How far the guest's code lies from where the file says: kernels and programs may be relocated."""
     for symbol in elf.all_functions():
         if symbol.name.isidentifier():
             address = debugger.address_of(symbol.name)
             if address is not None and symbol.address == elf.find(symbol.name):
+                _check_width(elf, address, symbol.address)
                 return address - symbol.address
     return 0

@@ -144,7 +144,7 @@ class Session:
 
     def prompt(self, limit: float = 60.0) -> str:
         """Wait for the prompt; what was printed before it."""
-        return self.expect("^" + re.escape(self._prompt), limit).removesuffix(self._prompt)
+        return self.expect(r"(?:^|\r)" + re.escape(self._prompt), limit).removesuffix(self._prompt)
 
     def command(self, line: str, limit: float = 60.0) -> str:
         self.send(line + "\n")

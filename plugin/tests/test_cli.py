@@ -35,7 +35,7 @@ def sample(tmp_path: Path) -> Path:
 
 GOLDEN = """\
 Linux 6.1.0-9-cloud-amd64
-10 events, 3 clocks registered; times in ms: guest run time, stops excluded
+10 events, 2 clocks and 1 event device registered; times in ms: guest run time, stops excluded
 complete: the guest was idle
 
       ms  cpu  event                clock      values                                         where

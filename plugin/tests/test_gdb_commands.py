@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from gdbrun import Session, Transcript
 from guest import ROOT, Guest, Machine, machine
+from model import model
 from scripted_quirks import Peer, hangs_up, says_garbage, speaks_http, stays_silent
 
 from clockscope._core import Trace
@@ -237,7 +238,28 @@ def test_two_recordings_at_once(boot: Callable[..., Guest], gdb: Gdb, tmp_path: 
     assert opened(first)[:2] == (False, "GDB was left")
 
 
+def test_symbols_read_before_the_abi_was_set(gdb: Gdb, tmp_path: Path) -> None:
+    """GDB keeps what it read of a BSD's kernel for an ABI that it lacks."""
+    here = model()
+    script = [f"file {here.vmlinux}", "set osabi none", f"file {here.vmlinux}", here.launch(tmp_path / "serial.log")]
+    line = failure(gdb([*script, f"clock record -o {tmp_path}/x.trace"]))
+    assert "32-bit addresses" in line and f"`file {here.vmlinux}`" in line
+    cure = ["set osabi none", "file", f"file {here.vmlinux}"]
+    text = gdb([*script, *cure, f"clock record -o {tmp_path}/x.trace --until exit"]).text
+    assert "Recorded 15 events" in text
+
+
 # ---------------------------------------------------------------- what ends a recording
+
+
+def test_a_programs_end_is_its_recordings(gdb: Gdb, tmp_path: Path) -> None:
+    """gdbserver tells an end in its own way, and stays for a moment."""
+    (tmp_path / "a.c").write_text("int main(void) { return 0; }")
+    subprocess.run(["gcc", "-o", tmp_path / "a.out", tmp_path / "a.c"], check=True)
+    script = [f"file {tmp_path}/a.out", f"clock launch -- gdbserver localhost:{{port}} {tmp_path}/a.out"]
+    text = gdb([*script, f"clock record -o {tmp_path}/x.trace --functions main --until exit"]).text
+    assert "complete: the guest ended" in text and "Your guest is gone: the guest ended." in text
+    assert opened(tmp_path / "x.trace")[:2] == (True, "the guest ended")
 
 
 def test_detach_lets_the_guest_run_on(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:

@@ -65,10 +65,12 @@ class Clock:
 
 def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
     name = guest_name(content["guest"])
-    events, clocks = len(content["events"]), sum(clock["registered"] is not None for clock in content["clocks"])
+    registered = [clock["kind"] == "event device" for clock in content["clocks"] if clock["registered"] is not None]
+    devices = sum(registered)
+    clocks = _count(len(registered) - devices, "clock") + (f" and {_count(devices, 'event device')}" if devices else "")
     lines = [
         styled(name, "bold", ui.colour),
-        f"{_count(events, 'event')}, {_count(clocks, 'clock')} registered; times in ms: {time.name}",
+        f"{_count(len(content['events']), 'event')}, {clocks} registered; times in ms: {time.name}",
     ]
     if time.is_log:
         lines.append("from a log: nothing is known beyond what the kernel printed")
