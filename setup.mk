@@ -19,7 +19,7 @@ PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev 
 PACKAGES += $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver gdb-multiarch tmux qemu-user binutils sqlite3 procps chromium
+	libcmocka-dev gdbserver gdb-multiarch tmux groff-base qemu-user binutils sqlite3 procps chromium
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -106,7 +106,7 @@ include $(MODEL_MK)
 
 # Build
 
-build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope page ## build the extension, the program build/clockscope, and what its pages need
+build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 page ## build the extension, the program build/clockscope, its manual page, and what its pages need
 
 build-clang: ## the same with clang, into build/clang
 	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so build
@@ -171,6 +171,9 @@ $(PAGE): $(wildcard plugin/page/*) node_modules/.package-lock.json
 	@echo '  PAGE  $@'
 	$(Q)node_modules/.bin/esbuild plugin/page/main.js --bundle --minify --format=iife --target=es2022 \
 		--legal-comments=inline --log-level=warning --outdir=$(@D)
+
+$(BUILD)/clockscope.1: $(EXTENSION) $(wildcard plugin/clockscope/*.py plugin/clockscope/commands/*.py)
+	@PYTHONPATH=plugin $(PYTHON) -m clockscope.manual >$@
 
 $(BUILD)/tests/test_%: $(BUILD)/asan/tests/test_%.o $(BUILD)/asan/libcore.a
 	@mkdir -p $(@D)

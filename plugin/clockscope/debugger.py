@@ -212,6 +212,8 @@ def variables(values: Mapping[str, Variable]) -> Iterator[None]:
 
 def _stays(hit: Callable[[Stop], bool]) -> bool:
     """Whether the guest stays where it was hit: for the user too, where Ctrl-C came while an event was being read."""
+    global _stopping
+    _stopping = True
     try:
         return hit(Stop())
     except KeyboardInterrupt:
@@ -220,6 +222,8 @@ def _stays(hit: Callable[[Stop], bool]) -> bool:
         if gdb.selected_inferior().connection is not None:
             raise
         return True  # the connection was lost meanwhile: GDB says so itself
+    finally:
+        _stopping = False
 
 
 class Probe(gdb.Breakpoint):
@@ -481,7 +485,10 @@ def connect(socket_path: str) -> None:
 
 def execute(command: str) -> None:
     """Run a command as if the user had typed it; raises Error."""
-    gdb.execute(command, from_tty=False, to_string=False)
+    try:
+        gdb.execute(command, from_tty=False, to_string=False)
+    finally:
+        _catch_up()
 
 
 def ask(command: str) -> str:
@@ -523,12 +530,32 @@ def on_stop(call: Callable[[], None]) -> None:
 
 def on_exit(call: Callable[[], None]) -> None:
     """Have something called when the guest has ended, or GDB let go of it."""
-    gdb.events.exited.connect(lambda _event: call())
+    gdb.events.exited.connect(lambda _event: _later(call) if _stopping else call())
 
 
 def on_quit(call: Callable[[], None]) -> None:
     """Have something called when GDB ends."""
-    gdb.events.gdb_exiting.connect(lambda _event: call())
+
+    def quit_now(_event: object) -> None:
+        _catch_up()
+        call()
+
+    gdb.events.gdb_exiting.connect(quit_now)
+
+
+_stopping = False  # GDB is in the middle of asking a probe
+_owed: list[Callable[[], None]] = []
+
+
+def _later(call: Callable[[], None]) -> None:
+    """The guest was lost while a probe read it. GDB goes on to use that probe, so it must not be deleted yet."""
+    _owed.append(call)
+    gdb.post_event(_catch_up)
+
+
+def _catch_up() -> None:
+    while _owed:
+        _owed.pop(0)()
 
 
 # ---------------------------------------------------------------- commands
@@ -542,6 +569,8 @@ class Ui:
         styled = bool(gdb.parameter("style enabled")) and "NO_COLOR" not in os.environ
         self.colour = styled and typed and _at_terminal() and not _piped()
         self.width = int(gdb.parameter("width") or 0) or 100
+        # Asked now: where progress is told, in the middle of a stop, GDB must not be made to run commands.
+        self._draws = _at_terminal() and not _in_tui()
         self._last = 0.0
 
     def out(self, text: str) -> None:
@@ -560,9 +589,7 @@ class Ui:
 
     def progress(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
-        if now - self._last >= 0.2 or (total and done >= total):
-            if not _at_terminal() or _in_tui():
-                return
+        if self._draws and (now - self._last >= 0.2 or (total and done >= total)):
             self._last = now
             share = f"{100 * done // total:3d}% " if total else ""
             # What GDB itself says next, as that the guest has ended, overwrites a line this short.

@@ -306,7 +306,8 @@ def test_qemu_is_killed_in_mid_boot(gdb_session: Callable[..., Session], tmp_pat
     session.send(f"clock record --no-branches -o {trace} --until exit\n")
     session.expect("^Recording to")
     pid = child_of(session.process.pid)
-    wait_for(lambda: "clocksource: hpet" in serial(tmp_path))
+    # Between events: GDB 13.1 fails an assertion of its own where its connection ends while it looks at a stop.
+    wait_for(lambda: "Freeing unused kernel image (initmem)" in serial(tmp_path))
     os.kill(pid, signal.SIGKILL)
     printed = session.prompt()
     assert "incomplete: qemu-system-x86_64 ended: killed by SIGKILL" in printed
