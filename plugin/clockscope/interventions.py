@@ -42,6 +42,19 @@ def of(trace: Trace) -> list[Record]:
     ]
 
 
+def moments(trace: Trace, limit: int) -> list[Record]:
+    """Each time that something was changed, in order: seq, run_ns, cpu, kind, option, function, source, was, became."""
+    rows = trace.rows(
+        "SELECT u.seq, u.run_ns, u.cpu, i.kind, i.option, i.function, i.file, i.line, u.was, u.became"
+        " FROM intervention_use u JOIN intervention i ON i.number = u.intervention ORDER BY u.seq LIMIT ?",
+        [limit],
+    )
+    for row in rows:
+        file, line = row.pop("file"), row.pop("line")
+        row["source"] = f"{file}:{line}" if line else file
+    return rows
+
+
 class Uses:
     """Each time that something was changed in one function, in order."""
 

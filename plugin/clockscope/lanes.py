@@ -46,7 +46,7 @@ class Axis:
 
 @dataclass
 class Lanes:
-    """`marks` are (index of the event, lane); `spans` name the event or the call (`seq`) that began them."""
+    """`marks` are (seq, lane) of events and of what was changed in the guest; `spans` name by `seq` what began them."""
 
     lanes: list[Record] = field(default_factory=list)
     spans: list[Record] = field(default_factory=list)
@@ -56,19 +56,21 @@ class Lanes:
     left_out: int = 0
 
 
-def arrange(content: Record, functions: Sequence[Record]) -> Lanes:
-    """The lanes of a timeline (schemas/timeline.schema.json) and of the calls that were traced (path.schema.json)."""
+def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Record]) -> Lanes:
+    """The lanes of a timeline (schemas/timeline.schema.json), of the calls that were traced (path.schema.json), and of what
+    was changed meanwhile (interventions.moments())."""
     axis = Axis(content["events"])
     calls = [(function["function"], call) for function in functions for call in function["invocations"]]
     calls.sort(key=lambda item: int(item[1]["seq"]))
     result = Lanes()
     result.begin, result.end = _range(axis, content["events"], [call for _, call in calls])
     clocks = _clock_lanes(content["clocks"], result)
-    cpus = _cpu_lanes(content["events"], [call for _, call in calls], result)
+    cpus = _cpu_lanes([*content["events"], *changes, *(call for _, call in calls)], result)
     finder = _Finder(content["clocks"], clocks)
-    for number, event in enumerate(content["events"]):
+    for event in content["events"]:
         places = (finder.lane(event), cpus.get(event["cpu"]))
-        result.marks += [(number, lane) for lane in places if lane is not None]
+        result.marks += [(event["seq"], lane) for lane in places if lane is not None]
+    result.marks += [(change["seq"], cpus[change["cpu"]]) for change in changes if change["cpu"] in cpus]
     result.spans += _lives(content["events"], finder, axis, result.end)
     result.spans += _calibrations(content["events"], finder, axis, result.end)
     result.spans += _calls(calls, cpus, axis)
@@ -89,10 +91,12 @@ def _clock_lanes(clocks: Sequence[Record], result: Lanes) -> list[int | None]:
     return [number if number < LANES_MAX else None for number in range(len(clocks))]
 
 
-def _cpu_lanes(events: Iterable[Record], calls: Iterable[Record], result: Lanes) -> dict[int, int]:
-    cpus = sorted({item["cpu"] for item in [*events, *calls]})
+def _cpu_lanes(items: Iterable[Record], result: Lanes) -> dict[int, int]:
+    cpus = sorted({item["cpu"] for item in items})
     first = len(result.lanes)
-    result.lanes += [{"kind": "cpu", "title": f"vCPU {cpu}", "device": False} for cpu in cpus[:LANES_MAX]]
+    result.lanes += [
+        {"kind": "cpu", "title": f"vCPU {cpu if cpu >= 0 else '?'}", "device": False} for cpu in cpus[:LANES_MAX]
+    ]
     result.left_out += max(len(cpus) - LANES_MAX, 0)
     return {cpu: first + number for number, cpu in enumerate(cpus[:LANES_MAX])}
 

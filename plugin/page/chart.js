@@ -288,7 +288,7 @@ export class Chart {
   // Where what is chosen lies in what there is; undefined where nothing is.
   chosenShare() {
     const found = this.byName.get(this.chosen);
-    if (found?.type !== "event") return undefined;
+    if (found?.x === undefined) return undefined;
     const [first, last] = this.range(this.guests.indexOf(found.guest));
     return (found.x - first) / (last - first);
   }
@@ -321,8 +321,8 @@ function isComparable(guests) {
 }
 
 function marksOf(guest, byName) {
-  return guest.marks.map(([number, lane]) => {
-    const item = byName.get(`${guest.letter}-${guest.timeline.events[number].seq}`);
+  return guest.marks.map(([seq, lane]) => {
+    const item = byName.get(`${guest.letter}-${seq}`);
     return { item, datum: { value: [item.x, lane], name: item.name } };
   });
 }

@@ -18,7 +18,7 @@ export class Details {
   show(found) {
     const button = element("button", { type: "button", class: "close", "aria-label": "close (Esc)" }, "✕");
     button.addEventListener("click", this.close);
-    const content = found.type === "event" ? this.event(found) : this.call(found);
+    const content = this[found.type](found);
     this.box.replaceChildren(button, ...content.filter(Boolean));
     this.box.hidden = false;
     this.box.scrollTop = 0;
@@ -38,12 +38,23 @@ export class Details {
         "run_ns": event.run_ns,
         "guest_ns": event.guest_ns,
         "icount": event.icount,
+        "tsc": event.tsc,
         "seq": event.seq,
         "rule": event.rule,
         "event": event.what,
         "address": event.address,
         "thread": event.thread,
       }),
+    ];
+  }
+
+  change({ change, guest }) {
+    return [
+      element("h2", { tabindex: -1, "data-kind": "changed" }, badge(guest, this.guests), "Changed by clockscope"),
+      element("p", {}, `at ${change.ms} ms on vCPU ${change.cpu}`),
+      element("p", {}, element("code", {}, change.what)),
+      element("p", {}, element("strong", {}, change.values)),
+      element("p", { class: "place" }, element("code", {}, change.where)),
     ];
   }
 

@@ -18,6 +18,12 @@ export const KINDS = [
     whats: ["calibration.started", "calibration.retried", "calibration.finished"],
   },
   { key: "measured", label: "frequency, quality", symbol: "rect", whats: ["frequency.detected", "quality.changed"] },
+  {
+    key: "changed",
+    label: "interventions",
+    symbol: "path://M6 0L7.5 4.3L12 4.4L8.4 7.1L9.7 11.5L6 8.9L2.3 11.5L3.6 7.1L0 4.4L4.5 4.3Z",
+    whats: [],
+  },
   { key: "other", label: "other", symbol: "path://M0 4H4V0H8V4H12V8H8V12H4V8H0Z", whats: [] },
 ];
 
@@ -25,7 +31,7 @@ const kindOf = new Map(KINDS.flatMap((kind) => kind.whats.map((what) => [what, k
 
 export function load() {
   const { guests } = JSON.parse(document.getElementById("data").textContent);
-  const items = guests.flatMap((guest) => guest.timeline.events.map((event, number) => item(guest, event, number)));
+  const items = guests.flatMap(itemsOf);
   const byName = new Map(items.map((one) => [one.name, one]));
   for (const guest of guests) {
     for (const call of Object.values(guest.calls)) {
@@ -36,13 +42,28 @@ export function load() {
   return { guests, items, byName };
 }
 
-function item(guest, event, number) {
+// A guest's events and what was changed in it, in order.
+function itemsOf(guest) {
+  const events = guest.timeline.events.map((event, number) => eventItem(guest, event, number));
+  const changes = guest.changes.map((change) => changeItem(guest, change));
+  return [...events, ...changes].sort((one, other) => one.seq - other.seq);
+}
+
+function changeItem(guest, change) {
+  const text = `${change.ms}\n${change.what}\n${change.values}\n${change.where}`.toLowerCase();
+  const words = { ...change, clock: "" };
+  const name = `${guest.letter}-${change.seq}`;
+  return { type: "change", name, seq: change.seq, guest, change, words, x: change.at, kind: "changed", text };
+}
+
+function eventItem(guest, event, number) {
   const words = guest.words[number];
   const text = [words.ms, words.what, words.clock, words.values, words.where, event.what, event.rule];
   text.push(...event.backtrace.map((frame) => frame.function));
   return {
     type: "event",
     name: `${guest.letter}-${event.seq}`,
+    seq: event.seq,
     guest,
     event,
     words,

@@ -65,9 +65,9 @@ class Browser:
         return self._ask("evaluate", expression=expression)
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of all elements that match, as they are shown."""
+        """The texts of all elements that match, as they are shown; of those not drawn yet, as they are."""
         shown: list[str] = self.evaluate(
-            f"[...document.querySelectorAll({json.dumps(selector)})].map(one => (one.innerText ?? one.textContent).trim())"
+            f"[...document.querySelectorAll({json.dumps(selector)})].map(one => (one.innerText || one.textContent).trim())"
         )
         return shown
 

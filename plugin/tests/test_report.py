@@ -17,6 +17,7 @@ from guest import ROOT
 from sample_trace import MS, write_sample
 
 from clockscope._core import TraceWriter
+from clockscope.errors import UserError
 from clockscope.reports import page
 
 Program = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -181,6 +182,42 @@ def test_what_two_guests_are_told_differently(browser: Browser, program: Program
     assert all(f"{leaf['eax']} {leaf['ebx']} {leaf['ecx']} {leaf['edx']}" in shown for leaf in leaves)
 
 
+@pytest.fixture
+def changed(tmp_path: Path) -> Path:
+    """A trace that says of itself that a branch was forced, once to the other way."""
+    path = tmp_path / "changed.trace"
+    shutil.copy(FAILING, path)
+    with sqlite3.connect(path) as database:
+        ((address,),) = database.execute(
+            "SELECT i.address FROM instruction i JOIN function f ON f.id = i.function"
+            " WHERE f.name = 'tsc_refine_calibration_work' AND i.kind = 'branch' LIMIT 1"
+        )
+        database.execute(
+            "INSERT INTO intervention VALUES (1, 'force', 'tsc_refine_calibration_work:1348=not', 'tsc_refine_calibration_work',"
+            " 'arch/x86/kernel/tsc.c', 1348, ?), (2, 'set', '<b>x</b>=1', 'never', '', 0, 4096)",
+            [address],
+        )
+        seqs = "SELECT seq FROM event UNION SELECT seq FROM invocation UNION SELECT seq FROM stop"
+        database.execute(
+            f"INSERT INTO intervention_use SELECT max(seq) + 1, 1, 11300000000, 0, 'taken', 'not taken' FROM ({seqs})"
+        )
+    database.close()
+    return path
+
+
+def test_what_was_changed_is_plainly_shown(browser: Browser, program: Program, changed: Path, tmp_path: Path) -> None:
+    browser.open(write(tmp_path / "changed.html", changed))
+    told = as_json(program, "timeline", changed)["interventions"]
+    (banner,) = browser.texts(".change")
+    assert "clockscope changed it while it ran" in banner and "made once" in banner and "never reached" in banner
+    assert all(f"--{one['kind']} {one['option']}" in banner for one in told)
+    assert "changed: --force" in browser.evaluate("document.querySelector('.node.marked').textContent")
+    browser.click(".change a")
+    assert "taken → not taken" in browser.texts("#details")[0] and "11300.000 ms" in browser.texts("#details")[0]
+    assert len(browser.texts('#events [data-kind="changed"]')) == 1
+    assert browser.complaints() == []
+
+
 # ---------------------------------------------------------------- how it is used
 
 
@@ -206,8 +243,7 @@ def test_zoom_and_pan(browser: Browser, two: Path) -> None:
 
 def place_of(browser: Browser, guest: Record, event: Record) -> tuple[float, float]:
     """Where the first mark of an event is, by the layout: names to the left, lanes of one height."""
-    number = guest["timeline"]["events"].index(event)
-    lane = next(lane for index, lane in guest["marks"] if index == number)
+    lane = next(lane for seq, lane in guest["marks"] if seq == event["seq"])
     first, last = browser.evaluate(VIEW)
     width = browser.evaluate("document.getElementById('chart').clientWidth") - 150 - 16
     return 150 + width * (event["run_ns"] / MS - first) / (last - first), 4 + 26 * (lane + 0.5)
@@ -305,8 +341,8 @@ def test_every_screen(browser: Browser, two: Path, width: int, scheme: str) -> N
 def luminance(colour: str) -> float:
     """As WCAG 2 defines it, of "rgb(…)"."""
     shares = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-    red, green, blue = (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares)
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    linear = [share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4) for share in shares]
+    return sum(weight * share for weight, share in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def contrast(one: str, other: str) -> float:
@@ -455,7 +491,7 @@ def test_mistakes_are_one_line(program: Program, tmp_path: Path) -> None:
 
 def test_a_page_that_was_not_built_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(page, "BUNDLE", tmp_path)
-    with pytest.raises(page.UserError, match="make -f setup.mk page"):
+    with pytest.raises(UserError, match="make -f setup.mk page"):
         page.render([], None, lambda done, total, what: None)
 
 

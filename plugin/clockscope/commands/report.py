@@ -8,7 +8,7 @@ from pathlib import Path
 from clockscope import diagnose, diff
 from clockscope._core import Trace
 from clockscope.errors import UserError
-from clockscope.ui import Ui
+from clockscope.ui import Ui, trace_meant
 
 NAME = "report"
 SUMMARY = "write a page to look at: the timeline, diagnoses, clocks and traced functions of one guest, or of two"
@@ -22,7 +22,9 @@ zoom and move the timeline, Esc closes what was opened.
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", metavar="FILE", nargs="+", help="a recorded trace; a second one is compared with it")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="*", help="a recorded trace (default: the last one), and one to compare with"
+    )
     parser.add_argument("-o", "--output", metavar="HTML", required=True, help="the file to write")
     parser.add_argument("--force", action="store_true", help="replace it where it exists")
     parser.add_argument(
@@ -39,7 +41,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
         raise UserError(f"a page shows one guest or two, not {len(args.files)}")
     if not args.force and Path(args.output).exists():
         raise UserError(f"{args.output} exists already; replace it with --force, or name another file")
-    html = _page(args.files, args.rules, ui)
+    html = _page(args.files or [trace_meant(None, ui)], args.rules, ui)
     try:
         Path(args.output).write_text(html, "utf-8")
     except OSError as error:

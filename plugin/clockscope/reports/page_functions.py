@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from clockscope import interventions
 from clockscope.diff_paths import base_name
 from clockscope.errors import UserError
 from clockscope.reports import cfg, diff, graphviz, path, values
@@ -55,7 +56,7 @@ def _side(guest: Guest, name: str, divergence: Record | None) -> Record:
         "count": len(calls),
         "calls": [_call(guest, call) for call in calls[:_ROWS_MAX]],
         "more": max(len(calls) - _ROWS_MAX, 0),
-        "drawings": list(_drawings(graphs, own)),
+        "drawings": list(_drawings(graphs, _marks(guest, own))),
     }
 
 
@@ -70,8 +71,16 @@ def _call(guest: Guest, call: Record) -> Record:
     }
 
 
-def _drawings(graphs: Sequence[Record], own: Record | None) -> Iterator[Record]:
-    marks = {own["address"]: f"the decision that differs: {diff.taken(own['taken'])}"} if own else {}
+def _marks(guest: Guest, own: Record | None) -> Mapping[str, str]:
+    """Words by the address of an instruction: where something was changed, and where the guests parted."""
+    marks = {one["address"]: shown(f"changed: {interventions.name(one)}") for one in guest.timeline["interventions"]}
+    if own:
+        parted = f"the decision that differs: {diff.taken(own['taken'])}"
+        marks[own["address"]] = "; ".join(filter(None, (parted, marks.get(own["address"]))))
+    return marks
+
+
+def _drawings(graphs: Sequence[Record], marks: Mapping[str, str]) -> Iterator[Record]:
     for graph in graphs:
         try:
             yield {"svg": _inline(graphviz.svg(cfg.dot(graph, marks), _LAYOUT_SECONDS)), "why": ""}

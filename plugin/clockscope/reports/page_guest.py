@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from clockscope import diagnose, graph, lanes, paths, told
+from clockscope import diagnose, graph, interventions, lanes, paths, told
 from clockscope._core import Trace
 from clockscope.reports import cpuid, path, text, values
 from clockscope.ui import one_line
@@ -18,6 +18,7 @@ _TEXT_LIMIT = 160
 _EVIDENCE_MAX = 12
 # Of so many calls of a function the page tells each decision; `path` tells those of all.
 _CALLS_MAX = 200
+_CHANGES_MAX = 2000
 # Longer texts are shortened in the page's data: nobody reads them, and every browser must draw them.
 _KEPT_CHARACTERS = 2000
 # JavaScript's numbers are exact up to here.
@@ -36,6 +37,7 @@ class Guest:
     functions: Sequence[Record]
     graphs: Sequence[Record]
     told: Record
+    changes: Sequence[Record]  # each time that something was changed in the guest
 
 
 def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -> Guest:
@@ -44,11 +46,12 @@ def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -
         letter,
         file,
         trace,
-        trace.timeline(),
+        {**trace.timeline(), "interventions": interventions.of(trace)},
         diagnose.examine(file, trace, rules),
         paths.functions(trace) if traced else [],
         graph.from_trace(trace, "*") if traced else [],
         cpuid.content(told.of_trace(trace, told.BEGIN), None),
+        interventions.moments(trace, _CHANGES_MAX),
     )
 
 
@@ -70,7 +73,8 @@ def describe(guest: Guest) -> Record:
         "name": shown(text.guest_name(content["guest"])),
         "time": clock.name,
         "facts": list(_facts(content)),
-        "warnings": list(_warnings(content)),
+        "warnings": list(_warnings(content, clock)),
+        "interventions": [_intervention(guest, one) for one in content["interventions"]],
         "findings": [_finding(guest, finding) for finding in guest.diagnosis["findings"]],
         "clocks": list(_clock_tables(content["clocks"], clock)),
         "told": guest.told,
@@ -101,7 +105,19 @@ def _facts(content: Record) -> Iterator[tuple[str, str]]:
     yield "event device at the end", ", ".join(devices) or "none"
 
 
-def _warnings(content: Record) -> Iterator[str]:
+def _intervention(guest: Guest, one: Record) -> Record:
+    return {
+        "option": shown(interventions.name(one), _TEXT_LIMIT),
+        "function": shown(one["function"]),
+        "source": shown(one["source"], _TEXT_LIMIT),
+        "often": interventions.how_often(one),
+        "target": "" if one["first_seq"] is None else f"{guest.letter}-{one['first_seq']}",
+    }
+
+
+def _warnings(content: Record, clock: text.Clock) -> Iterator[str]:
+    if clock.is_log:
+        yield "This is a log, not a recording: nothing is known beyond what the kernel printed."
     if content["damage"] is not None:
         yield f"This trace is damaged, and not all of it could be read: {shown(content['damage'], _TEXT_LIMIT)}"
     elif not content["complete"]:
@@ -177,14 +193,15 @@ def _absent(expectations: Sequence[Record]) -> Iterator[Record]:
 
 def data(guest: Guest) -> Record:
     """What the page's program reads. Each event is told twice: as --format json does, and in words."""
-    arranged = lanes.arrange(guest.timeline, guest.functions)
-    clock = text.Clock(guest.timeline)
+    arranged = lanes.arrange(guest.timeline, guest.functions, guest.changes)
+    axis, clock = lanes.Axis(guest.timeline["events"]), text.Clock(guest.timeline)
     return {
         "letter": guest.letter,
         "name": shown(text.guest_name(guest.timeline["guest"])),
         "timeline": exact(guest.timeline),
-        "axis": lanes.Axis(guest.timeline["events"]).key,
+        "axis": axis.key,
         "words": [_words(event, clock) for event in guest.timeline["events"]],
+        "changes": [_change(change, axis) for change in guest.changes],
         "lanes": [{**lane, "title": shown(lane["title"])} for lane in arranged.lanes],
         "left_out": arranged.left_out,
         "spans": [{**span, "note": shown(span["note"])} for span in arranged.spans],
@@ -203,6 +220,18 @@ def _words(event: Record, clock: text.Clock) -> Record:
         "clock": shown(event["clock"]),
         "values": shown(values.describe(event["values"]), _TEXT_LIMIT),
         "where": f"{shown(event['function'])} {path.short(event['source'])}".strip()[:_TEXT_LIMIT],
+    }
+
+
+def _change(change: Record, axis: lanes.Axis) -> Record:
+    return {
+        "seq": change["seq"],
+        "at": axis.at(change["run_ns"]),
+        "ms": values.milliseconds(change["run_ns"]),
+        "cpu": change["cpu"],
+        "what": shown(interventions.name(change), _TEXT_LIMIT),
+        "values": shown(f"{change['was']} → {change['became']}", _TEXT_LIMIT),
+        "where": f"{shown(change['function'])} {path.short(change['source'])}".strip()[:_TEXT_LIMIT],
     }
 
 
