@@ -19,7 +19,9 @@ def next_step() -> str:
         return f"Recording to {path}. `continue` your guest; `clock record --stop` ends the recording."
     trace = debugger.last_trace()
     if trace is not None:
-        return f"{_short(trace)} was recorded. See it with `clock timeline`, `clock path` and `clock diagnose`. {_MORE}"
+        return (
+            f"{one_line(trace)} was recorded. See it with `clock timeline`, `clock path` and `clock diagnose`. {_MORE}"
+        )
     if _attached():
         return f"Your guest is attached. `clock record -o boot.trace --until idle` records its boot. {_MORE}"
     if debugger.symbol_file() is None:
@@ -37,7 +39,7 @@ def overview() -> str:
         ("symbols", one_line(debugger.symbol_file() or "none: `file vmlinux` loads your kernel's")),
         ("guest", _guest()),
         ("recording", one_line(Recording.current.path) if Recording.current is not None else "none"),
-        ("last trace", _short(trace) if trace is not None else "none"),
+        ("last trace", one_line(trace) if trace is not None else "none"),
         ("next", next_step()),
     ]
     return "\n".join(f"{name:10}  {text}" for name, text in rows)
@@ -60,8 +62,3 @@ def _at_hand() -> str:
     """The newest trace in this directory, in a sentence."""
     files = sorted(filter(os.path.isfile, glob.glob("*.trace")), key=os.path.getmtime)
     return f"`clock timeline {one_line(files[-1])}` reads the trace that lies here." if files else ""
-
-
-def _short(path: str) -> str:
-    """A path as short as it can be said here."""
-    return one_line(min(path, os.path.relpath(path), key=len))

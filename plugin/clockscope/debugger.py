@@ -614,9 +614,11 @@ def _in_tui() -> bool:
 
 
 def last_trace() -> str | None:
-    """The trace that was written last, or what the user set the variable to."""
-    value = gdb.convenience_variable(TRACE_VARIABLE)
-    return expand(f"${TRACE_VARIABLE}") if value is not None else None
+    """The trace that was written last, or what the user set the variable to; as short as it can be said here."""
+    if gdb.convenience_variable(TRACE_VARIABLE) is None:
+        return None
+    path = expand(f"${TRACE_VARIABLE}")
+    return min(path, os.path.relpath(path), key=len)
 
 
 def expand(word: str) -> str:

@@ -57,10 +57,19 @@ def check_shown(shown: list[str], actual: str) -> None:
     assert at == len(lines) or not blocks[-1], f"more is printed than is shown:\n{actual}"
 
 
-@pytest.mark.parametrize("name", ["netbsd", "freebsd"])
+@pytest.mark.parametrize("name", ["netbsd", "freebsd", "extend"])
 def test_walkthrough(name: str, gdb_session: Callable[..., Session]) -> None:
     session = gdb_session(plugin=False, cwd=ROOT)
     steps = steps_of(ROOT / "examples" / name / "README.md")
     assert len(steps) > 5
     for command, shown in steps:
         check_shown(shown, session.command(command, limit=120))
+
+
+def test_files_that_a_page_explains() -> None:
+    """What examples/extend/README.md shows of its files is what is in them."""
+    page = (ROOT / "examples/extend/README.md").read_text()
+    shown = "".join(re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    files = [(ROOT / "examples/extend" / name).read_text() for name in ("mine.toml", "never-chosen.toml")]
+    lines = "".join(text.partition("explains it.\n")[2] for text in files).split("\n")
+    assert [line for line in shown.split("\n") if line] == [line for line in lines if line]
