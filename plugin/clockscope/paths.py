@@ -2,6 +2,7 @@
 """The branch traces of a trace file, as schemas/path.schema.json describes them. Read from rows alone."""
 
 import fnmatch
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -128,7 +129,7 @@ class Function:
             "choices": list(self._choices(row, steps, decisions)),
             "interventions": self._interventions(row, steps, gaps, {decision["address"] for decision in shown}),
             "windows": [self._window(window, row) for window in self._passes(row["id"])],
-            "gaps": [self._gap(ordinal, blocks) for ordinal, blocks in sorted(gaps.items())],
+            "gaps": [self._gap(ordinal, blocks, decisions) for ordinal, blocks in sorted(gaps.items())],
         }
 
     def _gaps(self, invocation: int) -> dict[int, list[tuple[int, bool]]]:
@@ -256,11 +257,18 @@ class Function:
             found.append({**place, **record, "in_decisions": use["kind"] == "force" and address in decided})
         return found
 
-    def _gap(self, ordinal: int, blocks: Sequence[tuple[int, bool]]) -> Record:
+    def _gap(self, ordinal: int, blocks: Sequence[tuple[int, bool]], decisions: Sequence[Record]) -> Record:
+        # A branch that stops saw before is within a gap where its probe was hit too often and lifted.
+        counted = Counter(row["address"] for row in decisions if row["stop"] is not None and row["ordinal"] < ordinal)
+        inside = {number for number, _ in blocks}
+        rounds = [
+            count for address, count in counted.items() if self._by_address.get(address, {}).get("block") in inside
+        ]
         places = [self._blocks[block] for block, _ in blocks]
         return {
             "step": ordinal,
             "lines": self._span([(place["from_address"], place["to_address"]) for place in places]),
+            "at_least": max(rounds, default=None),
             "blocks": [
                 {"block": _hex(place["from_address"]), "certain": certain}
                 for place, (_, certain) in zip(places, blocks, strict=True)

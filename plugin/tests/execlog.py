@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from clockscope._core import Analyser
+
 Row = Mapping[str, Any]
 
 # accel/tcg/cpu-exec.c, log_cpu_exec() and cpu_tb_exec(): [cs_base/pc/flags/cflags], and [pc].
@@ -233,15 +235,22 @@ def read_functions(trace: Any) -> list[dict[str, Any]]:
 
 
 def ranges(functions: Sequence[Row]) -> list[tuple[int, int]]:
-    """The text of the functions, hot and cold, joined where blocks adjoin."""
-    pieces = sorted(
-        (block["from_address"] & _MASK, block["to_address"] & _MASK)
-        for function in functions
-        for block in function["blocks"]
-    )
+    """The text of the functions of a trace, hot and cold."""
+    blocks = [block for function in functions for block in function["blocks"]]
+    return _joined((block["from_address"] & _MASK, block["to_address"] & _MASK) for block in blocks)
+
+
+def ranges_of(analyser: Analyser, names: Iterable[str]) -> list[tuple[int, int]]:
+    """The same for functions of a kernel that is yet to be traced."""
+    blocks = [block for name in names for part in analyser.analyse(name) for block in part["blocks"]]
+    return _joined((block["start"], block["end"]) for block in blocks)
+
+
+def _joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Few ranges, for QEMU holds each execution against all of them."""
     joined: list[tuple[int, int]] = []
-    for low, high in pieces:
-        if joined and low <= joined[-1][1] + 16:
+    for low, high in sorted(pieces):
+        if joined and low <= joined[-1][1] + 64:
             joined[-1] = (joined[-1][0], max(high, joined[-1][1]))
         else:
             joined.append((low, high))

@@ -14,6 +14,7 @@ from clockscope import paths
 from clockscope._core import Analyser, Trace
 from clockscope.branches import Options
 from clockscope.guests import profile
+from clockscope.reports import path as report
 
 INSIDE = Options(replay=True, intrusive=True, virtual=True)
 LIVE = Options(virtual=True)
@@ -100,9 +101,7 @@ def test_live_while_the_log_is_written(flavour: str, variant: str, tmp_path: Pat
 
 def logging(machine: Model, names: list[str], log: Path) -> Model:
     """The machine, with a log of these functions' instructions."""
-    analyser = Analyser(str(machine.vmlinux))
-    blocks = [block for name in names for part in analyser.analyse(name) for block in part["blocks"]]
-    ranges = sorted((block["start"], block["end"]) for block in blocks)
+    ranges = execlog.ranges_of(Analyser(str(machine.vmlinux)), names)
     options = execlog.options(log, ranges, single=True, stack=machine.variant != "smp")
     return replace(machine, options=(*machine.options, *options))
 
@@ -143,7 +142,10 @@ def test_an_interrupt_calls_it_again(tmp_path: Path) -> None:
     assert [one["value"] for one in inner] == [1, 2, 3] and outer["value"] == 30
     assert not any(one["complete"] for one in (outer, *inner))  # while the probe is out, nobody's path is certain
     assert all(outer["seq"] < one["seq"] < one["end_seq"] < outer["end_seq"] for one in inner)
-    assert record["gaps"] and sum(decision["seen"] for decision in record["decisions"]) >= 20
+    assert sum(decision["seen"] for decision in record["decisions"]) >= 20
+    assert [gap["at_least"] for gap in record["gaps"]] == [20]
+    (shown,) = (row for row in report.decisions(record) if "not determined" in row[1])
+    assert shown[1] == "… not determined: at least 20 times before the probe was lifted"
 
 
 def invocations(opened: Trace, name: str) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The paths of traced functions for people: each invocation's decisions, those alike folded into one."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
@@ -14,6 +15,7 @@ Record = dict[str, Any]
 """An object of schemas/path.schema.json."""
 
 _TEXT_LIMIT = 64
+_ROUNDS_SHOWN = 4
 _COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"), Column("values")]
 
 
@@ -90,11 +92,23 @@ def decisions(invocation: Record) -> list[list[str]]:
     """Decisions, gaps, windows and interventions in the order of the path: source, text, branch, where it went, values. A
     block's jump comes after what it has of cmov and setcc."""
     rows: list[tuple[int, list[str]]] = [(one["step"], _choice(one)) for one in invocation["choices"]]
-    rows += [(one["step"], _decision(one)) for one in invocation["decisions"]]
+    rows += list(_rounds(invocation["decisions"]))
     rows += [(gap["step"], _gap(gap)) for gap in invocation["gaps"]]
     rows += [(one["step"], _window(one)) for one in invocation["windows"]]
     rows += [(one["step"], _intervention(one)) for one in invocation["interventions"] if not one["in_decisions"]]
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def _rounds(made: Sequence[Record]) -> Iterator[tuple[int, list[str]]]:
+    """Decisions with their steps; of a loop that a single branch keeps going round, the first and the last."""
+    for _, group in itertools.groupby(made, lambda one: (one["address"], one["taken"])):
+        alike = list(group)
+        if len(alike) <= _ROUNDS_SHOWN:
+            yield from ((one["step"], _decision(one)) for one in alike)
+            continue
+        yield alike[0]["step"], _decision(alike[0])
+        yield alike[1]["step"], ["", f"… {len(alike) - 2} times the same", "", "", ""]
+        yield alike[-1]["step"], _decision(alike[-1])
 
 
 def _decision(decision: Record) -> list[str]:
@@ -144,7 +158,8 @@ def _intervention(one: Record) -> list[str]:
 
 
 def _gap(gap: Record) -> list[str]:
-    return [short(gap["lines"]) or "?", "… not determined", "", "", ""]
+    seen = f": at least {gap['at_least']} times before the probe was lifted" if gap["at_least"] else ""
+    return [short(gap["lines"]) or "?", f"… not determined{seen}", "", "", ""]
 
 
 def short(place: str) -> str:
