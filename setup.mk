@@ -14,7 +14,8 @@ Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev libdw-dev \
-	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2
+	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2 \
+	python3-protobuf protobuf-compiler
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
 PACKAGES += $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
@@ -106,7 +107,7 @@ include $(MODEL_MK)
 
 # Build
 
-build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 page ## build the extension, the program build/clockscope, its manual page, and what its pages need
+build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 build/gen/perfetto_pb2.py page ## build the extension, the program build/clockscope, its manual page, and what its pages and exports need
 
 build-clang: ## the same with clang, into build/clang
 	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so build
@@ -140,6 +141,11 @@ $(PY:%=$(BUILD)/obj/%): | interpreter
 $(BUILD)/gen/trace_sql.h: schemas/trace.sql
 	@mkdir -p $(@D)
 	@{ echo 'static const char trace_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $<; echo ';'; } >$@
+
+# What is needed of Perfetto's format, as Python.
+build/gen/perfetto_pb2.py: schemas/perfetto.proto | packages
+	@mkdir -p $(@D)
+	@protoc -I $(<D) --python_out=$(@D) $<
 
 $(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
 	@cp $< $@

@@ -4,7 +4,7 @@
 import fnmatch
 import linecache
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,11 @@ def _analysed_instruction(analyser: Analyser, one: Record, probes: Mapping[int, 
 
 def from_trace(trace: Trace, pattern: str) -> list[Record]:
     """The graphs that a trace keeps of the functions that match, with how often each block and edge ran."""
+    return list(each_from_trace(trace, pattern))
+
+
+def each_from_trace(trace: Trace, pattern: str) -> Iterator[Record]:
+    """The same, one after the other: all of them may be many."""
     rows = trace.rows("SELECT * FROM function ORDER BY name, entry")
     if not rows:
         raise UserError("this trace holds no branch traces; record with --functions, or a profile that names some")
@@ -159,7 +164,8 @@ def from_trace(trace: Trace, pattern: str) -> list[Record]:
     if not chosen:
         names = ", ".join(sorted({str(row["name"]) for row in rows}))
         raise UserError(f"no traced function is called {pattern}; traced are: {names}")
-    return [_Traced(trace, row).record() for row in chosen]
+    for row in chosen:
+        yield _Traced(trace, row).record()
 
 
 class _Traced:

@@ -13,8 +13,8 @@ LANES_MAX = 64
 
 _DEVICE = "event device"
 _LOST = ("clock.unstable", "clock.unregistered")
-_BEGINS = ("calibration.started", "calibration.retried")
-_ENDS = {"calibration.finished": "finished", "calibration.refused": "refused", "calibration.retried": "retried"}
+BEGINS = ("calibration.started", "calibration.retried")
+ENDS = {"calibration.finished": "finished", "calibration.refused": "refused", "calibration.retried": "retried"}
 
 
 class Axis:
@@ -159,10 +159,10 @@ def _calibrations(events: Iterable[Record], finder: _Finder, axis: Axis, end: fl
         lane, now = finder.lane(event), axis.of(event)
         if lane is None:
             continue
-        if event["what"] in _ENDS and lane in under_way:
+        if event["what"] in ENDS and lane in under_way:
             begin, seq = under_way.pop(lane)
-            yield _span("calibration", lane, begin, now, seq, _ENDS[event["what"]])
-        if event["what"] in _BEGINS:
+            yield _span("calibration", lane, begin, now, seq, ENDS[event["what"]])
+        if event["what"] in BEGINS:
             under_way[lane] = (now, event["seq"])
     for lane, (begin, seq) in under_way.items():
         yield _span("calibration", lane, begin, end, seq, "its end was not seen")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A small trace, made by hand, with each thing that a timeline can tell."""
 
+import json
+import sqlite3
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +70,23 @@ def write_sample(path: Path, *, end: tuple[bool, str] | None = (True, "the guest
     if end is not None:
         writer.close(*end)
     return writer
+
+
+def copy_rows(recorded: Path, path: Path) -> None:
+    """A trace of this very schema, views included, with the rows of a recorded one."""
+    TraceWriter(str(path)).close(True, "")
+    database = sqlite3.connect(path)
+    database.execute("ATTACH ? AS recorded", [str(recorded)])
+    for (table,) in database.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():
+        database.execute(f"DELETE FROM {table}")
+        database.execute(f"INSERT INTO {table} SELECT * FROM recorded.{table}")
+    database.commit()
+    database.close()
+
+
+def view_rows(trace: Path, view: str) -> list[dict[str, Any]]:
+    """The rows of a view, by the program that people use."""
+    sql = f"SELECT * FROM {view}"
+    done = subprocess.run(["sqlite3", "-json", trace, sql], capture_output=True, text=True, check=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout or "[]")
+    return found

@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The views of a trace, as plain sqlite3 shows them, equal what the verbs print of it."""
 
-import json
 import re
 import sqlite3
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 from guest import ROOT
-from sample_trace import write_sample
+from sample_trace import copy_rows, view_rows, write_sample
 
 from clockscope import paths
 from clockscope._core import Trace
@@ -26,31 +24,11 @@ Row = dict[str, Any]
 def trace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A trace with the views of this very schema."""
     path = tmp_path / "boot.trace"
-    write_sample(path)
-    if request.param != "sample":
-        fill(path, ROOT / "traces" / f"{request.param}.trace")
+    if request.param == "sample":
+        write_sample(path)
+    else:
+        copy_rows(ROOT / "traces" / f"{request.param}.trace", path)
     return path
-
-
-def fill(path: Path, recorded: Path) -> None:
-    """Exchange a trace's rows for those of a recorded one."""
-    database = sqlite3.connect(path)
-    database.execute("ATTACH ? AS recorded", [str(recorded)])
-    tables = database.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall()
-    for (table,) in tables:
-        database.execute(f"DELETE FROM {table}")
-        database.execute(f"INSERT INTO {table} SELECT * FROM recorded.{table}")
-    database.commit()
-    database.close()
-
-
-def rows(trace: Path, view: str) -> list[Row]:
-    """By the program that people use."""
-    done = subprocess.run(
-        ["sqlite3", "-json", trace, f"SELECT * FROM {view}"], capture_output=True, text=True, check=True
-    )
-    found: list[Row] = json.loads(done.stdout or "[]")
-    return found
 
 
 def ms(moment: Row | None) -> float | None:
@@ -60,7 +38,7 @@ def ms(moment: Row | None) -> float | None:
 def test_timeline(trace: Path) -> None:
     with Trace(str(trace)) as opened:
         events = opened.timeline()["events"]
-    found = rows(trace, "timeline")
+    found = view_rows(trace, "timeline")
     for row, event in zip(found, events, strict=True):
         assert {key: row[key] for key in ("seq", "cpu", "what", "rule", "clock", "function")} == {
             key: event[key] for key in ("seq", "cpu", "what", "rule", "clock", "function")
@@ -76,7 +54,7 @@ def test_timeline(trace: Path) -> None:
 def test_clocks(trace: Path) -> None:
     with Trace(str(trace)) as opened:
         clocks = opened.timeline()["clocks"]
-    for row, clock in zip(rows(trace, "clocks"), clocks, strict=True):
+    for row, clock in zip(view_rows(trace, "clocks"), clocks, strict=True):
         mask = row.pop("mask")
         assert mask is None and clock["mask"] is None or int(mask) == clock["mask"]
         assert row == {
@@ -95,8 +73,8 @@ def test_paths(trace: Path) -> None:
     calls = sorted(
         (call["seq"], function["function"], call) for function in functions for call in function["invocations"]
     )
-    found = rows(trace, "invocations")
-    decisions = rows(trace, "decisions")
+    found = view_rows(trace, "invocations")
+    decisions = view_rows(trace, "decisions")
     for row, (seq, name, call) in zip(sorted(found, key=lambda row: int(row["seq"])), calls, strict=True):
         assert (row["seq"], row["function"], row["ms"], row["cpu"]) == (seq, name, ms(call), call["cpu"])
         assert (row["caller"], row["returned"], row["task"]) == (call["caller"], call["returned"], call["task"])
@@ -116,8 +94,8 @@ def test_paths(trace: Path) -> None:
 def test_the_rest_of_the_views(trace: Path) -> None:
     with Trace(str(trace)) as opened:
         (stops,) = opened.rows("SELECT count(*) AS n FROM stop")
-    found = rows(trace, "stops")
-    assert len(found) == stops["n"] and rows(trace, "interventions") == []
+    found = view_rows(trace, "stops")
+    assert len(found) == stops["n"] and view_rows(trace, "interventions") == []
     assert all(row["place"] and row["instruction"] and row["stood_ms"] >= 0 for row in found)
 
 

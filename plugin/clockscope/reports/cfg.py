@@ -18,6 +18,8 @@ _CONDITIONAL = ("branch", "cmov", "setcc")
 # What else tells a reader where he is.
 _LANDMARKS = (*_CLOCKS, *_CONDITIONAL, "call", "indirect call", "indirect jump", "rdmsr", "wrmsr", "cpuid", "trap")
 _TEXT_LIMIT = 60
+_LINE_MAX = 400  # of a drawing
+_LABEL_MAX = 16_000
 # Ports of the clocks of a PC: 8254 and its gate, RTC, and the port that Linux writes to for a delay.
 _PORTS = {
     0x40: "PIT counter 0",
@@ -199,7 +201,17 @@ def _label(block: Record, said: Sequence[str]) -> str:
             lines.append(f"{short(one['source'])} {cut((one['text'] or '').strip(), _TEXT_LIMIT)}".rstrip())
         if one["probe"] or one["kind"] in _CLOCKS or one["kind"] in _CONDITIONAL:
             lines.append("  " + "; ".join([_instruction(one), *_notes(one)]))
-    return '"' + "".join(_escaped(one_line(line)) + "\\l" for line in lines) + '"'
+    return '"' + _fitting([_escaped(line) + "\\l" for line in lines]) + '"'
+
+
+def _fitting(lines: Sequence[str]) -> str:
+    """As many lines as Graphviz takes in one string: up to 16384 bytes."""
+    size = 0
+    for number, line in enumerate(lines):
+        size += len(line.encode())
+        if size > _LABEL_MAX:
+            return "".join(lines[:number]) + "…\\l"
+    return "".join(lines)
 
 
 def _arrow(block: Record, edge: Record) -> str:
@@ -214,9 +226,10 @@ def _arrow(block: Record, edge: Record) -> str:
     return f"  B{block['number']} -> B{edge['to']} [label={_quoted(label)}, style={style}, penwidth={width}{ran}];"
 
 
-def _escaped(line: str) -> str:
+def _escaped(text: str) -> str:
+    line = cut(one_line(text), _LINE_MAX)
     return line.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _quoted(line: str) -> str:
-    return '"' + _escaped(one_line(line)) + '"'
+    return '"' + _escaped(line) + '"'

@@ -23,7 +23,7 @@ def diagnosis(files: Sequence[Record], rules: int, ui: Ui) -> str:
 
 
 def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
-    guest = f" ({one_line(file['guest'])})" if file["guest"] else ""
+    guest = f" ({values.cut(one_line(file['guest']), _SAID_LIMIT)})" if file["guest"] else ""
     yield styled(f"{one_line(file['file'])}{guest}", "bold", ui.colour)
     if not file["complete"]:
         yield styled(

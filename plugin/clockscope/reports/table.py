@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from clockscope.reports.values import cut
+
 # Wider than any table: a terminal folds a long line better than a table folds its columns.
 _UNLIMITED = 10_000
+# … but not one that takes rich seconds to lay out.
+_CELL_MAX = 1000
 # The padding of the last column, inside or outside of its style.
 _TRAILING = re.compile(r" +((?:\x1b\[0m)?)$")
 
@@ -43,7 +47,7 @@ def render(
         table.add_column(Text(column.header), justify=column.justify, no_wrap=True)
     for row in rows:
         cells = [cell if isinstance(cell, Cell) else Cell(cell) for cell in row]
-        table.add_row(*(Text(cell.text, style=cell.style) for cell in cells))
+        table.add_row(*(Text(cut(cell.text, _CELL_MAX), style=cell.style) for cell in cells))
     text = io.StringIO()
     console = Console(
         file=text,

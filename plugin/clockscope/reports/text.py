@@ -87,7 +87,7 @@ def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
 def guest_name(guest: Record) -> str:
     """ "Linux 6.1.0-56-cloud-amd64" """
     system = _SYSTEMS.get(guest["os"], guest["os"])
-    return " ".join(one_line(part) for part in (system, guest["release"]) if part) or "unknown guest"
+    return " ".join(_name(part) for part in (system, guest["release"]) if part) or "unknown guest"
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""A trace in Perfetto's format (https://perfetto.dev): tracks with slices that nest, and instants.
+
+A vCPU's track has the calls of traced functions as slices, and events and interventions as instants. A call that does
+not nest with those around it, for it slept while others ran, goes to a track of its task below that of its vCPU; so
+does one whose end was not seen. A clock that is calibrated has a track, with a slice for each try. Times are ns of guest
+run time. schemas/perfetto.proto has the messages.
+"""
+
+import importlib.util
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+from clockscope import lanes
+from clockscope._core import Trace
+from clockscope.errors import UserError
+from clockscope.exports.rows import Progress, Record, Write, stream
+from clockscope.paths import source
+from clockscope.reports.text import guest_name
+from clockscope.reports.values import cut, words
+from clockscope.ui import one_line
+
+Values = Mapping[str, int | str | None]
+
+_BUILT = Path(__file__).resolve().parents[3] / "build" / "gen" / "perfetto_pb2.py"
+_GUEST = 1  # the track that all others stand below
+_TRACKS_MAX = 1000
+_PIECE = 1000  # packets that are written together
+_NAME_MAX = 200
+_TEXT_MAX = 4000
+
+_EVENTS = "SELECT seq, run_ns, cpu, what, rule, clock, function, file, line FROM event"
+_VALUES = "SELECT name, number, is_unsigned, text FROM event_value WHERE event = ? ORDER BY ordinal"
+_CALLS = (
+    "SELECT i.seq, i.end_seq, i.run_ns, i.end_run_ns, i.cpu, i.task, i.caller_name, i.returned, i.value, f.name, f.file,"
+    " f.line FROM invocation i JOIN function f ON f.id = i.function"
+)
+_USES = (
+    "SELECT u.seq, u.run_ns, u.cpu, u.was, u.became, i.option, i.function, i.file, i.line"
+    " FROM intervention_use u JOIN intervention i ON i.number = u.intervention"
+)
+_SIZE = """
+SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM invocation) AS rows,
+    max(coalesce((SELECT max(run_ns) FROM event), 0),
+        coalesce((SELECT max(max(run_ns, coalesce(end_run_ns, 0))) FROM invocation), 0)) AS end_ns"""
+
+
+def export(trace: Trace, write: Write, progress: Progress) -> None:
+    (size,) = trace.rows(_SIZE)
+    meta = trace.meta()
+    tracks = _Tracks(write, guest_name({"os": meta.get("guest.os", ""), "release": meta.get("guest.release", "")}))
+    done = 0
+    for part in (_write_calls(trace, tracks, size["end_ns"]), _write_events(trace, tracks, size["end_ns"])):
+        for done, _ in enumerate(part, done + 1):
+            progress(done, size["rows"], "exporting")
+    for use in stream(trace, _USES, ["seq"]):
+        values = {"was": use["was"], "became": use["became"], **_place(use)}
+        tracks.instant(tracks.cpu(use["cpu"]), use["run_ns"], use["option"], "intervention", values)
+    tracks.flush()
+
+
+def _messages() -> ModuleType:
+    """What protoc made of schemas/perfetto.proto."""
+    spec = importlib.util.spec_from_file_location("perfetto_pb2", _BUILT)
+    if spec is None or spec.loader is None or not _BUILT.exists():
+        raise UserError("Perfetto's messages are not built; build them with: make -f setup.mk build")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class _Tracks:
+    """The tracks of one guest, and what is on them."""
+
+    def __init__(self, write: Write, title: str) -> None:
+        self._write = write
+        self._messages = _messages()
+        self._piece = self._messages.Trace()
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._now: dict[int, int] = {}  # of each track with slices: they begin and end in order, whatever a trace says
+        guest = self._messages.ProcessDescriptor(pid=1, process_name=title)
+        self._put(sequence_flags=1, track_descriptor=dict(uuid=_GUEST, name=title, process=guest))
+
+    def of(self, name: str, parent: int = _GUEST) -> int:
+        """The track of this name, which is made where there is none."""
+        name = cut(one_line(name), _NAME_MAX)
+        number = self._numbers.get((name, parent))
+        if number is None:
+            if len(self._numbers) >= _TRACKS_MAX:
+                raise UserError(f"this trace needs more than {_TRACKS_MAX} tracks: no recording of a boot does")
+            number = self._numbers[name, parent] = _GUEST + 1 + len(self._numbers)
+            self._put(track_descriptor=dict(uuid=number, name=name, parent_uuid=parent))
+        return number
+
+    def cpu(self, number: int) -> int:
+        return self.of(f"vCPU {number}" if number >= 0 else "vCPU not known")
+
+    def begin(self, track: int, ns: int, name: str, category: str, values: Values) -> None:
+        self._event(track, self._in_order(track, ns), "TYPE_SLICE_BEGIN", **self._said(name, category, values))
+
+    def end(self, track: int, ns: int) -> None:
+        """End the innermost slice that is open on a track."""
+        self._event(track, self._in_order(track, ns), "TYPE_SLICE_END")
+
+    def instant(self, track: int, ns: int, name: str, category: str, values: Values) -> None:
+        self._event(track, ns, "TYPE_INSTANT", **self._said(name, category, values))
+
+    def flush(self) -> None:
+        self._write(self._piece.SerializeToString())
+        self._piece.Clear()
+
+    def _in_order(self, track: int, ns: int) -> int:
+        self._now[track] = max(ns, self._now.get(track, 0))
+        return self._now[track]
+
+    def _event(self, track: int, ns: int, kind: str, **said: object) -> None:
+        number = getattr(self._messages.TrackEvent, kind)
+        self._put(timestamp=max(ns, 0), track_event=dict(type=number, track_uuid=track, **said))
+
+    def _said(self, name: str, category: str, values: Values) -> dict[str, object]:
+        annotations = [self._annotation(cut(one_line(key), _NAME_MAX), value) for key, value in values.items()]
+        title, kind = cut(one_line(name), _NAME_MAX), cut(one_line(category), _NAME_MAX)
+        return dict(name=title, categories=[kind], debug_annotations=annotations)
+
+    def _annotation(self, name: str, value: int | str | None) -> object:
+        if isinstance(value, int):
+            number = {"uint_value": value} if value >= 1 << 63 else {"int_value": value}
+            return self._messages.DebugAnnotation(name=name, **number)
+        text = "unreadable" if value is None else cut(one_line(value), _TEXT_MAX)
+        return self._messages.DebugAnnotation(name=name, string_value=text)
+
+    def _put(self, **fields: object) -> None:
+        # A Trace is a sequence of Traces: it may be written in pieces.
+        self._piece.packet.append(self._messages.TracePacket(trusted_packet_sequence_id=1, **fields))
+        if len(self._piece.packet) >= _PIECE:
+            self.flush()
+
+
+def _place(row: Record) -> Values:
+    return {"function": row["function"], "source": source(row["file"], row["line"])}
+
+
+# ---------------------------------------------------------------- calls
+
+
+@dataclass
+class _Lane:
+    """A track, and when the slices end that are open on it, the innermost last: (seq, ns)."""
+
+    track: int
+    open: list[tuple[float, int]] = field(default_factory=list)
+
+
+def _write_calls(trace: Trace, tracks: _Tracks, end_ns: int) -> Iterator[None]:
+    """Slices for all calls, in the order in which they began; one step a call."""
+    found: dict[int, _Lane] = {}
+    for call in stream(trace, _CALLS, ["seq"]):
+        ends = (math.inf, end_ns) if call["end_seq"] is None else (call["end_seq"], call["end_run_ns"] or 0)
+        lane = next(lane for lane in _lanes(call, tracks, found) if _fits(lane, call["seq"], ends[0], tracks))
+        lane.open.append(ends)
+        tracks.begin(lane.track, call["run_ns"], call["name"], "call", _call_values(call))
+        yield
+    for lane in found.values():
+        _close(lane, math.inf, tracks)
+
+
+def _lanes(call: Record, tracks: _Tracks, found: dict[int, _Lane]) -> Iterator[_Lane]:
+    """Where a call may go: its vCPU's track, then one of its task, and more of those."""
+    cpu = tracks.cpu(call["cpu"])
+    if call["end_seq"] is not None:
+        yield found.setdefault(cpu, _Lane(cpu))
+    task = cut(one_line(call["task"].rstrip("\0")), _NAME_MAX // 2) or "task not known"
+    for number in range(1, _TRACKS_MAX + 1):
+        name = f"vCPU {call['cpu']}: {task}" + (f" ({number})" if number > 1 else "")
+        track = tracks.of(name, cpu)
+        yield found.setdefault(track, _Lane(track))
+
+
+def _fits(lane: _Lane, seq: int, end_seq: float, tracks: _Tracks) -> bool:
+    """Whether a call nests with those that are open, once the ended ones are closed."""
+    _close(lane, seq, tracks)
+    return not lane.open or end_seq <= lane.open[-1][0]
+
+
+def _close(lane: _Lane, seq: float, tracks: _Tracks) -> None:
+    while lane.open and lane.open[-1][0] <= seq:
+        tracks.end(lane.track, lane.open.pop()[1])
+
+
+def _call_values(call: Record) -> Values:
+    value = call["value"]
+    shown = {} if value is None else {"value": value % (1 << 64)}
+    place = source(call["file"], call["line"])
+    return {"seq": call["seq"], "source": place, "caller": call["caller_name"], "returned": call["returned"], **shown}
+
+
+# ---------------------------------------------------------------- events
+
+
+def _write_events(trace: Trace, tracks: _Tracks, end_ns: int) -> Iterator[None]:
+    """Instants for all events, and a slice from the start of each try to calibrate a clock; one step an event."""
+    under_way: dict[str, int] = {}  # tracks
+    for event in stream(trace, _EVENTS, ["seq"]):
+        values = {value["name"]: _value(value) for value in trace.rows(_VALUES, [event["seq"]])}
+        clock = cut(one_line(event["clock"] or str(values.get("name") or "")), _NAME_MAX // 2)
+        title = f"{words(event['what'])} {clock}".strip()
+        said = {"seq": event["seq"], "rule": event["rule"], **_place(event), **values}
+        tracks.instant(tracks.cpu(event["cpu"]), event["run_ns"], title, event["what"], said)
+        if event["what"] in lanes.ENDS and clock in under_way:
+            tracks.end(under_way.pop(clock), event["run_ns"])
+        if event["what"] in lanes.BEGINS and clock not in under_way:
+            under_way[clock] = tracks.of(f"calibration of {clock}")
+            tracks.begin(under_way[clock], event["run_ns"], title, "calibration", said)
+        yield
+    for track in under_way.values():
+        tracks.end(track, end_ns)
+
+
+def _value(row: Record) -> int | str | None:
+    number: int | None = row["number"]
+    if number is None:
+        text: str | None = row["text"]
+        return text
+    return number + (1 << 64) * bool(row["is_unsigned"])
