@@ -38,11 +38,12 @@ export class Chart {
     this.chart = echarts.init(box);
     this.chart.on("click", (params) => params.data?.name && this.select(params.data.name));
     this.chart.on("datazoom", () => this.read());
-    new ResizeObserver(() => this.resize()).observe(box);
     this.draw();
+    new ResizeObserver(() => this.resize()).observe(box);
   }
 
   resize() {
+    if (this.chart.getWidth() === this.box.clientWidth) return;
     this.chart.resize();
     this.draw();
   }
@@ -146,21 +147,20 @@ export class Chart {
     const place = { xAxisIndex: number, yAxisIndex: number };
     const spans = guest.spans.filter((span) => !this.hidden.has(span.kind)).map((span) => spanDatum(guest, span));
     const marks = this.marks[number].filter((mark) => !this.hidden.has(mark.item.kind) && this.isShown(mark.item));
-    const kinds = KINDS.map((kind) => ({
-      ...place,
-      type: "scatter",
-      symbol: kind.symbol,
-      symbolSize: 11,
-      large: true,
-      itemStyle: { color: this.colours[kind.key], borderColor: this.colours.panel, borderWidth: 1, opacity: 1 },
-      data: marks.filter((mark) => mark.item.kind === kind.key).map((mark) => mark.datum),
-      z: 4,
-    }));
+    const kinds = KINDS.flatMap((kind) => {
+      const data = marks.filter((mark) => mark.item.kind === kind.key).map((mark) => mark.datum);
+      return pieces(data).map((piece) => this.scatter(place, kind, piece));
+    });
     return [
       { ...place, type: "custom", clip: true, data: spans, z: 3, renderItem: (params, api) => this.bar(spans, params, api) },
       ...kinds,
       this.ring(place, guest),
     ];
+  }
+
+  scatter(place, kind, data) {
+    const itemStyle = { color: this.colours[kind.key], borderColor: this.colours.panel, borderWidth: 1, opacity: 1 };
+    return { ...place, type: "scatter", symbol: kind.symbol, symbolSize: 11, large: true, largeThreshold: 200, itemStyle, data, z: 4 };
   }
 
   // A ring around what is chosen.
@@ -229,6 +229,7 @@ export class Chart {
   }
 
   choose(name) {
+    if (this.chosen === name) return;
     this.chosen = name;
     const share = this.chosenShare();
     if (share < this.view[0] || share > this.view[1]) this.show(share - this.width() / 2);
@@ -318,6 +319,11 @@ export class Chart {
 function isComparable(guests) {
   const lengths = guests.map((guest) => guest.end - guest.begin);
   return Math.max(...lengths) < 4 * Math.min(...lengths);
+}
+
+// A browser takes ever longer to add a shape to a path of many: several series draw several paths.
+function pieces(data, size = 1000) {
+  return Array.from({ length: Math.ceil(data.length / size) }, (_, number) => data.slice(number * size, (number + 1) * size));
 }
 
 function marksOf(guest, byName) {

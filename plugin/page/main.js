@@ -153,7 +153,7 @@ if (model.guests.some((guest) => guest.spans.some((span) => span.kind === "call"
 
 // Colours come from the style sheet, which follows the reader's system, and paper.
 for (const medium of ["(prefers-color-scheme: dark)", "print"]) {
-  matchMedia(medium).addEventListener("change", () => chart.resize());
+  matchMedia(medium).addEventListener("change", () => chart.draw());
 }
 
 const opened = [];

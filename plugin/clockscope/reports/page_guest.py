@@ -100,7 +100,8 @@ def _facts(content: Record) -> Iterator[tuple[str, str]]:
     used = [shown(clock["name"]) for clock in clocks if clock["current"] and clock["kind"] != "event device"]
     devices = [shown(clock["name"]) for clock in clocks if clock["current"] and clock["kind"] == "event device"]
     yield "events", str(len(content["events"]))
-    yield "clocks registered", str(sum(clock["registered"] is not None for clock in clocks))
+    registered = [clock for clock in clocks if clock["registered"] is not None]
+    yield "clocks registered", str(sum(clock["kind"] != "event device" for clock in registered))
     yield "clock in use at the end", ", ".join(used) or "none"
     yield "event device at the end", ", ".join(devices) or "none"
 
