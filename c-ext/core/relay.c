@@ -53,6 +53,7 @@ static void run_tick(struct relay *relay)
 void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason)
 {
 	bool killed = relay->client.killing;
+	bool failed = error != NULL;
 
 	step_end_run(relay);
 	run_tick(relay);
@@ -72,7 +73,11 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 	pthread_cond_broadcast(&relay->changed);
 	pthread_mutex_unlock(&relay->lock);
 	cs_error_destroy(error);
-	client_close(relay); /* last: who sees GDB's connection end finds the reason */
+	/* Last: who sees GDB's connection end finds the reason. */
+	if (failed)
+		client_lose_guest(relay);
+	else
+		client_close(relay);
 	relay->client.awaiting_reply = false;
 }
 
@@ -202,6 +207,8 @@ static struct cs_error *look_at_clock(struct relay *relay, uint64_t *last_tick)
 	uint64_t now = util_now_ns();
 	uint64_t limit;
 
+	if (relay->client.orphaned_at && now - relay->client.orphaned_at > (uint64_t)relay->timeout_ms * 1000000u)
+		client_close(relay);
 	if (relay_state(relay) != RELAY_RUNNING || now - *last_tick < TICK_NS)
 		return NULL;
 	*last_tick = now;
@@ -233,9 +240,11 @@ static struct cs_error *look_at_calls(struct relay *relay, bool given_up)
 
 static int poll_limit(struct relay *relay)
 {
+	bool watch = relay->client.awaiting_reply || relay->client.orphaned_at || relay_state(relay) == RELAY_RUNNING;
+
 	if (relay->stub->fd >= 0 && stub_has_input(relay->stub))
 		return 0; /* read ahead together with another packet */
-	return relay->client.awaiting_reply || relay_state(relay) == RELAY_RUNNING ? (int)(TICK_NS / 1000000u) : -1;
+	return watch ? (int)(TICK_NS / 1000000u) : -1;
 }
 
 static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
@@ -297,6 +306,7 @@ static void serve(struct relay *relay)
 		cs_error_destroy(guest_leave(relay));
 		relay_close(relay, RELAY_CLOSED, NULL, "the connection was closed");
 	}
+	client_close(relay);
 	run_calls(relay);
 }
 

@@ -78,6 +78,7 @@ void client_close(struct relay *relay)
 	/* What it asked for last is still on its way, and no answer to the next who asks. */
 	client->awaiting_stop = false;
 	client->left = true;
+	client->orphaned_at = 0;
 }
 
 struct cs_error *client_bury(struct relay *relay)
@@ -135,6 +136,19 @@ void client_send(struct relay *relay, const char *raw, size_t length)
 static void answer(struct relay *relay, const char *text)
 {
 	client_send(relay, text, strlen(text));
+}
+
+void client_lose_guest(struct relay *relay)
+{
+	struct client *client = &relay->client;
+
+	if (client->fd < 0 || client->awaiting_stop || client->detaching || client->killing) {
+		client_close(relay);
+		return;
+	}
+	client->orphaned_at = util_now_ns();
+	if (client->awaiting_reply)
+		answer(relay, "E01");
 }
 
 struct cs_error *client_read(struct relay *relay)
@@ -357,11 +371,26 @@ static bool can_reverse(const struct relay *relay)
 	return stub_feature(relay->stub, "ReverseStep") || stub_feature(relay->stub, "ReverseContinue");
 }
 
+/* The guest is lost. What is planted is planted in nothing; all else fails, and a resume shows GDB the end. */
+static void handle_orphan(struct relay *relay, const char *payload)
+{
+	enum resume_kind kind;
+
+	if (is_resume(payload, &kind) || payload[0] == 'D' || payload[0] == 'k' || starts(payload, "vKill"))
+		client_close(relay);
+	else
+		answer(relay, payload[0] == 'z' || payload[0] == 'Z' ? "OK" : "E01");
+}
+
 static struct cs_error *handle(struct relay *relay, const char *payload, size_t length)
 {
 	enum resume_kind kind;
 	bool done = false;
 
+	if (relay->client.orphaned_at) {
+		handle_orphan(relay, payload);
+		return NULL;
+	}
 	if (answered_here(relay, payload))
 		return NULL;
 	if (payload[0] == 'Z' || payload[0] == 'z') {

@@ -81,6 +81,7 @@ struct client {
 	} breakpoint;
 	bool detaching;
 	bool killing;
+	uint64_t orphaned_at;                   /* ns: when it lost a guest that stood for it; 0: it did not */
 	bool left;                              /* without taking its breakpoints along */
 	char general_pending[REPLY_THREAD_MAX]; /* an Hg under way */
 	char resume_pending[REPLY_THREAD_MAX];  /* an Hc under way */
@@ -200,6 +201,9 @@ struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t
 /* relay_client.c */
 struct cs_error *client_accept(struct relay *relay);
 void client_close(struct relay *relay);
+/* GDB's guest is lost. One that runs ends with the connection. One that stands is kept up until GDB resumes it, or for
+ * as long as a request may take: GDB 13.1 aborts where a connection ends while it looks at a breakpoint's stop. */
+void client_lose_guest(struct relay *relay);
 /* Drops the breakpoints of a debugger that has left without a word; the guest must stand. */
 struct cs_error *client_bury(struct relay *relay);
 /* Reads what GDB sent. */

@@ -534,9 +534,40 @@ static void nor_for_a_stub_that_is_gone_in_mid_request(void **state)
 	tell(gdb, "qNever");
 	assert_true(peer_sees(&test->peer, "qNever"));
 	peer_hang_up(&test->peer);
+	hears(gdb, "E01");
+	fails(call(relay), CS_ERROR_CLOSED, "the stub closed the connection");
+	fails(call(relay), CS_ERROR_CLOSED, "the stub closed the connection");
+}
+
+/* GDB, which may be looking at a stop, learns of it when it resumes. */
+static void a_guest_that_stands_is_lost_when_it_is_resumed(void **state)
+{
+	struct test *test = *state;
+	struct relay *relay = attach(test);
+	CLOSE int gdb = debugger(relay);
+
+	tell(gdb, "?");
+	hears(gdb, "T05thread:1;");
+	peer_hang_up(&test->peer);
+	tell(gdb, "m1000,8");
+	hears(gdb, "E01");
+	tell(gdb, "z0,1000,1");
+	hears(gdb, "OK");
+	tell(gdb, "vCont;c");
 	hears(gdb, "(closed)");
-	fails(call(relay), CS_ERROR_CLOSED, "the stub closed the connection");
-	fails(call(relay), CS_ERROR_CLOSED, "the stub closed the connection");
+}
+
+static void or_after_a_while(void **state)
+{
+	struct test *test = *state;
+	struct relay *relay = attach(test);
+	CLOSE int gdb = debugger(relay);
+
+	tell(gdb, "?");
+	hears(gdb, "T05thread:1;");
+	peer_hang_up(&test->peer);
+	hears(gdb, "(closed)");
+	assert_int_equal(relay_state(relay), RELAY_CLOSED);
 }
 
 static void a_debugger_that_reads_nothing_is_let_go(void **state)
@@ -668,6 +699,8 @@ int main(void)
 		TEST(a_second_debugger_is_turned_away),
 		TEST(calls_do_not_wait_for_what_gdb_never_gets),
 		TEST(nor_for_a_stub_that_is_gone_in_mid_request),
+		TEST(a_guest_that_stands_is_lost_when_it_is_resumed),
+		TEST(or_after_a_while),
 		TEST(a_debugger_that_reads_nothing_is_let_go),
 		TEST(a_stub_that_floods_does_not_hold_the_relay),
 		TEST(guest_time_ends_with_the_connection),

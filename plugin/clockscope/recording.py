@@ -232,6 +232,8 @@ class Recording:
             if self.events == 0:
                 self._borrowing.begin()
         except Error as error:
+            if self._connection.relay.state in ("closed", "exited"):
+                return False  # GDB resumes, and so learns that the guest is gone
             self._failure = str(error)
             return True
         self.events += 1
