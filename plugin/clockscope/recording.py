@@ -82,6 +82,7 @@ class Recording:
         self._intrusive = intrusive
         self._branch_trace: BranchTrace | None = None
         self._virtual = False  # the guest's breakpoints change no memory
+        self._few = False  # … and only the processor's few are to be used
         self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
         self._settings: dict[str, str] = {}
         self._ui = debugger.Ui()
@@ -117,8 +118,10 @@ class Recording:
         self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
         watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
         self._virtual = breakpoints_are_virtual(relay)
+        self._few = _wants_hardware() and not self._virtual
         if self._check.early is not None:
-            self._engine.begin_at(self._check.early, self._meet_kernel, scarce=not self._virtual)
+            scarce = not self._virtual and not self._few
+            self._engine.begin_at(self._check.early, self._meet_kernel, scarce=scarce)
         refused = self._engine.plant()
         # Where breakpoints are bytes in memory, they wait for the kernel's text.
         waits = self._check.early is not None and not self._virtual
@@ -148,6 +151,8 @@ class Recording:
         relay, target = self._connection.relay, self.target
         if not self._branches.functions:
             return []
+        if self._few:
+            return ["Branches are not traced: hardware breakpoints are too few for that."]
         if target.offset:
             return ["Branches are not traced: your guest does not run at the addresses of its symbol file."]
         options = Options(
@@ -210,7 +215,7 @@ class Recording:
 
     def _await_ending(self) -> None:
         """Look what the guest is told once more where its kernel ends."""
-        if self.target.profile is None or self._connection.replay_shift is not None:
+        if self.target.profile is None or self._connection.replay_shift is not None or self._few:
             return
         for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
             address = symbol.address + self.target.offset
@@ -339,6 +344,14 @@ class Recording:
         """Keep a fact of provenance, unless there is none."""
         if value:
             self._writer.meta(key, value)
+
+
+def _wants_hardware() -> bool:
+    """Whether the user wants hardware breakpoints alone."""
+    chosen = debugger.text(settings.BREAKPOINTS.full_name)
+    if chosen not in ("auto", "hardware"):
+        raise UserError(f"set clockscope breakpoints: auto or hardware is expected, not {chosen!r}")
+    return chosen == "hardware"
 
 
 def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:

@@ -25,5 +25,8 @@ PROFILE = Setting("profile", "", "the guest profile to record with, by name or f
 REPLAY_SECONDS = Setting(
     "replay-seconds", 300, "the seconds after which `clock launch --replay` ends the boot it records"
 )
+BREAKPOINTS = Setting(
+    "breakpoints", "auto", "where a recording's breakpoints go: auto, or hardware, of which a guest has few"
+)
 
-ALL = (CONNECT_TIMEOUT, REQUEST_TIMEOUT, IDLE_SECONDS, BACKTRACE_LIMIT, PROFILE, REPLAY_SECONDS)
+ALL = (CONNECT_TIMEOUT, REQUEST_TIMEOUT, IDLE_SECONDS, BACKTRACE_LIMIT, PROFILE, REPLAY_SECONDS, BREAKPOINTS)

@@ -34,7 +34,7 @@ DETERMINISTIC = (
 MICROVM = ("-M", "microvm", "-icount", "shift=7,sleep=off")
 
 
-def _existing(path: Path) -> Path:
+def existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: run `make -f setup.mk test-guests`")
     return path
@@ -52,20 +52,20 @@ class Machine:
     @property
     def vmlinux(self) -> Path:
         """The kernel with its symbols."""
-        return _existing(GUESTS / f"linux-{self.kernel}" / "vmlinux")
+        return existing(GUESTS / f"linux-{self.kernel}" / "vmlinux")
 
-    def _environment(self, serial: Path) -> dict[str, str]:
+    def environment(self, serial: Path) -> dict[str, str]:
         environment = {**os.environ, "KERNEL": str(self.vmlinux), "SERIAL": f"file:{serial}"}
         if self.xen:
             xen = GUESTS / "xen-4.17"
-            environment.update(XEN=str(_existing(xen / "xen")), KERNEL=str(_existing(xen / "dom0")))
+            environment.update(XEN=str(existing(xen / "xen")), KERNEL=str(existing(xen / "dom0")))
         return environment
 
     def command(self, serial: Path, *more: str) -> list[str]:
         """The QEMU command line, its console going to the file `serial`."""
         line = subprocess.run(
             [ROOT / "examples/linux/qemu-command", *self.parameters, "--", *self.options, *more],
-            env=self._environment(serial),
+            env=self.environment(serial),
             check=True,
             capture_output=True,
             text=True,

@@ -12,8 +12,9 @@ from typing import Any
 import jsonschema
 import pytest
 from gdbrun import Transcript
-from guest import ROOT
+from guest import ROOT, machine, parse_messages
 from model import model
+from recorded import cached_record
 from sample_trace import EVENTS, MS, write_sample
 
 from clockscope import diff
@@ -242,8 +243,37 @@ def test_bare_against_xen() -> None:
     assert set(names(result["clocks"]["only_b"])) == {"xen"}
     divergences = {item["function"]: item["divergence"] for item in result["functions"]["differ"]}
     assert "tsc" in divergences["init_tsc_clocksource"]["clocks"]
+    # if (boot_cpu_has(X86_FEATURE_TSC_KNOWN_FREQ)), as the kernel's source has it
+    assert divergences["init_tsc_clocksource"]["source"].endswith("arch/x86/kernel/tsc.c:1420")
     assert divergences["init_tsc_clocksource"]["b"]["events"][0]["what"] == "clock.registered"
     assert "tsc_refine_calibration_work" in result["functions"]["only_a"]
+
+
+def test_bare_against_xen_as_their_logs_have_it(shared_directory: Path) -> None:
+    """The clocks that one of two live boots has alone; and why tsc is there at once: nothing is refined under Xen."""
+    boots = [cached_record(machine(xen=xen), shared_directory) for xen in (False, True)]
+    said = [parse_messages(boot.log) for boot in boots]
+    result = compare(boots[0].trace, boots[1].trace)
+    registered = [{clock.name for clock in messages.registered} for messages in said]
+    alone = [
+        {clock["name"] for clock in result["clocks"][side] if clock["kind"] == "clocksource"}
+        for side in ("only_a", "only_b")
+    ]
+    assert alone == [registered[0] - registered[1], registered[1] - registered[0]] and "xen" in alone[1]
+    assert ["Refined" in "".join(messages.tsc) for messages in said] == [True, False]
+    assert all("tsc" in names for names in registered)
+
+
+def test_two_versions_of_a_kernel() -> None:
+    """What is common is compared: the same clocks, and decisions in functions that compilers laid out anew. 6.12 registers
+    jiffies before hpet, 6.1 after."""
+    result = compare(TRACES / "linux-healthy.trace", TRACES / "linux-6.12.trace")
+    assert {item["what"] for item in result["guest"]} == {"release", "banner", "build id"}
+    assert result["clocks"] == {"only_a": [], "only_b": [], "differ": []}
+    assert result["functions"]["compared"] > 6
+    assert all(item["branches_paired"] for item in result["functions"]["differ"])
+    alone = [[(event["what"], event["clock"]) for event in result["events"][side]] for side in ("only_a", "only_b")]
+    assert alone == [[("clock.registered", "jiffies")]] * 2
 
 
 def test_text_of_the_second_investigation(program: Program) -> None:
@@ -279,6 +309,24 @@ def test_other_addresses_are_no_difference(tmp_path: Path) -> None:
             database.execute(f"UPDATE {table} SET {column} = {column} - 990000000")
     database.close()
     assert compare(TRACES / "linux-healthy.trace", moved)["same"]
+
+
+def test_two_live_boots(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
+    """The frequency that the kernel measures is never twice the same, by itself or by what a boot's stops take."""
+    guest = machine(options=("-icount", "shift=7"))
+    a, b = tmp_path / "a.trace", tmp_path / "b.trace"
+    for path in (a, b):
+        transcript = gdb([
+            f"file {guest.vmlinux}", guest.launch(tmp_path / "serial.log"),
+            f"clock record -o {path} --until exit --functions tsc_read_refs,tsc_refine_calibration_work",
+        ])  # fmt: skip
+        assert transcript.status == 0, transcript.text
+    assert compare(a, b)["same"] and program("diff", a, b).returncode == 0
+    exact = compare(a, b, ppm=0)
+    assert not any([exact["guest"], exact["first_divergence"], exact["functions"]["differ"]])
+    measured = {item["name"] for event in exact["events"]["differ"] for item in event["values"]}
+    measured |= {item["what"] for item in exact["clocks"]["differ"]}
+    assert measured <= {"frequency_hz", "frequency_khz", "unrefined_khz", "mhz", "max_cycles", "max_idle_ns", "period"}
 
 
 def test_two_replays_of_one_boot(gdb: Callable[..., Transcript], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gdbrun import Transcript
-from guest import DETERMINISTIC, GUESTS, Machine, machine, parse_messages
+from guest import DETERMINISTIC, GUESTS, Machine, existing, machine, parse_messages
 from model import model
 from recorded import Recorded, cached_record
 
@@ -32,7 +32,7 @@ ASKED = (
 )
 # Without sleep=off, where each stop of an idle guest lets the clock jump to its next timer.
 OPTIONS = [*("-icount", "shift=7"), *DETERMINISTIC[2:]]
-TELLING = machine(*ASKED, options=[*OPTIONS, "-initrd", str(GUESTS / "initramfs-told.gz")])
+TELLING = machine(*ASKED, options=[*OPTIONS, "-initrd", str(existing(GUESTS / "initramfs-told.gz"))])
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@
 --   active     the event that selected the clock in use at the end
 --   call       invocations of traced functions
 --   choice     decisions of traced functions
+--   skip       decisions after which a call can no more come to where it registers a clock
 --   ran        blocks that an invocation surely went through, with what inlined function they come from
-WITH
+WITH RECURSIVE
 observed AS (
     SELECT e.seq, e.run_ns, e.what, e.rule, e.clock,
         trim(e.function || CASE WHEN e.line > 0 THEN ' ' || e.file || ':' || e.line ELSE '' END) AS place,
@@ -45,6 +46,18 @@ choice AS (
     FROM decision d JOIN call c ON c.id = d.invocation
     JOIN instruction n ON n.function = c.function_id AND n.address = d.address
     LEFT JOIN source s ON s.file = n.file AND s.line = n.line
+),
+registering AS (
+    SELECT n.function, n.block FROM instruction n
+    WHERE n.target IN (SELECT entry FROM function WHERE name IN ('__clocksource_register_scale', 'tc_init'))
+    UNION SELECT e.function, e.source FROM edge e JOIN registering r ON r.function = e.function AND r.block = e.target
+),
+skip AS (
+    SELECT c.* FROM choice c JOIN invocation i ON i.id = c.invocation
+    JOIN step here ON here.invocation = c.invocation AND here.ordinal = c.ordinal
+    JOIN step next ON next.invocation = c.invocation AND next.ordinal = c.ordinal + 1
+    WHERE EXISTS (SELECT 1 FROM registering WHERE function = i.function AND block = here.block)
+        AND NOT EXISTS (SELECT 1 FROM registering WHERE function = i.function AND block = next.block)
 ),
 ran AS (
     SELECT DISTINCT w.invocation, n.inlined, n.kind, n.target FROM (

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""A guest on /dev/kvm, whatever KVM that is: recorded by the processor's own breakpoints, as examples/linux/GUESTS.md says."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from gdbrun import Transcript
+from guest import ROOT, Machine
+
+from clockscope import cpuid, told
+from clockscope._core import Trace
+
+KVM = "KVMKVMKVM"
+
+
+@dataclass(frozen=True)
+class KvmMachine(Machine):
+    """The same guest on KVM."""
+
+    def environment(self, serial: Path) -> dict[str, str]:
+        return {**super().environment(serial), "ACCEL": "kvm"}
+
+
+@pytest.mark.usefixtures("kvm")
+def test_the_bring_up_of_kvm_clock(gdb: Callable[..., Transcript], tmp_path: Path) -> None:
+    guest = KvmMachine(options=("-M", "microvm", "-cpu", "host,migratable=off"))
+    transcript = gdb([
+        "set remotetimeout 60", "set clockscope request-timeout 60", "set clockscope breakpoints hardware",
+        f"file {guest.vmlinux}", guest.launch(tmp_path / "serial.log"),
+        f"clock record -o {tmp_path}/boot.trace --profile {ROOT}/examples/linux/kvm.toml"
+        " --until clock.registered:kvm-clock",
+        "kill",
+    ], limit=400)  # fmt: skip
+    assert "complete: reached clock.registered:kvm-clock" in transcript.text, transcript.text
+    with Trace(str(tmp_path / "boot.trace")) as trace:
+        timeline, found, meta = trace.timeline(), told.of_trace(trace, told.BEGIN), trace.meta()
+    frequency = next(event["values"]["frequency_khz"] for event in timeline["events"] if event["rule"] == "tsc-by-kvm")
+    # What kvm-clock's page tells is what CPUID tells, but for rounding.
+    assert abs(found.leaves.get((cpuid.VMWARE_TIMING, 0), (frequency,))[0] - frequency) <= 1 < frequency
+    # The hypervisor shows itself, and its clock's rating is what an invariant TSC makes of it.
+    assert cpuid.hypervisor(found.leaves) == KVM and found.leaves[0x40000001, 0][0] & 9
+    invariant = (0x80000007, 0) in found.leaves and bool(found.leaves[0x80000007, 0][3] >> 8 & 1)
+    (clock,) = [clock for clock in timeline["clocks"] if clock["name"] == "kvm-clock"]
+    assert clock["rating"] == (299 if invariant else 400) and clock["frequency_hz"] == 1_000_000_000
+    # Where the TSC runs on while the guest stands, no event keeps it.
+    assert meta["stub.tsc_while_stopped"] == "runs on"
+    assert not any(event["tsc"] for event in timeline["events"])
