@@ -175,15 +175,9 @@ def test_beside_a_gdbinit_with_hooks(gdb_session: Sessions, home: Path, tmp_path
 # ---------------------------------------------------------------- other ways to run GDB
 
 
-def test_progress_and_interrupt(terminal: Callable[..., Session], tmp_path: Path) -> None:
-    """Long work says how far it is, and what an interrupt left."""
+def test_progress(terminal: Callable[..., Session], tmp_path: Path) -> None:
+    """At a terminal, long work says how far it is, on a line that does not stay."""
     session = terminal()
-    forever = "qemu-system-x86_64 -m 16 -nodefaults -display none"  # a machine with nothing to boot from
-    session.send(f"clock launch --replay={tmp_path}/recording -- {forever}\n")
-    session.expect(r"\d s, [0-9.]+ MB")
-    session.interrupt()
-    assert "Your guest was ended, and nothing of its boot is kept." in session.prompt()
-    assert not (tmp_path / "recording").exists()
     file, launch, record = record_model(tmp_path)
     session.command(file)
     session.command(launch)
