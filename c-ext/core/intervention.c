@@ -32,6 +32,7 @@ struct interventions {
 	struct store *store;
 	const struct target_register *flags;
 	struct intervention *first;
+	bool stopped;
 };
 
 /* --- Flags --- */
@@ -217,7 +218,7 @@ struct cs_error *interventions_return(struct interventions *interventions, int64
 
 struct cs_error *interventions_stop(struct interventions *interventions)
 {
-	for (struct intervention *at = interventions->first; at; at = at->next) {
+	for (struct intervention *at = interventions->first; at && !interventions->stopped; at = at->next) {
 		struct cs_error *error = relay_remove_probe(interventions->relay, &at->probe);
 
 		/* What the guest's end leaves planted, nobody will hit any more. */
@@ -225,6 +226,7 @@ struct cs_error *interventions_stop(struct interventions *interventions)
 			return error;
 		cs_error_destroy(error);
 	}
+	interventions->stopped = true;
 	return NULL;
 }
 

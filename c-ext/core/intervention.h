@@ -45,7 +45,7 @@ struct cs_error *interventions_force(struct interventions *interventions, int64_
 struct cs_error *interventions_return(struct interventions *interventions, int64_t number, uint64_t entry,
 				      uint64_t value, uint64_t ret);
 
-/* Lifts all probes. CS_ERROR_STATE while the guest runs. */
+/* Lifts all probes. CS_ERROR_STATE while the guest runs. A second call does nothing, and the relay may be gone. */
 struct cs_error *interventions_stop(struct interventions *interventions);
 
 /* Calls FUNCTION for each. */

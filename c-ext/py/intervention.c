@@ -124,8 +124,13 @@ static void interventions_dealloc(PyObject *object)
 	PyTypeObject *type = Py_TYPE(object);
 	freefunc release_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
 	struct interventions_object *self = SELF(object);
-	struct cs_error *error = self->core ? interventions_stop(self->core) : NULL;
+	PyObject *kind, *value, *trace;
+	struct cs_error *error = NULL;
 
+	PyErr_Fetch(&kind, &value, &trace);
+	if (self->core && relay_object_relay(self->relay)) /* a closed connection has no probes */
+		error = interventions_stop(self->core);
+	PyErr_Restore(kind, value, trace);
 	/* A guest that runs still meets the probes: what they use is never released then. */
 	if (!error) {
 		interventions_destroy(self->core);

@@ -49,6 +49,13 @@ def compare(
     return {"same": _is_same(result), **result}
 
 
+def status(result: Record) -> int:
+    """A program's exit status: 0 the same, 1 different, 2 trouble."""
+    if any(damage is not None for damage in result["damage"]):
+        return 2
+    return 0 if result["same"] else 1
+
+
 def _divergences(result: Record) -> Iterator[Record]:
     if result["first_divergence"]:
         yield result["first_divergence"]

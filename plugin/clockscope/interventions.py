@@ -110,5 +110,6 @@ def how_often(one: Record) -> str:
     if not one["times"]:
         return "never reached"
     made = "made once" if one["times"] == 1 else f"made {one['times']} times"
-    idle = one["times"] - one["changed"]
-    return f"{made}, of which {idle} changed nothing" if idle else made
+    if not one["changed"]:
+        return f"{made}, which changed nothing"
+    return made if one["changed"] == one["times"] else f"{made}, {one['changed']} of them a change"

@@ -24,13 +24,17 @@ Exit status: 0 the same, 1 different, 2 trouble (a file cannot be read, or not a
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="a recorded trace")
     parser.add_argument("b", metavar="B", help="another one, perhaps of another kernel")
+    add_tolerance(parser)
+    parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
+
+
+def add_tolerance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ppm",
         type=_ppm,
         default=diff.DEFAULT_PPM,
         help="frequencies that differ by so many parts in a million, or less, are the same (default: %(default)g)",
     )
-    parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
 
 
 def _ppm(text: str) -> float:
@@ -50,6 +54,4 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
         ui.out(json.dumps(result, indent=2))
     else:
         ui.out(report.difference(result, (args.a, args.b), ui))
-    if any(damage is not None for damage in result["damage"]):
-        return 2
-    return 0 if result["same"] else 1
+    return diff.status(result)

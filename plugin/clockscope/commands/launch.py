@@ -53,18 +53,30 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     command = list(command or _last_command)
     if not command:
         raise UserError("no command to run: clock launch -- qemu-system-x86_64 -kernel vmlinux …")
-    connection.check_free()
     if args.console is not None:
         command = _with_console(command, args.console)
+    _start(command, args.replay, ui)
+    ui.note("Your guest is paused at its start. Next: `clock record`, then `continue`; `kill` ends it.")
+    return 0
+
+
+def again(ui: Ui) -> None:
+    """Start the last guest anew, no replay of it."""
+    if not _last_command:
+        raise UserError("no command to start a guest is remembered: `clock launch -- CMD…` first")
+    _start(list(_last_command), None, ui)
+    ui.note("Started your guest again.")
+
+
+def _start(command: list[str], replay: str | None, ui: Ui) -> None:
+    connection.check_free()
     _last_command[:] = command
     guest = Guest(command)
     try:
-        _launch(guest, args.replay, ui)
+        _launch(guest, replay, ui)
     except BaseException:
         guest.close()
         raise
-    ui.note("Your guest is paused at its start. Next: `clock record`, then `continue`; `kill` ends it.")
-    return 0
 
 
 def _with_console(command: Sequence[str], file: str) -> list[str]:

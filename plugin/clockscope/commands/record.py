@@ -76,10 +76,15 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     return 0
 
 
-def start(args: argparse.Namespace, ui: Ui) -> Recording:
-    """Plant what is to be recorded, and changed, in the guest that stands."""
+def check_free() -> None:
+    """UserError while something is being recorded."""
     if Recording.current is not None:
         raise UserError(f"a recording to {Recording.current.path} is under way: `clock record --stop` ends it")
+
+
+def start(args: argparse.Namespace, ui: Ui) -> Recording:
+    """Plant what is to be recorded, and changed, in the guest that stands."""
+    check_free()
     made = connection.require()
     wishes = intervention_options.wishes(args)
     if wishes and made.replay_shift is not None:

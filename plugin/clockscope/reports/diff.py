@@ -69,7 +69,7 @@ def _guest(differences: Sequence[Record], ui: Ui) -> list[str]:
 def guest_rows(differences: Sequence[Record]) -> list[list[str]]:
     """What, A, B."""
     return [
-        [_cut(item["what"]), _value(item["what"], item["a"]), _value(item["what"], item["b"])] for item in differences
+        [_cut(item["what"]), value(item["what"], item["a"]), value(item["what"], item["b"])] for item in differences
     ]
 
 
@@ -94,7 +94,7 @@ def clock_rows(clocks: Record) -> list[list[str]]:
     for item in clocks["differ"]:
         name = item["what"]
         rows.append(
-            [_cut(item["name"]), _cut(item["kind"]), _label(name), _value(name, item["a"]), _value(name, item["b"])]
+            [_cut(item["name"]), _cut(item["kind"]), label(name), value(name, item["a"]), value(name, item["b"])]
         )
     return rows
 
@@ -104,7 +104,8 @@ def _clock(clock: Record) -> str:
     return values.describe(fields) + (", in use at the end" if clock["current"] else "") or "yes"
 
 
-def _label(field: str) -> str:
+def label(field: str) -> str:
+    """What a clock's field is called."""
     words = {"current": "in use at the end", "frequency_hz": "frequency", "selected": "ever selected"}
     return words.get(field, field.replace("_", " "))
 
@@ -141,11 +142,12 @@ def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
 
 def _pair(item: Record) -> str:
     return (
-        f"{_cut(item['name']).replace('_', ' ')}: {_value(item['name'], item['a'])} | {_value(item['name'], item['b'])}"
+        f"{_cut(item['name']).replace('_', ' ')}: {value(item['name'], item['a'])} | {value(item['name'], item['b'])}"
     )
 
 
-def _value(name: str, value: Any) -> str:
+def value(name: str, value: Any) -> str:
+    """A field's content in words."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -164,7 +166,7 @@ def _cut(text: str) -> str:
 
 def _divergences(result: Record, ui: Ui) -> Iterator[list[str]]:
     for title, divergence in divergences(result):
-        yield [_title(title, ui), *_divergence(divergence, ui)]
+        yield [_title(title, ui), *divergence_lines(divergence, ui)]
 
 
 def divergences(result: Record) -> Iterator[tuple[str, Record]]:
@@ -181,7 +183,8 @@ def divergences(result: Record) -> Iterator[tuple[str, Record]]:
             yield f"Where {', '.join(map(_cut, sorted(concerned)))} went another way", divergence
 
 
-def _divergence(divergence: Record, ui: Ui) -> Iterator[str]:
+def divergence_lines(divergence: Record, ui: Ui) -> Iterator[str]:
+    """A decision that differs, with what followed on both sides."""
     text = f"  {_cut(divergence['text'].strip())}" if divergence["text"] else ""
     inlined = f" (inlined: {one_line(divergence['inlined'])})" if divergence["inlined"] else ""
     where = f"{one_line(divergence['function'])}{inlined}  {short(divergence['source'])}{text}"

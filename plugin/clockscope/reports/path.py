@@ -55,7 +55,7 @@ def _shape(invocation: Record) -> tuple[object, ...]:
         invocation["blocks"],
         [(decision["address"], decision["taken"], decision["forced"]) for decision in invocation["decisions"]],
         [(choice["address"], choice["held"]) for choice in invocation["choices"]],
-        [{**one, "times": min(one["times"], 1)} for one in invocation["interventions"]],
+        [(one["option"], one["became"]) for one in invocation["interventions"]],
         windows,
         invocation["returned"],
         # Two results of a counter differ; success and the kernel's all-ones failure are what matters.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from gdbrun import Session
-from guest import ROOT
+from guest import BOOT_LIMIT, ROOT
 
 PROMPT = "(gdb) "
 ELISION = "…"
@@ -57,13 +57,13 @@ def check_shown(shown: list[str], actual: str) -> None:
     assert at == len(lines) or not blocks[-1], f"more is printed than is shown:\n{actual}"
 
 
-@pytest.mark.parametrize("name", ["netbsd", "freebsd", "extend"])
+@pytest.mark.parametrize("name", ["netbsd", "freebsd", "extend", "linux"])
 def test_walkthrough(name: str, gdb_session: Callable[..., Session]) -> None:
     session = gdb_session(plugin=False, cwd=ROOT)
     steps = steps_of(ROOT / "examples" / name / "README.md")
     assert len(steps) > 5
     for command, shown in steps:
-        check_shown(shown, session.command(command, limit=120))
+        check_shown(shown, session.command(command, limit=BOOT_LIMIT))
 
 
 def test_files_that_a_page_explains() -> None:

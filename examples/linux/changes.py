@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Sourced in GDB by traces/record: changes a guest while it boots, so that it fails in a way that is to be recorded."""
+"""Sourced in GDB: what changes a guest while it boots, so that it fails in a way that is to be recorded.
+
+With breakpoints of GDB's own, not by `clock record --force` and its like: a trace is not to know its guest's fault.
+"""
 
 import re
 from collections.abc import Callable
