@@ -14,11 +14,29 @@ static const uint8_t opcodes[][2] = {
 	[BORROW_RDMSR] = {0x0f, 0x32},
 };
 
-/* All registers by one `G`, as `g` gave them. */
-static struct cs_error *write_registers(struct relay *relay, const struct registers *registers)
+/* The registers that a borrowed instruction changes, one by one. RIP comes first: a stub that refuses to write it is
+ * then left untouched. */
+static struct cs_error *write_some(struct relay *relay, struct registers *registers)
+{
+	static const enum emulate_register changed[] = {EMULATE_RAX, EMULATE_RBX, EMULATE_RCX, EMULATE_RDX};
+
+	CS_TRY(step_write_register(relay, relay->stop.thread, relay->map.pc, registers->pc, registers));
+	for (size_t i = 0; i < ARRAY_SIZE(changed); i++) {
+		const struct target_register *reg = relay->map.gpr[changed[i]];
+		uint64_t value = target_value(reg, registers->bytes, registers->size);
+
+		CS_TRY(step_write_register(relay, relay->stop.thread, reg, value, registers));
+	}
+	return NULL;
+}
+
+/* All registers by one `G`, as `g` gave them, where the stub takes so long a packet. */
+static struct cs_error *write_registers(struct relay *relay, struct registers *registers)
 {
 	FREE char *hex = malloc(2 * registers->size + 1);
 
+	if (2 * registers->size + 1 > relay->stub->packet_size)
+		return write_some(relay, registers);
 	if (!hex)
 		return &cs_error_no_memory;
 	packet_hex(registers->bytes, registers->size, hex);

@@ -24,7 +24,8 @@ INSERT INTO block WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n
     SELECT 1, i, 4096 + 16 * i, 4112 + 16 * i, 0, 0, 0 FROM n;
 INSERT INTO edge SELECT 1, number, number + 1, 'next' FROM block WHERE number < 100;
 INSERT INTO edge SELECT 1, number, 100, 'taken' FROM block WHERE number < 100;
-INSERT INTO instruction SELECT 1, from_address + 8, number, 'branch', 'e', NULL, 'je', 'f.c', number, ''
+INSERT INTO instruction (function, address, block, kind, condition, target, text, file, line, inlined)
+    SELECT 1, from_address + 8, number, 'branch', 'e', NULL, 'je', 'f.c', number, ''
     FROM block WHERE number < 100;
 INSERT INTO invocation WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {invocations})
     SELECT i, 1, i, i, i, i, 0, 'p1.1', '', 0, 0, 'g+4', 'yes', 0, 1, 1 FROM n;
