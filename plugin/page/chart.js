@@ -42,9 +42,9 @@ export class Chart {
     new ResizeObserver(() => this.resize()).observe(box);
   }
 
-  resize() {
-    if (this.chart.getWidth() === this.box.clientWidth) return;
-    this.chart.resize();
+  resize(width = this.box.clientWidth) {
+    if (this.chart.getWidth() === width) return;
+    this.chart.resize({ width });
     this.draw();
   }
 
@@ -56,7 +56,7 @@ export class Chart {
   }
 
   option() {
-    const narrow = this.box.clientWidth < 600;
+    const narrow = this.chart.getWidth() < 600;
     const label = narrow ? 92 : 150;
     const grids = this.guests.map((_, number) => number);
     return {

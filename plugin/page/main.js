@@ -151,18 +151,26 @@ if (model.guests.some((guest) => guest.spans.some((span) => span.kind === "call"
   byId("legend").append(legend("call", "calls of traced functions"));
 }
 
-// Colours come from the style sheet, which follows the reader's system, and paper.
+// Colours come from the style sheet, which follows the reader's system.
 for (const medium of ["(prefers-color-scheme: dark)", "print"]) {
   matchMedia(medium).addEventListener("change", () => chart.draw());
 }
 
-const opened = [];
+// On paper everything is open, and the timeline as wide as a sheet. When this is asked for, the style is still the screen's.
+const SHEET = 680;
+let closed = [];
+
 addEventListener("beforeprint", () => {
-  opened.push(...[...document.querySelectorAll("details:not([open])")]);
-  for (const one of opened) one.open = true;
+  closed = [...document.querySelectorAll("details:not([open])")];
+  for (const one of closed) one.open = true;
+  document.documentElement.classList.add("paper");
+  chart.resize(SHEET);
 });
+
 addEventListener("afterprint", () => {
-  for (const one of opened.splice(0)) one.open = false;
+  for (const one of closed) one.open = false;
+  document.documentElement.classList.remove("paper");
+  chart.resize();
 });
 
 prepareGraphs();
