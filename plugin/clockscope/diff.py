@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clockscope import diff_paths, interventions, told
+from clockscope import diff_paths, imported, interventions, told
 from clockscope._core import Trace
 
 Record = dict[str, Any]
@@ -20,7 +20,7 @@ _NOT_COMPARED = ("elf",)
 # the frequency.
 _MEASURED = re.compile(r"(?:_hz|_khz|mhz|_ns|cycles|period|_?delta|per_interrupt)$")
 # Not compared: quotes of the other values, places in memory, and counts that depend on when one looks.
-_IGNORED = re.compile(r"(?:^message|_address|^address|^attempt|^loops|^guest_tsc)$")
+_IGNORED = re.compile(r"(?:^message|^inferred$|_address|^address|^attempt|^loops|^guest_tsc)$")
 _FIELDS = ("rating", "quality", "frequency_hz", "mask", "flags", "registered", "selected", "current", "lost")
 # Two sequences of so many events take difflib seconds in the worst case.
 _EVENTS_MAX = 4000
@@ -30,7 +30,7 @@ def compare(
     a: Trace, b: Trace, ppm: float = DEFAULT_PPM, progress: Progress = lambda done, total, what: None
 ) -> Record:
     """Compare two traces, which must be two objects. Frequencies within `ppm` parts in a million are the same."""
-    timelines = (a.timeline(), b.timeline())
+    timelines = _comparable(a.timeline(), b.timeline())
     functions = diff_paths.compare(a, b, progress)
     result: Record = {
         "ppm": ppm,
@@ -54,6 +54,17 @@ def status(result: Record) -> int:
     if any(damage is not None for damage in result["damage"]):
         return 2
     return 0 if result["same"] else 1
+
+
+def _comparable(a: Record, b: Record) -> tuple[Record, Record]:
+    """Two timelines; if one is from a log, the other with no more than a log could tell."""
+    if _is_log(a) == _is_log(b):
+        return a, b
+    return imported.comparable(a, b) if _is_log(a) else imported.comparable(b, a)[::-1]
+
+
+def _is_log(timeline: Record) -> bool:
+    return bool(timeline["provenance"].get("stub.mode") == imported.MODE)
 
 
 def _divergences(result: Record) -> Iterator[Record]:

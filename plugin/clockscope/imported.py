@@ -2,8 +2,9 @@
 """A trace of a guest that no debugger reached, made of its log: events by the same profiles, and nothing else."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clockscope import __version__, messages
 from clockscope._core import TraceWriter
@@ -14,10 +15,12 @@ from clockscope.guests.profile import Profile, Rule
 
 MODE = "log"
 """What meta `stub.mode` says of such a trace."""
+_NOT_TOLD = "a log does not tell"
 _UNKNOWN_CPU = -1
 _PIECE = 5000  # lines between two signs of progress
 
 Progress = Callable[[int, int, str], None]
+Record = dict[str, Any]
 Value = int | str | None
 
 
@@ -146,6 +149,59 @@ def _choice(rule: Rule, registered: Event, replaced: str) -> Event:
     return Event(rule, registered.line, registered.clock, {**values, "inferred": "from its quality"})
 
 
+# ---------------------------------------------------------------- compared with a recording
+
+
+def comparable(log: Record, recorded: Record) -> tuple[Record, Record]:
+    """The timeline of a log, and that of a recording with no more than such a log could tell.
+
+    What a kernel does not print is no difference between a boot of which only the log is known and another.
+    """
+    told, seen = _tellable(log)
+    kinds = {clock["kind"] for clock in log["clocks"]}
+    twins = {(clock["name"], clock["kind"]): clock for clock in log["clocks"]}
+    names: dict[str, set[str]] = {}
+    for event in log["events"]:
+        names.setdefault(event["rule"], set()).update(event["values"])
+    reduced = {
+        **recorded,
+        "guest": {key: value for key, value in recorded["guest"].items() if key in log["guest"]},
+        "events": [_without(event, names) for event in recorded["events"] if event["rule"] in told],
+        "clocks": [
+            _as_told(twins.get((clock["name"], clock["kind"])), clock)
+            for clock in recorded["clocks"]
+            if clock["kind"] in kinds
+        ],
+    }
+    return {**log, "events": [event for event in log["events"] if event["rule"] in seen]}, reduced
+
+
+def _tellable(log: Record) -> tuple[set[str], set[str]]:
+    """The rules whose events a log can show, and those whose events it shares with a recording."""
+    shown = {event["rule"] for event in log["events"]}
+    try:
+        known = profile.load(log["provenance"].get("profile.name", ""))
+    except UserError:  # the user's own, which is not at hand
+        return shown, shown
+    return {rule.rule for rule in known.rules if rule.printed}, {
+        rule.rule for rule in known.rules if rule.functions or rule.message
+    }
+
+
+def _without(event: Record, names: Mapping[str, set[str]]) -> Record:
+    """An event without the values that no such line of the log has."""
+    has = names.get(event["rule"], event["values"])
+    return {**event, "values": {key: value for key, value in event["values"].items() if key in has}}
+
+
+def _as_told(told: Record | None, clock: Record) -> Record:
+    """A clock without what the log does not say of it."""
+    return clock if told is None else {key: value if told[key] else told[key] for key, value in clock.items()}
+
+
+# ---------------------------------------------------------------- what goes into the trace
+
+
 def _write_expectations(known: Profile, writer: TraceWriter) -> None:
     """A log can lack an event because the kernel prints nothing of it: those are not looked for."""
     told = {rule.rule for rule in known.rules if rule.printed}
@@ -155,7 +211,7 @@ def _write_expectations(known: Profile, writer: TraceWriter) -> None:
         if rule.printed:
             writer.expect(rule.rule, rule.what, rule.place, "planted", "the log has no such line")
         else:
-            writer.expect(rule.rule, rule.what, rule.place, "refused", "a log does not tell")
+            writer.expect(rule.rule, rule.what, rule.place, "refused", _NOT_TOLD)
 
 
 def _write_provenance(log: Log, boot: Boot, name: str, command_line: str, writer: TraceWriter) -> None:
@@ -165,6 +221,8 @@ def _write_provenance(log: Log, boot: Boot, name: str, command_line: str, writer
         "guest.release": boot.profile.release_of(boot.banner),
         "guest.command_line": command_line,
         "stub.mode": MODE,
+        "told.begin": _NOT_TOLD,
+        "told.end": _NOT_TOLD,
         "log.file": name,
         "log.times": log.times,
         "profile.name": boot.profile.name,

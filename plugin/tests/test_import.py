@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 from guest import ROOT, Machine, machine
 
+from clockscope import interventions
 from clockscope._core import Trace
 from clockscope.ui import TerminalUi
 
@@ -37,7 +38,7 @@ def timeline(log: str | bytes, directory: Path, *options: str) -> dict[str, Any]
     verb.prepare_parser(parser)
     assert verb.run(parser.parse_args(["dmesg", str(path), "-o", str(made), "--force", *options]), TerminalUi()) == 0
     with Trace(str(made)) as trace:
-        content: dict[str, Any] = trace.timeline()
+        content: dict[str, Any] = {**trace.timeline(), "interventions": interventions.of(trace)}
     jsonschema.validate(content, json.loads((ROOT / "schemas/timeline.schema.json").read_text()))
     return content
 
@@ -238,3 +239,18 @@ def test_a_quiet_boot(program: Program, tmp_path: Path) -> None:
     (tmp_path / "quiet.log").write_text(BANNER + "\n")
     done = program("import", "dmesg", "quiet.log", cwd=tmp_path)
     assert done.returncode == 0 and "was your guest booted quietly?" in done.stderr
+
+
+def test_compared_with_a_recording(log: str, program: Program, tmp_path: Path) -> None:
+    """What no kernel prints is no difference; what it printed otherwise is one."""
+    timeline(log, tmp_path)
+    made, recorded = tmp_path / "boot.trace", ROOT / "traces/linux-without-tsc.trace"
+    for files in ((made, recorded), (recorded, made)):
+        result = json.loads(program("diff", *files, "--format", "json").stdout)
+        here, there = ("a", "b") if files[0] == made else ("b", "a")
+        assert not result["same"] and result["mode"][files.index(made)] == "log"
+        assert "tsc" in {clock["name"] for clock in result["clocks"][f"only_{here}"]}
+        assert result["clocks"][f"only_{there}"] == []
+        told = {event["rule"] for key in ("only_a", "only_b", "differ") for event in result["events"][key]}
+        assert "tsc-detected" in told and not told & {"hpet-told", "device-registered", "refinement-started"}
+        assert {item["what"] for item in result["clocks"]["differ"]} <= {"frequency_hz", "mask", "current", "selected"}

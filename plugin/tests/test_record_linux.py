@@ -98,6 +98,8 @@ def test_the_log_alone_tells_the_same_clocks(
         guest = trace.timeline()["guest"]
     for key in ("os", "release", "banner", "command_line"):
         assert guest[key] == recorded.timeline["guest"][key].strip(), key
+    done = program("diff", made, recorded.trace)
+    assert done.returncode == 0 and "No difference" in done.stdout, done.stdout
 
 
 def test_it_is_complete(recorded: Recorded) -> None:

@@ -37,7 +37,7 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
     lines = [f"A: {one_line(files[0])}", f"B: {one_line(files[1])}"]
     for letter, complete, damage, mode in zip("AB", result["complete"], result["damage"], result["mode"]):
         if mode == "log":
-            lines.append(f"{letter} is from a log: what it lacks may only not have been printed")
+            lines.append(f"{letter} is from a log: compared is what its kernel prints")
         if damage is not None:
             lines.append(styled(f"{letter} is DAMAGED: {one_line(damage)}", "red", ui.colour))
         elif not complete:
