@@ -301,3 +301,18 @@ def test_to_a_pipe(program: Program) -> None:
     decoded = messages().Trace()
     decoded.ParseFromString(done.stdout)
     assert len(decoded.packet) > 20 and done.stderr == b""
+
+
+def test_a_trace_whose_views_are_someone_elses(program: Program, tmp_path: Path) -> None:
+    """They are not asked: this one would never end."""
+    trace = tmp_path / "boot.trace"
+    write_sample(trace)
+    expected = program("export", trace, "--format", "csv").stdout
+    database = sqlite3.connect(trace)
+    database.executescript("DROP VIEW timeline; DROP VIEW clocks; CREATE VIEW clocks AS SELECT load_extension('evil')")
+    database.execute(
+        "CREATE VIEW timeline AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT i AS seq FROM n"
+    )
+    database.close()
+    assert program("export", trace, "--format", "csv").stdout == expected
+    assert program("export", trace, "--format", "csv", "--table", "clocks").stdout.startswith("name,kind,")

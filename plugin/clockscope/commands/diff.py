@@ -16,7 +16,8 @@ COMPLETE = {"a": "file", "b": "file"}
 EXAMPLES = ("healthy.trace failing.trace", "--ppm 50 healthy.trace failing.trace", "bare.trace xen.trace --format json")
 NOTES = """\
 Compared are the clocks and their values, the events in their order, and of each function that both traces hold the
-decisions of each invocation. Not compared are times, and what a trace does not determine.
+decisions of each invocation. Not compared are times, and what a trace does not determine; with an imported log, what its
+kernel does not print.
 Exit status: 0 the same, 1 different, 2 trouble (a file cannot be read, or not all of it).
 """
 

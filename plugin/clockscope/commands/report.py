@@ -3,9 +3,8 @@
 
 import argparse
 from contextlib import ExitStack
-from pathlib import Path
 
-from clockscope import diagnose, diff
+from clockscope import diagnose, diff, outfile
 from clockscope._core import Trace
 from clockscope.errors import UserError
 from clockscope.ui import Ui, trace_meant
@@ -39,14 +38,10 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ui: Ui) -> int:
     if len(args.files) > 2:
         raise UserError(f"a page shows one guest or two, not {len(args.files)}")
-    if not args.force and Path(args.output).exists():
-        raise UserError(f"{args.output} exists already; replace it with --force, or name another file")
-    html = _page(args.files or [trace_meant(None, ui)], args.rules, ui)
-    try:
-        Path(args.output).write_text(html, "utf-8")
-    except OSError as error:
-        raise UserError(f"{args.output}: cannot be written ({error.strerror})") from error
-    ui.note(f"Wrote {args.output} ({len(html.encode()) / 1e6:.1f} MB); open it in a browser.")
+    with outfile.create(args.output, force=args.force) as write:
+        html = _page(args.files or [trace_meant(None, ui)], args.rules, ui).encode()
+        write(html)
+    ui.note(f"Wrote {args.output} ({len(html) / 1e6:.1f} MB); open it in a browser.")
     return 0
 
 
