@@ -102,7 +102,7 @@ class Intervening:
         if self._core is not None:
             self._core.stop()
 
-    def summary(self) -> Iterator[str]:
+    def summary(self, unreached: str = "never reached") -> Iterator[str]:
         """How often each was made, and why one was not."""
         states = self._core.states() if self._core is not None else {}
         for one in self._planned:
@@ -115,11 +115,8 @@ class Intervening:
             elif state["uses"]:
                 yield f"{name} was made {_times(state['uses'])}"
             else:
-                yield f"{name} was {self._why_not(one)}"
-
-    def _why_not(self, one: Planned) -> str:
-        failure = self._failures.get(one.number)
-        return f"not made: {failure}" if failure else "never reached"
+                failure = self._failures.get(one.number)
+                yield f"{name} was not made: {failure}" if failure else f"{name} was {unreached}"
 
 
 def _times(count: int) -> str:

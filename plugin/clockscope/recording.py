@@ -334,6 +334,10 @@ class Recording:
         for name, value in self._settings.items():
             debugger.replace_setting(name, value)
 
+    def interventions(self) -> list[str]:
+        """How often each was made so far."""
+        return list(self._intervening.summary("not reached so far"))
+
     def _lift_interventions(self) -> None:
         try:
             self._intervening.lift()
@@ -379,6 +383,7 @@ def describe() -> list[tuple[str, str]]:
         ("profile", f"{profile.name} ({profile.path})" if profile else "none"),
         ("until", str(current.goal) if current.goal else "`clock record --stop`"),
     ]
+    rows += [("intervention", line) for line in current.interventions()]
     missing = [expected for expected in current.target.plan.expectations if expected.status == "missing"]
     return rows + [("missing", f"{expected.rule}: {expected.note}") for expected in missing]
 

@@ -300,3 +300,16 @@ def test_the_users_own_breakpoint_at_a_forced_branch(gdb_session: Callable[..., 
     session.command("delete")
     session.command("continue")
     assert total(lambda value: value) in read_serial(tmp_path / "serial.log").splitlines()
+
+
+def test_status_says_how_often_each_was_made(gdb: Gdb, tmp_path: Path) -> None:
+    script = [
+        f"file {GUEST.vmlinux}",
+        GUEST.launch(tmp_path / "serial.log"),
+        f"clock record -o {tmp_path}/boot.trace --no-branches --force {FORCED} --return work_rare=1",
+        "thbreak work_tail",
+        "continue",
+        "clock status",
+    ]
+    text = gdb(script).text
+    assert re.search(rf"^intervention +--force {FORCED} was not reached so far$", text, re.M)

@@ -38,8 +38,8 @@ def _changes(result: Record) -> Iterator[str]:
             yield f"{letter}'s recording did not end in order: what would have come later is not known"
     if compared["same"]:
         yield "nothing changed"
-    yield from _clocks(compared["clocks"])
-    yield from _active(*result["active"])
+    clocks = [*_clocks(compared["clocks"]), *_active(*result["active"])]
+    yield from clocks if clocks or compared["same"] else ["the clocks are the same"]
     for name in result["diagnoses"]["gone"]:
         yield f"the diagnosis {one_line(name)} no longer fires"
     for name in result["diagnoses"]["come"]:
