@@ -43,6 +43,7 @@ EXPECTED: dict[str, set[str]] = {
     "linux-kvm-refined": {"kvm-frequency-refined", "tsc-samples-rejected"},
     "linux-xen-refined": {"xen-frequency-refined", "tsc-samples-rejected"},
     "linux-told-wrong": {"tsc-told-frequency-wrong"},
+    "linux-late": {"tsc-calibrated-late"},
     "linux-early-left": {"tsc-early-left-registered"},
     "linux-early-lost": {"tsc-early-lost-to-watchdog"},
     "linux-without-tsc": {"tsc-not-attempted"},
