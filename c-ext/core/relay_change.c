@@ -37,10 +37,12 @@ struct cs_error *change_apply(struct relay *relay, struct probe *probe, struct p
 	probe->change_refused = !step_known_registers(&relay->map, registers);
 	if (probe->change_refused)
 		return NULL;
-	if (change.returns)
-		keep(relay, &change, hit);
 	if (change.writes_flags)
 		error = step_write_register(relay, hit->thread, relay->map.flags, change.flags, registers);
+	else if (change.returns) /* whether it can be written: later there is no way back */
+		error = step_write_register(relay, hit->thread, relay->map.pc, registers->pc, registers);
+	if (!error && change.returns)
+		keep(relay, &change, hit);
 	probe->change_refused = error && error->code == CS_ERROR_REFUSED;
 	if (!probe->change_refused)
 		return error;

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterator, Sequence
 
 from clockscope import debugger
-from clockscope._core import Error, Interventions, Relay, TraceWriter
+from clockscope._core import Error, Interventions, RefusedError, Relay, TraceWriter
 from clockscope.debugger import Stop
 from clockscope.errors import UserError
 from clockscope.intervention_options import Wish
@@ -61,15 +61,17 @@ class Intervening:
         """Where the functions begin that return at once."""
         return {one.address for one in self._planned if one.wish.kind == "return"}
 
-    def plant(self, hardware: bool) -> Iterator[str]:
+    def plant(self, *, hardware: bool, memory: bool = True) -> Iterator[str]:
         """Begin; what the user should know of it. The guest must stand, its kernel's text be there if breakpoints change
-        memory."""
+        memory. `hardware`: GDB's breakpoints are to be such; `memory`: those that are bytes in memory do no harm."""
         for one in self._planned:
             try:
+                if not memory and one.wish.kind != "set":
+                    raise RefusedError("hardware breakpoints alone do not serve for that")
                 self._plant(one, hardware)
             except (Error, debugger.Error) as error:
                 self._failures[one.number] = one_line(str(error))
-                yield f"Your guest takes no probe for --{one.wish.kind} {one.wish.option}: {self._failures[one.number]}"
+                yield f"Your guest takes no breakpoint for --{one.wish.kind} {one.wish.option}: {self._failures[one.number]}"
             if one.in_window:
                 yield f"--{one.wish.kind} {one.wish.option} stops your guest within a timing window."
 

@@ -3,7 +3,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clockscope._core import FormatError, Trace
@@ -17,7 +17,8 @@ _ALL = """SELECT i.kind, i.option, i.function, i.file, i.line, i.address, count(
           GROUP BY i.number ORDER BY i.number"""
 
 _USES = """SELECT u.seq, u.cpu, u.was, u.became, i.kind, i.option, i.file, i.line, i.address
-           FROM intervention_use u JOIN intervention i ON i.number = u.intervention ORDER BY u.seq"""
+           FROM intervention_use u JOIN intervention i ON i.number = u.intervention
+           WHERE i.address IN (SELECT address FROM instruction WHERE function = ?) ORDER BY u.seq"""
 
 
 def of(trace: Trace) -> list[Record]:
@@ -58,9 +59,9 @@ def moments(trace: Trace, limit: int) -> list[Record]:
 class Uses:
     """Each time that something was changed in one function, in order."""
 
-    def __init__(self, trace: Trace, addresses: Collection[int]) -> None:
-        """`addresses`: the function's instructions, as the trace has them."""
-        self._all = [use for use in trace.rows(_USES) if use["address"] in addresses]
+    def __init__(self, trace: Trace, function: int) -> None:
+        """`function`: its number in the trace."""
+        self._all = trace.rows(_USES, [function])
         # A use takes its number just before the stop that it changes.
         self._at_stop = {(use["address"], use["seq"] + 1) for use in self._all if use["kind"] == "force"}
 

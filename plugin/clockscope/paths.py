@@ -73,7 +73,7 @@ class Function:
         self._variables: dict[tuple[int, str], str] = {
             (row["address"], row["operand"]): row["name"] for row in self._rows("variable", "address")
         }
-        self._uses = Uses(trace, list(self._by_address))
+        self._uses = Uses(trace, self._id)
 
     def _rows(self, table: str, order: str) -> list[Record]:
         # Both names are this file's own.

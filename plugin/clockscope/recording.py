@@ -204,7 +204,8 @@ class Recording:
         self._note_command_line()
         self._measure_clock()
         self._await_ending()
-        interventions = () if self._virtual else self._intervening.plant(hardware=False)
+        planted = self._intervening.plant(hardware=self._few, memory=not self._few)
+        interventions = [] if self._virtual else list(planted)
         for note in [*interventions, *self._describe(self._engine.plant()), *self._trace_branches()]:
             self._ui.note(note)
         return False

@@ -37,6 +37,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     script = [
         *start(here),
         f"clock record -o {here}/base.trace --until exit --functions tsc_tc_init,tc_init",
+        "clock launch",
+        "thbreak main",
+        "continue",
         f"{experiment}=taken -o {here}/same.trace",
         f"{experiment}=not -o {here}/other.trace",
         f"{experiment}=not --format json -o {here}/json.trace",
@@ -78,6 +81,7 @@ def test_json(made: tuple[Path, str]) -> None:
 
 
 ERRORS = {
+    "clock experiment --baseline {baseline} -o {baseline} --force f:1=taken": "is the baseline",
     "clock experiment --baseline {baseline} --force f:1=taken": "no command to start a guest is remembered",
     "clock experiment --baseline {baseline}": "an experiment changes something: give --force, --set or --return",
     "clock experiment --baseline {baseline}.none --force f:1=taken": "No such file",

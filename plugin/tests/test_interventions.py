@@ -6,7 +6,8 @@ import json
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from gdbrun import Session, Transcript, run_gdb
 from guest import ROOT, read_serial
 from model import model
 
-from clockscope._core import Analyser, Trace
+from relay_world import BODY, CALL, END, ROUNDS, hits, make, relayed, run_out
+from scripted_quirks import FirecrackerStub, QemuStub
+
+from clockscope._core import Analyser, ArgumentError, Interventions, Trace, TraceWriter
 
 Gdb = Callable[..., Transcript]
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -313,3 +317,68 @@ def test_status_says_how_often_each_was_made(gdb: Gdb, tmp_path: Path) -> None:
     ]
     text = gdb(script).text
     assert re.search(rf"^intervention +--force {FORCED} was not reached so far$", text, re.M)
+
+
+@contextmanager
+def written(path: Path) -> Iterator[TraceWriter]:
+    writer = TraceWriter(str(path))
+    yield writer
+    writer.close(True, "")
+
+
+@pytest.mark.parametrize("kind", ["force", "return"])
+def test_a_stub_that_writes_no_registers(kind: str, tmp_path: Path) -> None:
+    """The guest goes its own way, and nothing is claimed to have been made."""
+    stub = make(FirecrackerStub)
+    stub.machine.memory.map(CALL, b"\x75\x00")
+    path = tmp_path / "a.trace"
+    with relayed(stub) as relay, written(path) as writer:
+        made = Interventions(relay, writer)
+        writer.intervention(1, kind, "f=1", "f", "", 0, CALL)
+        if kind == "force":
+            made.force(1, CALL, b"\x75\x00", False)
+        else:
+            made.have_return(1, CALL, 1, END)
+        counter = relay.add_counter(BODY, "body")
+        assert run_out(relay).startswith(b"W")
+        assert made.states() == {1: {"uses": 0, "other_text": False, "refused": True}}
+        assert hits(relay) == {"body": ROUNDS} and counter
+        made.stop()
+    with Trace(str(path)) as trace:
+        assert trace.rows("SELECT * FROM intervention_use") == []
+
+
+def test_text_that_is_not_what_was_analysed_is_left_alone(tmp_path: Path) -> None:
+    stub = make(QemuStub)
+    stub.machine.memory.map(CALL, b"\x74\x00")
+    with relayed(stub) as relay, written(tmp_path / "a.trace") as writer:
+        made = Interventions(relay, writer)
+        writer.intervention(1, "force", "f:1=taken", "f", "", 1, CALL)
+        made.force(1, CALL, b"\x75\x00", True)
+        assert run_out(relay).startswith(b"W")
+        assert made.states() == {1: {"uses": 0, "other_text": True, "refused": False}}
+        made.stop()
+
+
+@pytest.mark.parametrize("code", [b"\xe3\x00", b"\xe2\x00", b"\x90"])
+def test_what_no_flags_decide_is_refused(code: bytes, tmp_path: Path) -> None:
+    with relayed(make(QemuStub)) as relay, written(tmp_path / "a.trace") as writer:
+        with pytest.raises(ArgumentError, match="decides by RCX|holds no conditional branch"):
+            Interventions(relay, writer).force(1, CALL, code, True)
+
+
+def test_the_users_breakpoint_at_a_function_that_returns_at_once(
+    gdb_session: Callable[..., Session], tmp_path: Path
+) -> None:
+    """The user sees the call, and the next step is back in the caller, with the value."""
+    session = gdb_session()
+    for line in (f"file {GUEST.vmlinux}", GUEST.launch(tmp_path / "serial.log")):
+        session.command(line)
+    session.command(f"clock record -o {tmp_path}/boot.trace --no-branches --return work_switch=1000")
+    session.command("hbreak *work_switch")
+    session.command("continue")
+    assert "work_switch" in session.command("info symbol $pc")
+    back = session.command("print/x *(long *)$rsp").split("=")[1].strip()
+    session.command("stepi")
+    assert session.command("print/x $pc").split("=")[1].strip() == back
+    assert session.command("print $rax").split("=")[1].strip() == "1000"

@@ -3,6 +3,7 @@
 
 import argparse
 import json
+import os
 
 from clockscope import connection, debugger, diff, experiment, intervention_options
 from clockscope._core import Trace
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     if not intervention_options.wishes(args):
         raise UserError("an experiment changes something: give --force, --set or --return; see `help clock experiment`")
     _as_baseline(args)
+    if args.output and os.path.realpath(args.output) == os.path.realpath(args.baseline):
+        raise UserError(f"{args.output} is the baseline: the experiment's trace needs a name of its own")
     record.check_free()
     _fresh_guest(ui)
     current = record.start(args, ui)

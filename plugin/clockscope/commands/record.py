@@ -22,6 +22,7 @@ COMPLETE = {
 }
 EXAMPLES = (
     "-o early.trace --until clock.selected:tsc-early",
+    "-o forced.trace --force tsc_read_refs:330=not,times=2 --until clock.registered:acpi_pm",
     "--watch tsc_khz --until variable.written:tsc_khz",
     "--functions 'pvclock_*,tsc_*'",
     "--stop",
