@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clockscope import diff_paths, imported, interventions, told
+from clockscope import diff_log, diff_paths, interventions, told
 from clockscope._core import Trace
 
 Record = dict[str, Any]
@@ -30,7 +30,7 @@ def compare(
     a: Trace, b: Trace, ppm: float = DEFAULT_PPM, progress: Progress = lambda done, total, what: None
 ) -> Record:
     """Compare two traces, which must be two objects. Frequencies within `ppm` parts in a million are the same."""
-    timelines = _comparable(a.timeline(), b.timeline())
+    timelines = diff_log.comparable(a.timeline(), b.timeline())
     functions = diff_paths.compare(a, b, progress)
     result: Record = {
         "ppm": ppm,
@@ -54,17 +54,6 @@ def status(result: Record) -> int:
     if any(damage is not None for damage in result["damage"]):
         return 2
     return 0 if result["same"] else 1
-
-
-def _comparable(a: Record, b: Record) -> tuple[Record, Record]:
-    """Two timelines; if one is from a log, the other with no more than a log could tell."""
-    if _is_log(a) == _is_log(b):
-        return a, b
-    return imported.comparable(a, b) if _is_log(a) else imported.comparable(b, a)[::-1]
-
-
-def _is_log(timeline: Record) -> bool:
-    return bool(timeline["provenance"].get("stub.mode") == imported.MODE)
 
 
 def _divergences(result: Record) -> Iterator[Record]:

@@ -2,9 +2,8 @@
 """A trace of a guest that no debugger reached, made of its log: events by the same profiles, and nothing else."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from clockscope import __version__, messages
 from clockscope._core import TraceWriter
@@ -20,7 +19,6 @@ _UNKNOWN_CPU = -1
 _PIECE = 5000  # lines between two signs of progress
 
 Progress = Callable[[int, int, str], None]
-Record = dict[str, Any]
 Value = int | str | None
 
 
@@ -65,11 +63,7 @@ def write(log: Log, boot: Boot, name: str, writer: TraceWriter, progress: Progre
     """Write a trace of a boot; how many events it has. The caller closes `writer`."""
     _write_expectations(boot.profile, writer)
     count = run_ns = 0
-    command_line = ""
     for event in _chosen(boot.profile, _read(log, boot, progress)):
-        if isinstance(event, str):
-            command_line = command_line or event
-            continue
         run_ns = run_ns if event.line.ns is None else event.line.ns
         writer.event(
             run_ns=run_ns,
@@ -82,34 +76,32 @@ def write(log: Log, boot: Boot, name: str, writer: TraceWriter, progress: Progre
             values=list(event.values.items()),
         )
         count += 1
-    _write_provenance(log, boot, name, command_line, writer)
+    _write_provenance(log, boot, name, writer)
     return count
 
 
-def _read(log: Log, boot: Boot, progress: Progress) -> Iterator[Event | str]:
-    """The events of a boot; a text is its command line."""
-    rules = [(rule, rule.printed) for rule in boot.profile.rules]
-    # Most lines are none of these, which one look tells.
-    patterns = (re.sub(r"\(\?P<\w+>", "(?:", pattern.pattern) for _, pattern in rules if pattern)
-    any_rule = re.compile("|".join(patterns))
-    command_line = boot.profile.log.command_line if boot.profile.log else None
+def _command_line(log: Log, boot: Boot) -> str:
+    pattern = boot.profile.log.command_line if boot.profile.log else None
+    for line in log.lines() if pattern else ():
+        if line.number >= boot.first_line and (match := pattern.search(line.text) if pattern else None):
+            return match["command_line"]
+    return ""
+
+
+def _read(log: Log, boot: Boot, progress: Progress) -> Iterator[Event]:
+    """The events of a boot."""
+    rules = [(rule, rule.printed) for rule in boot.profile.rules if rule.printed]
     for line in log.lines():
-        if line.number % _PIECE == 0:
+        if line.number % _PIECE == 0 or line.number == boot.lines:
             progress(line.number, boot.lines, "reading the log")
-        if line.number < boot.first_line:
-            continue
-        if command_line and (match := command_line.search(line.text)):
-            yield match["command_line"]
-        if any_rule.search(line.text):
+        if line.number >= boot.first_line:
             yield from _event(rules, line)
-    progress(boot.lines, boot.lines, "reading the log")
 
 
-def _event(rules: Sequence[tuple[Rule, re.Pattern[str] | None]], line: Line) -> Iterator[Event]:
+def _event(rules: Sequence[tuple[Rule, re.Pattern[str]]], line: Line) -> Iterator[Event]:
     """What the first rule that fits makes of a line, as at a stop in the guest; what only a stop can tell is left out."""
     for rule, pattern in rules:
-        match = pattern.search(line.text) if pattern else None
-        if match:
+        if match := pattern.search(line.text):
             values: dict[str, Value] = {**messages.groups(match)}
             for capture in rule.captures:
                 if capture.text is not None:
@@ -120,7 +112,7 @@ def _event(rules: Sequence[tuple[Rule, re.Pattern[str] | None]], line: Line) -> 
             return
 
 
-def _chosen(known: Profile, events: Iterator[Event | str]) -> Iterator[Event | str]:
+def _chosen(known: Profile, events: Iterator[Event]) -> Iterator[Event]:
     """The events, and where the kernel chooses without a word, its choices: by quality, as it does itself."""
     rule = next((rule for rule in known.rules if rule.what == "clock.selected"), None)
     if rule is None or known.log is None or not known.log.chosen_by_quality:
@@ -129,16 +121,15 @@ def _chosen(known: Profile, events: Iterator[Event | str]) -> Iterator[Event | s
     best, name = (0, 0), ""
     unsaid: Event | None = None
     for event in events:
-        if isinstance(event, Event):
-            if unsaid and (event.rule.what, event.clock) != ("clock.selected", unsaid.clock):
-                yield unsaid
-            unsaid = None
-            quality, frequency = (event.values.get(key) for key in ("quality", "frequency_hz"))
-            if event.rule.what == "clock.registered" and isinstance(quality, int) and isinstance(frequency, int):
-                if quality >= 0 and (quality, frequency) > best:
-                    unsaid = _choice(rule, event, name)
-                    best, name = (quality, frequency), event.clock or ""
+        if unsaid and (event.rule.what, event.clock) != ("clock.selected", unsaid.clock):
+            yield unsaid
         yield event
+        unsaid = None
+        quality, frequency = (event.values.get(key) for key in ("quality", "frequency_hz"))
+        if event.rule.what == "clock.registered" and isinstance(quality, int) and isinstance(frequency, int):
+            if quality >= 0 and (quality, frequency) > best:
+                unsaid = _choice(rule, event, name)
+                best, name = (quality, frequency), event.clock or ""
     if unsaid:
         yield unsaid
 
@@ -147,59 +138,6 @@ def _choice(rule: Rule, registered: Event, replaced: str) -> Event:
     values = {key: registered.values[key] for key in ("quality", "frequency_hz")}
     values |= {"replaced": replaced} if replaced else {}
     return Event(rule, registered.line, registered.clock, {**values, "inferred": "from its quality"})
-
-
-# ---------------------------------------------------------------- compared with a recording
-
-
-def comparable(log: Record, recorded: Record) -> tuple[Record, Record]:
-    """The timeline of a log, and that of a recording with no more than such a log could tell.
-
-    What a kernel does not print is no difference between a boot of which only the log is known and another.
-    """
-    told, seen = _tellable(log)
-    kinds = {clock["kind"] for clock in log["clocks"]}
-    twins = {(clock["name"], clock["kind"]): clock for clock in log["clocks"]}
-    names: dict[str, set[str]] = {}
-    for event in log["events"]:
-        names.setdefault(event["rule"], set()).update(event["values"])
-    reduced = {
-        **recorded,
-        "guest": {key: value for key, value in recorded["guest"].items() if key in log["guest"]},
-        "events": [_without(event, names) for event in recorded["events"] if event["rule"] in told],
-        "clocks": [
-            _as_told(twins.get((clock["name"], clock["kind"])), clock)
-            for clock in recorded["clocks"]
-            if clock["kind"] in kinds
-        ],
-    }
-    return {**log, "events": [event for event in log["events"] if event["rule"] in seen]}, reduced
-
-
-def _tellable(log: Record) -> tuple[set[str], set[str]]:
-    """The rules whose events a log can show, and those whose events it shares with a recording."""
-    shown = {event["rule"] for event in log["events"]}
-    try:
-        known = profile.load(log["provenance"].get("profile.name", ""))
-    except UserError:  # the user's own, which is not at hand
-        return shown, shown
-    return {rule.rule for rule in known.rules if rule.printed}, {
-        rule.rule for rule in known.rules if rule.functions or rule.message
-    }
-
-
-def _without(event: Record, names: Mapping[str, set[str]]) -> Record:
-    """An event without the values that no such line of the log has."""
-    has = names.get(event["rule"], event["values"])
-    return {**event, "values": {key: value for key, value in event["values"].items() if key in has}}
-
-
-def _as_told(told: Record | None, clock: Record) -> Record:
-    """A clock without what the log does not say of it."""
-    return clock if told is None else {key: value if told[key] else told[key] for key, value in clock.items()}
-
-
-# ---------------------------------------------------------------- what goes into the trace
 
 
 def _write_expectations(known: Profile, writer: TraceWriter) -> None:
@@ -214,12 +152,12 @@ def _write_expectations(known: Profile, writer: TraceWriter) -> None:
             writer.expect(rule.rule, rule.what, rule.place, "refused", _NOT_TOLD)
 
 
-def _write_provenance(log: Log, boot: Boot, name: str, command_line: str, writer: TraceWriter) -> None:
+def _write_provenance(log: Log, boot: Boot, name: str, writer: TraceWriter) -> None:
     facts = {
         "guest.os": boot.profile.os,
         "guest.banner": boot.banner,
         "guest.release": boot.profile.release_of(boot.banner),
-        "guest.command_line": command_line,
+        "guest.command_line": _command_line(log, boot),
         "stub.mode": MODE,
         "told.begin": _NOT_TOLD,
         "told.end": _NOT_TOLD,

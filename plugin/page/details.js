@@ -28,7 +28,7 @@ export class Details {
     const message = event.values.message;
     return [
       element("h2", { tabindex: -1, "data-kind": kind }, badge(guest, this.guests), words.what),
-      element("p", {}, element("strong", {}, words.clock), ` at ${words.ms} ms on vCPU ${event.cpu}`),
+      element("p", {}, element("strong", {}, words.clock), ` at ${words.ms} ms on vCPU ${event.cpu < 0 ? "?" : event.cpu}`),
       typeof message === "string" ? element("blockquote", {}, message) : null,
       this.place(guest, event.function, event.source),
       ...this.values(event),

@@ -16,6 +16,7 @@ import pytest
 from guest import ROOT
 from sample_trace import MS, copy_rows, view_rows, write_sample
 
+from clockscope import outfile
 from clockscope._core import Trace, TraceWriter
 from clockscope.exports import table
 from clockscope.reports.values import words
@@ -316,3 +317,11 @@ def test_a_trace_whose_views_are_someone_elses(program: Program, tmp_path: Path)
     database.close()
     assert program("export", trace, "--format", "csv").stdout == expected
     assert program("export", trace, "--format", "csv", "--table", "clocks").stdout.startswith("name,kind,")
+
+
+def test_what_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    with pytest.raises(KeyboardInterrupt), outfile.create(str(out), force=False) as write:
+        write(b"seq,ms")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())

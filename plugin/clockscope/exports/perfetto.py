@@ -96,7 +96,7 @@ class _Tracks:
         return number
 
     def cpu(self, number: int) -> int:
-        return self.of(f"vCPU {number}" if number >= 0 else "vCPU not known")
+        return self.of(f"vCPU {number if number >= 0 else '?'}")
 
     def begin(self, track: int, ns: int, name: str, category: str, values: Values) -> None:
         self._event(track, self._in_order(track, ns), "TYPE_SLICE_BEGIN", **self._said(name, category, values))
