@@ -33,8 +33,18 @@ function leave() {
   before = null;
 }
 
+// As the address has it: what is no escape stands for itself.
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (error instanceof URIError) return text;
+    throw error;
+  }
+}
+
 function follow() {
-  const name = decodeURIComponent(location.hash.slice(1));
+  const name = decoded(location.hash.slice(1));
   const found = model.byName.get(name);
   document.body.classList.toggle("with-details", Boolean(found));
   if (!found) {

@@ -17,6 +17,7 @@ EXAMPLES = ("boot.trace -o boot.html", "healthy.trace failing.trace -o both.html
 NOTES = """\
 The page is one file that asks nothing of any network; open it in a browser. Keys: / searches, + - 0 and the arrow keys
 zoom and move the timeline, Esc closes what was opened.
+Exit status: 0 written, 2 trouble (a file cannot be read, or not all of it).
 """
 
 
@@ -36,22 +37,18 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    if len(args.files) > 2:
-        raise UserError(f"a page shows one guest or two, not {len(args.files)}")
-    with outfile.create(args.output, force=args.force) as write:
-        html = _page(args.files or [trace_meant(None, ui)], args.rules, ui).encode()
-        write(html)
-    ui.note(f"Wrote {args.output} ({len(html) / 1e6:.1f} MB); open it in a browser.")
-    return 0
-
-
-def _page(files: list[str], extra: list[str], ui: Ui) -> str:
     from clockscope.reports import page, page_guest  # Jinja is slow to import
 
-    rules = diagnose.load(extra)
+    if len(args.files) > 2:
+        raise UserError(f"a page shows one guest or two, not {len(args.files)}")
+    rules = diagnose.load(args.rules)
+    files = args.files or [trace_meant(None, ui)]
     with ExitStack() as stack:
+        write = stack.enter_context(outfile.create(args.output, force=args.force))
         traces = [stack.enter_context(Trace(file)) for file in files]
         guests = [page_guest.read(*item, rules) for item in zip("AB", files, traces)]
         difference = diff.compare(traces[0], traces[1], progress=ui.progress) if len(traces) == 2 else None
-        html = page.render(guests, difference, ui.progress)
-    return html
+        html = page.render(guests, difference, ui.progress).encode()
+        write(html)
+    ui.note(f"Wrote {args.output} ({len(html) / 1e6:.1f} MB); open it in a browser.")
+    return 2 if any(guest.timeline["damage"] is not None for guest in guests) else 0

@@ -12,6 +12,7 @@ import jinja2
 from markupsafe import Markup
 
 from clockscope import __version__
+from clockscope.diff_paths import base_name
 from clockscope.errors import UserError
 from clockscope.reports import diff, page_functions, page_guest
 from clockscope.reports.page_functions import Progress
@@ -22,6 +23,7 @@ Record = dict[str, Any]
 TEMPLATE = Path(__file__).with_name("page.html")
 BUNDLE = Path(__file__).resolve().parents[3] / "build" / "page"
 
+_TEXT_MAX = 2000
 # What would end a <script> or begin a comment in it.
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
@@ -29,11 +31,7 @@ _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 def render(guests: Sequence[Guest], difference: Record | None, progress: Progress) -> str:
     """The page. UserError where its program was not built."""
     script, style = _bundled("main.js"), _bundled("main.css")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
-    return template.render(
+    return _template().render(
         version=__version__,
         guests=[page_guest.describe(guest) for guest in guests],
         difference=_difference(difference) if difference else None,
@@ -43,6 +41,18 @@ def render(guests: Sequence[Guest], difference: Record | None, progress: Progres
         style=Markup(style),
         policy=f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:",
     )
+
+
+def _template() -> jinja2.Template:
+    """Its texts are escaped for HTML, and whatever comes from a trace is on one line and short before."""
+    environment = jinja2.Environment(
+        autoescape=True,
+        finalize=lambda value: page_guest.shown(value, _TEXT_MAX) if type(value) is str else value,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.from_string(TEMPLATE.read_text("utf-8"))
 
 
 def _bundled(name: str) -> str:
@@ -83,6 +93,7 @@ def _decision(title: str, divergence: Record) -> Record:
     return {
         "title": title,
         "function": page_guest.shown(divergence["function"]),
+        "anchor": page_guest.shown(base_name(divergence["function"])),
         "source": page_guest.shown(divergence["source"], 160),
         "text": page_guest.shown((divergence["text"] or "").strip(), 160),
         "sides": [

@@ -2,7 +2,7 @@
 """The traced functions as the page shows them: a drawing and the calls for each guest, what differs marked in both."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -24,39 +24,48 @@ _NAMES = re.compile(r' id="[^"]*"')
 
 
 def describe(guests: Sequence[Guest], difference: Record | None, progress: Progress) -> list[Record]:
-    """Each function of either guest; those whose decisions differ come first."""
-    diverging = _divergences(difference)
-    names = dict.fromkeys(function["function"] for guest in guests for function in guest.functions)
-    order = sorted(names, key=lambda name: (base_name(name) not in diverging, name))
+    """Each function of either guest, its parts together; those whose decisions differ come first."""
+    parted = _divergences(difference)
+    names = {base_name(function["function"]) for guest in guests for function in guest.functions}
+    order = sorted(names, key=lambda name: (name not in parted, name))
     result = []
     for done, name in enumerate(order):
         progress(done, len(order), f"drawing {shown(name)}")
-        sides = [_side(guest, name, diverging.get(base_name(name))) for guest in guests]
-        result.append({"name": shown(name), "differs": base_name(name) in diverging, "sides": sides})
+        sides = [_side(guest, name, parted.get(name, ())) for guest in guests]
+        result.append({"name": shown(name), "differs": name in parted, "sides": sides})
     progress(len(order), len(order), "drawn")
     return result
 
 
-def _divergences(difference: Record | None) -> Mapping[str, Record]:
-    """The decision that differs, by the function's name."""
-    items = difference["functions"]["differ"] if difference else []
-    return {base_name(item["function"]): item["divergence"] for item in items if item["divergence"]}
+def _divergences(difference: Record | None) -> Mapping[str, Sequence[Record]]:
+    """The decisions that differ, by the function's name."""
+    found: dict[str, list[Record]] = {}
+    for item in difference["functions"]["differ"] if difference else ():
+        if item["divergence"]:
+            found.setdefault(base_name(item["function"]), []).append(item["divergence"])
+    return found
 
 
-def _side(guest: Guest, name: str, divergence: Record | None) -> Record:
-    own = divergence[guest.letter.lower()] if divergence else None
-    functions = [function for function in guest.functions if function["function"] == name]
-    graphs = [graph for graph in guest.graphs if graph["function"] == name]
-    calls = [call for function in functions for call in function["invocations"]]
+def _side(guest: Guest, name: str, divergences: Sequence[Record]) -> Record:
+    marks = _marks(guest, [divergence[guest.letter.lower()] for divergence in divergences])
+    parts = [
+        _part(guest, function, graph, marks)
+        for function, graph in zip(guest.functions, guest.graphs, strict=True)
+        if base_name(function["function"]) == name
+    ]
+    return {"letter": guest.letter, "parts": parts, "count": sum(part["count"] for part in parts)}
+
+
+def _part(guest: Guest, function: Record, graph: Record, marks: Mapping[str, str]) -> Record:
+    calls = function["invocations"]
     return {
-        "letter": guest.letter,
-        "traced": bool(functions),
-        "source": shown(functions[0]["source"], 160) if functions else "",
-        "note": shown(functions[0]["note"], 160) if functions else "",
+        "name": shown(function["function"]),
+        "source": shown(function["source"], 160),
+        "note": shown(function["note"], 160),
         "count": len(calls),
         "calls": [_call(guest, call) for call in calls[:_ROWS_MAX]],
         "more": max(len(calls) - _ROWS_MAX, 0),
-        "drawings": list(_drawings(graphs, _marks(guest, own))),
+        **_drawing(graph, marks),
     }
 
 
@@ -71,23 +80,22 @@ def _call(guest: Guest, call: Record) -> Record:
     }
 
 
-def _marks(guest: Guest, own: Record | None) -> Mapping[str, str]:
+def _marks(guest: Guest, parted: Sequence[Record]) -> Mapping[str, str]:
     """Words by the address of an instruction: where something was changed, and where the guests parted."""
     marks = {one["address"]: shown(f"changed: {interventions.name(one)}") for one in guest.timeline["interventions"]}
-    if own:
-        parted = f"the decision that differs: {diff.taken(own['taken'])}"
-        marks[own["address"]] = "; ".join(filter(None, (parted, marks.get(own["address"]))))
+    for side in parted:
+        said = f"the decision that differs: {diff.taken(side['taken'])}"
+        marks[side["address"]] = "; ".join(filter(None, (said, marks.get(side["address"]))))
     return marks
 
 
-def _drawings(graphs: Sequence[Record], marks: Mapping[str, str]) -> Iterator[Record]:
-    for graph in graphs:
-        try:
-            yield {"svg": _inline(graphviz.svg(cfg.dot(graph, marks), _LAYOUT_SECONDS)), "why": ""}
-        except UserError as error:
-            yield {"svg": None, "why": str(error)}
+def _drawing(graph: Record, marks: Mapping[str, str]) -> Record:
+    try:
+        return {"svg": _inline(graphviz.svg(cfg.dot(graph, marks), _LAYOUT_SECONDS)), "why": ""}
+    except UserError as error:
+        return {"svg": None, "why": str(error)}
 
 
 def _inline(svg: str) -> Markup:
     """A drawing without its prologue. Graphviz escapes the texts, and DOT was written with each of them quoted."""
-    return Markup(_NAMES.sub("", svg[svg.index("<svg") :]))  # nosec: see above
+    return Markup(_NAMES.sub("", svg[svg.index("<svg") :]))
