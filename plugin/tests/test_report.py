@@ -502,6 +502,20 @@ def test_a_trace_without_branches_or_events(browser: Browser, program: Program, 
     assert "This recording is incomplete: killed" in browser.texts(".warning")[0]
 
 
+def test_of_a_damaged_trace_what_is_left_is_shown(browser: Browser, program: Program, tmp_path: Path) -> None:
+    path = tmp_path / "damaged.trace"
+    write_sample(path)
+    content = path.read_bytes()
+    at = content.index(b"clocksource watchdog") & ~4095
+    path.write_bytes(content[:at] + b"\x7f" * 64 + content[at + 64 :])
+    run = program("report", path, "-o", tmp_path / "damaged.html")
+    assert run.returncode == 2 and run.stderr.startswith("Wrote ")
+    browser.open(tmp_path / "damaged.html")
+    assert "damaged" in browser.texts(".card .warning")[0]
+    assert browser.texts("#events li") and not browser.texts(".good")
+    assert browser.complaints() == []
+
+
 def test_in_gdb(gdb: Callable[..., Any], program: Program, tmp_path: Path) -> None:
     transcript = gdb([f"clock report {FAILING} -o {tmp_path}/gdb.html"])
     assert "Wrote" in transcript.text

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """One guest as the page shows it: texts for the template, and the data that its timeline draws."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeVar
 
 from clockscope import diagnose, graph, interventions, lanes, paths, told
-from clockscope._core import Trace
+from clockscope._core import FormatError, Trace
 from clockscope.reports import cpuid, path, text, values
 from clockscope.ui import one_line
 
 Record = dict[str, Any]
+T = TypeVar("T")
 
 _NAME_LIMIT = 64
 _TEXT_LIMIT = 160
@@ -33,26 +34,47 @@ class Guest:
     file: str
     trace: Trace
     timeline: Record
-    diagnosis: Record
+    diagnosis: Record | None  # None: the trace is damaged, and nobody knows
     functions: Sequence[Record]
     graphs: Sequence[Record]
     told: Record
     changes: Sequence[Record]  # each time that something was changed in the guest
+    sources: Mapping[str, str]  # the text of each source line that an event or its backtrace names
 
 
 def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -> Guest:
-    traced = bool(trace.rows("SELECT 1 FROM function LIMIT 1"))
+    """All there is; of a damaged trace, what can still be read."""
+    timeline = {**trace.timeline(), "interventions": interventions.of(trace)}
+    damaged = timeline["damage"] is not None
+
+    def left(make: Callable[[], T], otherwise: T) -> T:
+        try:
+            return make()
+        except FormatError:
+            if not damaged:
+                raise
+            return otherwise
+
+    functions, graphs = left(lambda: _traced(trace), ([], []))
     return Guest(
         letter,
         file,
         trace,
-        {**trace.timeline(), "interventions": interventions.of(trace)},
-        diagnose.examine(file, trace, rules),
-        paths.functions(trace) if traced else [],
-        graph.from_trace(trace, "*") if traced else [],
-        cpuid.content(told.of_trace(trace, told.BEGIN), None),
-        interventions.moments(trace, _CHANGES_MAX),
+        timeline,
+        left(lambda: diagnose.examine(file, trace, rules), None),
+        functions,
+        graphs,
+        left(lambda: cpuid.content(told.of_trace(trace, told.BEGIN), None), {"leaves": [], "msrs": [], "refused": []}),
+        left(lambda: interventions.moments(trace, _CHANGES_MAX), []),
+        left(lambda: _sources(trace), {}),
     )
+
+
+def _traced(trace: Trace) -> tuple[list[Record], list[Record]]:
+    """The traced functions with their calls, and their graphs, in the same order."""
+    if not trace.rows("SELECT 1 FROM function LIMIT 1"):
+        return [], []
+    return paths.functions(trace), graph.from_trace(trace, "*")
 
 
 def shown(value: str | None, limit: int = _NAME_LIMIT) -> str:
@@ -75,7 +97,8 @@ def describe(guest: Guest) -> Record:
         "facts": list(_facts(content)),
         "warnings": list(_warnings(content, clock)),
         "interventions": [_intervention(guest, one) for one in content["interventions"]],
-        "findings": [_finding(guest, finding) for finding in guest.diagnosis["findings"]],
+        "examined": guest.diagnosis is not None,
+        "findings": [_finding(guest, finding) for finding in guest.diagnosis["findings"]] if guest.diagnosis else [],
         "clocks": list(_clock_tables(content["clocks"], clock)),
         "told": guest.told,
         "absent": list(_absent(content["never_reached"])),
@@ -210,7 +233,7 @@ def data(guest: Guest) -> Record:
         "begin": arranged.begin,
         "end": arranged.end,
         "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function)},
-        "sources": _sources(guest),
+        "sources": guest.sources,
     }
 
 
@@ -255,11 +278,10 @@ def _calls(function: Record) -> Iterator[Record]:
         }
 
 
-def _sources(guest: Guest) -> Mapping[str, str]:
-    """The text of each source line that an event or its backtrace names, where the trace has it."""
+def _sources(trace: Trace) -> Mapping[str, str]:
     return {
         shown(f"{row['file']}:{row['line']}", _KEPT_CHARACTERS): shown(row["text"].strip(), _TEXT_LIMIT)
-        for row in guest.trace.rows(
+        for row in trace.rows(
             "SELECT s.file, s.line, s.text FROM source s JOIN"
             " (SELECT file, line FROM event UNION SELECT file, line FROM frame) USING (file, line)"
         )
