@@ -17,8 +17,8 @@ PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev 
 	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2 \
 	python3-protobuf protobuf-compiler
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
-PACKAGES += $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
-TEST_PACKAGES := $(PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
+PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
+TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
 	libcmocka-dev gdbserver gdb-multiarch tmux groff-base qemu-user binutils sqlite3 procps chromium
 
@@ -42,7 +42,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help setup packages test-packages interpreter build page build-clang tests fuzzers guests \
+.PHONY: help setup packages test-packages interpreter build program page build-clang tests fuzzers guests \
 	test-guests source demo test bench fuzz lint fmt clean distclean
 
 help: ## list the targets
@@ -107,10 +107,13 @@ include $(MODEL_MK)
 
 # Build
 
-build: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 build/gen/perfetto_pb2.py page ## build the extension, the program build/clockscope, its manual page, and what its pages and exports need
+build: program page ## build the extension, the program build/clockscope, its manual page, the page of `report`
+
+# Without the page, which alone needs npm and its registry.
+program: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 build/gen/perfetto_pb2.py
 
 build-clang: ## the same with clang, into build/clang
-	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so build
+	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so program
 
 tests: $(TESTS)
 
@@ -169,7 +172,8 @@ PAGE := build/page/main.js
 
 page: $(PAGE) ## bundle the program of the pages that `clockscope report` writes
 
-node_modules/.package-lock.json: package-lock.json | packages
+node_modules/.package-lock.json: package-lock.json
+	@.ci/install-packages $(PAGE_PACKAGES)
 	@.ci/install-npm
 	@touch $@
 
@@ -193,13 +197,13 @@ $(BUILD)/tests/fuzz_%: $(BUILD)/fuzz/tests/fuzz_%.o $(BUILD)/fuzz/libcore.a
 
 # Use
 
-demo: build guests ## boot a guest, record its clock bring-up, print the timeline
+demo: program guests ## boot a guest, record its clock bring-up, print the timeline
 	@gdb -nx -q -batch -x examples/linux/demo.gdb
 
 test: test-packages test-guests ## lint, build with gcc and clang, run every test and a minute of fuzzing
 	@$(PYTHON) .ci/test.py
 
-bench: packages build guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
+bench: packages program guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
 	@PYTHONPATH=plugin:plugin/tests $(PYTHON) -m bench $(MEASUREMENTS)
 
 fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
