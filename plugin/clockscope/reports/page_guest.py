@@ -55,7 +55,8 @@ def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -
                 raise
             return otherwise
 
-    functions, graphs = left(lambda: _traced(trace), ([], []))
+    untraced: tuple[list[Record], list[Record]] = ([], [])
+    functions, graphs = left(lambda: _traced(trace), untraced)
     return Guest(
         letter,
         file,
