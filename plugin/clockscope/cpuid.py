@@ -71,17 +71,17 @@ _FIELDS: dict[tuple[int, int], tuple[Field, ...]] = {
         Field("EAX", 20, 8, "extended family"),
         Field("EBX", 24, 8, "initial APIC ID"),
         _bit("EDX", 4, "TSC"),
-        _bit("EDX", 9, "local APIC"),
+        _bit("EDX", 9, "APIC on-chip"),
         _bit("ECX", 21, "x2APIC"),
-        _bit("ECX", 24, "TSC-deadline timer"),
+        _bit("ECX", 24, "TSC-Deadline"),
         _bit("ECX", 31, "hypervisor present"),
     ),
     (0x6, 0): (_bit("EAX", 2, "APIC timer always running (ARAT)"),),
     (0x7, 0): (_bit("EBX", 1, "IA32_TSC_ADJUST"),),
     (0x15, 0): (
-        _all("EAX", "denominator of TSC/crystal"),
-        _all("EBX", "numerator of TSC/crystal"),
-        _all("ECX", "crystal clock frequency", "Hz"),
+        _all("EAX", "denominator of the TSC/core crystal clock ratio"),
+        _all("EBX", "numerator of the TSC/core crystal clock ratio"),
+        _all("ECX", "nominal frequency of the core crystal clock", "Hz"),
     ),
     (0x16, 0): (
         Field("EAX", 0, 16, "processor base frequency", "MHz"),
@@ -132,11 +132,11 @@ _OF_HYPERVISOR: dict[str, dict[tuple[int, int], tuple[Field, ...]]] = {
 
 _NAMES = {
     0x0: "vendor",
-    0x1: "version and features",
+    0x1: "version and feature information",
     0x6: "thermal and power management",
-    0x7: "structured extended features",
-    0x15: "time stamp counter and crystal clock",
-    0x16: "processor frequency",
+    0x7: "structured extended feature flags",
+    0x15: "time stamp counter and nominal core crystal clock",
+    0x16: "processor frequency information",
     HYPERVISOR: "hypervisor vendor",
     0x40000001: "hypervisor interface",
     0x40000003: "hypervisor features",
@@ -147,7 +147,7 @@ _NAMES = {
 }
 
 MSRS: Mapping[int, str] = {0x1B: "IA32_APIC_BASE", 0x3B: "IA32_TSC_ADJUST", 0x6E0: "IA32_TSC_DEADLINE"}
-_MSR_BITS = {0x1B: ((8, "bootstrap processor"), (10, "x2APIC mode"), (11, "APIC enabled"))}
+_MSR_BITS = {0x1B: ((8, "BSP flag"), (10, "enable x2APIC mode"), (11, "APIC global enable"))}
 
 # These change by themselves from moment to moment.
 VOLATILE_MSRS = frozenset({0x6E0})
@@ -214,7 +214,7 @@ def describe_msr(number: int, value: int) -> Iterator[tuple[str, str, str]]:
     for bit, name in _MSR_BITS.get(number, ()):
         yield f"[{bit}]", name, "yes" if value >> bit & 1 else "no"
     if number == 0x1B:
-        yield "[51:12]", "APIC base address", f"{value & 0xFFFFFFFFFF000:#x}"
+        yield "[51:12]", "APIC base", f"{value & 0xFFFFFFFFFF000:#x}"
 
 
 def highest(leaf: int, leaves: Leaves) -> int:
