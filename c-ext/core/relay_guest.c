@@ -350,7 +350,7 @@ static struct cs_error *resume_again(struct relay *relay)
 		if (registers.pc != relay->step_from)
 			return deliver_made(relay, SIGNAL_TRAP, relay->step_thread);
 	}
-	CS_TRY(step_select_resumed(relay, relay->client_resume));
+	CS_TRY(step_restore_resumed(relay));
 	return send_resume(relay);
 }
 
@@ -651,7 +651,7 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 		else
 			take_counted(relay, relay->step_thread, registers.pc);
 	}
-	CS_TRY(step_select_resumed(relay, relay->client_resume));
+	CS_TRY(step_restore_resumed(relay));
 	relay_set_state(relay, RELAY_RUNNING);
 	step_begin_run(relay);
 	return stub_send(relay->stub, payload, length);

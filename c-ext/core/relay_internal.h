@@ -219,6 +219,8 @@ void step_map_registers(struct relay *relay);
 struct cs_error *step_select_general(struct relay *relay, const char *thread);
 /* Without vCont: the thread that `c` and `s` apply to. */
 struct cs_error *step_select_resumed(struct relay *relay, const char *thread);
+/* … and back to GDB's choice, or to all of them where it made none, once the relay has chosen one. */
+struct cs_error *step_restore_resumed(struct relay *relay);
 struct cs_error *step_read_registers(struct relay *relay, const char *thread, struct registers *ret);
 /* Whether the registers are those of a 64-bit x86, as far as writing them needs it. */
 bool step_known_registers(const struct register_map *map, const struct registers *registers);

@@ -42,6 +42,13 @@ struct cs_error *step_select_resumed(struct relay *relay, const char *thread)
 	return NULL;
 }
 
+struct cs_error *step_restore_resumed(struct relay *relay)
+{
+	if (!relay->stub_resume[0])
+		return NULL;
+	return step_select_resumed(relay, relay->client_resume[0] ? relay->client_resume : "-1");
+}
+
 struct cs_error *step_read_registers(struct relay *relay, const char *thread, struct registers *ret)
 {
 	registers_clear(ret);

@@ -4,7 +4,7 @@
 import pytest
 from relay_world import CAPABLE, make, relayed
 from scripted_machine import At, Machine, Stop
-from scripted_quirks import GdbserverStub, QemuKvmStub, QemuStub
+from scripted_quirks import GdbserverStub, KgdbStub, QemuKvmStub, QemuStub
 from scripted_stub import FakeStub
 
 from clockscope._core import ArgumentError, RefusedError, StateError
@@ -99,3 +99,14 @@ def test_nothing_else_is_borrowed() -> None:
     with relayed(standing(KERNEL_CS, KERNEL)) as relay:
         with pytest.raises(ArgumentError, match="only rdtsc, cpuid and rdmsr are borrowed, not hlt"):
             relay.borrow("hlt", RDTSC)
+
+
+def test_the_guest_then_goes_on_with_all_its_threads() -> None:
+    """Without vCont a step is preceded by the choice of its thread, which would hold for what follows."""
+    stub = make(KgdbStub)
+    lend(stub.machine)
+    with relayed(stub) as relay:
+        relay.borrow("rdtsc", RDTSC)
+        relay.resume()
+        relay.wait(5)
+        assert stub.packets(b"Hc")[-1] == b"Hc-1"
