@@ -17,9 +17,8 @@ from clockscope import debugger, messages
 from clockscope.debugger import Frame, Stop, Value
 from clockscope.guests.profile import Capture, Rule
 from clockscope.plan import GatePlan, MessageSite, Plan
+from clockscope.repeats import Repeats
 
-# A guest that stops twice in this time with all registers equal has not run in between.
-_STEP_NS = 50_000_000
 _ARGUMENT_REGISTERS = ("rsi", "rdx", "rcx", "r8", "r9")
 # What a profile's expressions may use beside the guest's own names. GDB's convenience variables carry
 # it, under a prefix that keeps the user's own variables apart.
@@ -77,9 +76,8 @@ class Engine:
         self._plan = plan
         self._offset = offset
         self._limit = backtrace_limit
-        self._run_ns = run_ns
         self._take = take
-        self._last: tuple[object, int] = (None, 0)  # the last stop's state, and the guest's run time then
+        self._repeats = Repeats(run_ns)
         self._probes: dict[int, debugger.Probe] = {}
         self._hits: Counter[int] = Counter()
         self._seen: Counter[str] = Counter()
@@ -175,17 +173,8 @@ class Engine:
         for address in gate.covers | gate.before | gate.after:
             self._set(address)
 
-    def _repeated(self, stop: Stop) -> bool:
-        """Whether this is the last stop once more.
-
-        QEMU (seen with 7.2) may end a single step before it has executed anything, when the local APIC
-        wants to be polled. GDB, which steps to get off a breakpoint, then takes that for another hit.
-        """
-        before, self._last = self._last, ((stop.thread, stop.registers()), self._run_ns())
-        return self._last[0] == before[0] and self._last[1] - before[1] < _STEP_NS
-
     def _stopped(self, address: int, stop: Stop) -> bool:
-        if self._repeated(stop):
+        if self._repeats.again(stop):
             return False
         self._hits[address] += 1
         stay = self._begin()

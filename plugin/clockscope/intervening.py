@@ -10,6 +10,7 @@ from clockscope.debugger import Stop
 from clockscope.errors import UserError
 from clockscope.intervention_options import Wish
 from clockscope.intervention_plan import Guest, Planned, plan
+from clockscope.repeats import Repeats
 from clockscope.target import Target
 from clockscope.ui import one_line
 
@@ -48,6 +49,7 @@ class Intervening:
         self._relay = relay
         self._writer = writer
         self._offset = offset
+        self._repeats = {one.number: Repeats(relay.run_ns) for one in planned}
         self._core = Interventions(relay, writer) if planned else None
         self._probes: list[debugger.Probe] = []
         self._made = dict.fromkeys((one.number for one in planned), 0)  # by GDB
@@ -88,11 +90,14 @@ class Intervening:
             self._probes.append(debugger.Probe(address, act, hardware=hardware))
 
     def _assign(self, one: Planned, stop: Stop) -> bool:
+        if self._repeats[one.number].again(stop):
+            return False
         try:
             was, became = debugger.assign(one.wish.expression, one.wish.value)
         except debugger.Error as error:
             self._failures.setdefault(one.number, one_line(str(error)))
             return False
+        self._repeats[one.number].keep(Stop())
         self._made[one.number] += 1
         self._writer.intervention_use(one.number, self._relay.run_ns(), stop.cpu, was, became)
         return False

@@ -40,11 +40,6 @@ class Wish:
     expression: str = ""
     value: str = ""
 
-    @property
-    def place(self) -> str:
-        """The place as it was given."""
-        return self.option.split("=")[0] if self.kind != "set" else self.option.split(f":{self.expression}")[0]
-
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
