@@ -14,7 +14,7 @@ from markupsafe import Markup
 from clockscope import __version__
 from clockscope.diff_paths import base_name
 from clockscope.errors import UserError
-from clockscope.reports import diff, page_functions, page_guest
+from clockscope.reports import diff, page_functions, page_guest, page_timeline
 from clockscope.reports.page_functions import Progress
 from clockscope.reports.page_guest import Guest
 
@@ -23,7 +23,6 @@ Record = dict[str, Any]
 TEMPLATE = Path(__file__).with_name("page.html")
 BUNDLE = Path(__file__).resolve().parents[3] / "build" / "page"
 
-_TEXT_MAX = 2000
 # What would end a <script> or begin a comment in it.
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 
@@ -36,7 +35,7 @@ def render(guests: Sequence[Guest], difference: Record | None, progress: Progres
         guests=[page_guest.describe(guest) for guest in guests],
         difference=_difference(difference) if difference else None,
         functions=page_functions.describe(guests, difference, progress),
-        data=embedded({"guests": [page_guest.data(guest) for guest in guests]}),
+        data=embedded({"guests": [page_timeline.data(guest) for guest in guests]}),
         script=Markup(script),
         style=Markup(style),
         policy=f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:",
@@ -47,7 +46,7 @@ def _template() -> jinja2.Template:
     """Its texts are escaped for HTML, and whatever comes from a trace is on one line and short before."""
     environment = jinja2.Environment(
         autoescape=True,
-        finalize=lambda value: page_guest.shown(value, _TEXT_MAX) if type(value) is str else value,
+        finalize=lambda value: page_guest.shown(value, page_guest.LONGEST) if type(value) is str else value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -94,8 +93,8 @@ def _decision(title: str, divergence: Record) -> Record:
         "title": title,
         "function": page_guest.shown(divergence["function"]),
         "anchor": page_guest.shown(base_name(divergence["function"])),
-        "source": page_guest.shown(divergence["source"], 160),
-        "text": page_guest.shown((divergence["text"] or "").strip(), 160),
+        "source": page_guest.shown(divergence["source"], page_guest.TEXT_LIMIT),
+        "text": page_guest.shown((divergence["text"] or "").strip(), page_guest.TEXT_LIMIT),
         "sides": [
             {
                 "letter": letter,

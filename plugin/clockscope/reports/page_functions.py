@@ -11,7 +11,7 @@ from clockscope import interventions
 from clockscope.diff_paths import base_name
 from clockscope.errors import UserError
 from clockscope.reports import cfg, diff, graphviz, path, values
-from clockscope.reports.page_guest import Guest, shown
+from clockscope.reports.page_guest import TEXT_LIMIT, Guest, shown
 
 Record = dict[str, Any]
 Progress = Callable[[int, int, str], None]
@@ -60,8 +60,8 @@ def _part(guest: Guest, function: Record, graph: Record, marks: Mapping[str, str
     calls = function["invocations"]
     return {
         "name": shown(function["function"]),
-        "source": shown(function["source"], 160),
-        "note": shown(function["note"], 160),
+        "source": shown(function["source"], TEXT_LIMIT),
+        "note": shown(function["note"], TEXT_LIMIT),
         "count": len(calls),
         "calls": [_call(guest, call) for call in calls[:_ROWS_MAX]],
         "more": max(len(calls) - _ROWS_MAX, 0),

@@ -1,29 +1,25 @@
 # SPDX-License-Identifier: MIT
-"""One guest as the page shows it: texts for the template, and the data that its timeline draws."""
+"""One guest as the page tells of it: all that is known of it, and the texts of the template."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from clockscope import diagnose, graph, interventions, lanes, paths, told
+from clockscope import diagnose, graph, interventions, paths, told
 from clockscope._core import FormatError, Trace
-from clockscope.reports import cpuid, path, text, values
+from clockscope.reports import cpuid, text, values
 from clockscope.ui import one_line
 
 Record = dict[str, Any]
 T = TypeVar("T")
 
 _NAME_LIMIT = 64
-_TEXT_LIMIT = 160
+TEXT_LIMIT = 160
 _EVIDENCE_MAX = 12
-# Of so many calls of a function the page tells each decision; `path` tells those of all.
-_CALLS_MAX = 200
 _CHANGES_MAX = 2000
-# Longer texts are shortened in the page's data: nobody reads them, and every browser must draw them.
-_KEPT_CHARACTERS = 2000
-# JavaScript's numbers are exact up to here.
-_EXACT_MAX = (1 << 53) - 1
+LONGEST = 2000
+"""Longer texts are shortened, whatever they are: nobody reads them, and every browser must draw them."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +74,18 @@ def _traced(trace: Trace) -> tuple[list[Record], list[Record]]:
     return paths.functions(trace), graph.from_trace(trace, "*")
 
 
+def _sources(trace: Trace) -> Mapping[str, str]:
+    return {
+        shown(f"{row['file']}:{row['line']}", LONGEST): shown(row["text"].strip(), TEXT_LIMIT)
+        for row in trace.rows(
+            "SELECT s.file, s.line, s.text FROM source s JOIN"
+            " (SELECT file, line FROM event UNION SELECT file, line FROM frame) USING (file, line)"
+        )
+    }
+
+
 def shown(value: str | None, limit: int = _NAME_LIMIT) -> str:
     return values.cut(one_line(value or ""), limit)
-
-
-# ---------------------------------------------------------------- for the template
 
 
 def describe(guest: Guest) -> Record:
@@ -91,7 +94,7 @@ def describe(guest: Guest) -> Record:
     clock = text.Clock(content)
     return {
         "letter": guest.letter,
-        "file": shown(guest.file, _TEXT_LIMIT),
+        "file": shown(guest.file, TEXT_LIMIT),
         "base": shown(PurePath(guest.file).name),
         "name": shown(text.guest_name(content["guest"])),
         "time": clock.name,
@@ -108,7 +111,7 @@ def describe(guest: Guest) -> Record:
             for counter in content["counters"]
         ],
         "provenance": [
-            (shown(key), shown(value, _TEXT_LIMIT))
+            (shown(key), shown(value, TEXT_LIMIT))
             for key, value in {**content["guest"], **content["provenance"]}.items()
             if value
         ],
@@ -132,9 +135,9 @@ def _facts(content: Record) -> Iterator[tuple[str, str]]:
 
 def _intervention(guest: Guest, one: Record) -> Record:
     return {
-        "option": shown(interventions.name(one), _TEXT_LIMIT),
+        "option": shown(interventions.name(one), TEXT_LIMIT),
         "function": shown(one["function"]),
-        "source": shown(one["source"], _TEXT_LIMIT),
+        "source": shown(one["source"], TEXT_LIMIT),
         "often": interventions.how_often(one),
         "target": "" if one["first_seq"] is None else f"{guest.letter}-{one['first_seq']}",
     }
@@ -144,9 +147,9 @@ def _warnings(content: Record, clock: text.Clock) -> Iterator[str]:
     if clock.is_log:
         yield "This is a log, not a recording: nothing is known beyond what the kernel printed."
     if content["damage"] is not None:
-        yield f"This trace is damaged, and not all of it could be read: {shown(content['damage'], _TEXT_LIMIT)}"
+        yield f"This trace is damaged, and not all of it could be read: {shown(content['damage'], TEXT_LIMIT)}"
     elif not content["complete"]:
-        yield f"This recording is incomplete: {shown(content['end_reason'], _TEXT_LIMIT)}"
+        yield f"This recording is incomplete: {shown(content['end_reason'], TEXT_LIMIT)}"
     if content["provenance"].get("stub.tsc_while_stopped") == "runs on":
         yield "The guest's TSC ran on while it stood: what it measured against it has an error, told as error_bound_ppm."
 
@@ -155,9 +158,9 @@ def _finding(guest: Guest, finding: Record) -> Record:
     rows = finding["evidence"]
     return {
         "rule": finding["rule"],
-        "symptom": shown(finding["symptom"], 10 * _TEXT_LIMIT),
-        "cause": shown(finding["cause"], 10 * _TEXT_LIMIT),
-        "try": [shown(remedy, 10 * _TEXT_LIMIT) for remedy in finding["try"]],
+        "symptom": shown(finding["symptom"], 10 * TEXT_LIMIT),
+        "cause": shown(finding["cause"], 10 * TEXT_LIMIT),
+        "try": [shown(remedy, 10 * TEXT_LIMIT) for remedy in finding["try"]],
         "references": finding["references"],
         "evidence": [_evidence(guest, row) for row in rows[:_EVIDENCE_MAX]],
         "more": max(len(rows) - _EVIDENCE_MAX, 0),
@@ -168,8 +171,8 @@ def _evidence(guest: Guest, row: Record) -> Record:
     return {
         "target": target(guest, row["seq"]),
         "ms": values.milliseconds(row["run_ns"]) if row["seq"] else "",
-        "place": shown(row["place"], _TEXT_LIMIT),
-        "said": shown(row["said"], _TEXT_LIMIT),
+        "place": shown(row["place"], TEXT_LIMIT),
+        "said": shown(row["said"], TEXT_LIMIT),
     }
 
 
@@ -204,99 +207,10 @@ def _absent(expectations: Sequence[Record]) -> Iterator[Record]:
                 shown(item["rule"]),
                 shown(values.words(item["what"])),
                 shown(item["function"]),
-                shown(item["note"], _TEXT_LIMIT),
+                shown(item["note"], TEXT_LIMIT),
             )
             for item in expectations
             if item["status"] == status
         ]
         if rows:
             yield {"title": title, "rows": rows}
-
-
-# ---------------------------------------------------------------- for the timeline
-
-
-def data(guest: Guest) -> Record:
-    """What the page's program reads. Each event is told twice: as --format json does, and in words."""
-    arranged = lanes.arrange(guest.timeline, guest.functions, guest.changes)
-    axis, clock = lanes.Axis(guest.timeline["events"]), text.Clock(guest.timeline)
-    return {
-        "letter": guest.letter,
-        "name": shown(text.guest_name(guest.timeline["guest"])),
-        "timeline": exact(guest.timeline),
-        "axis": axis.key,
-        "words": [_words(event, clock) for event in guest.timeline["events"]],
-        "changes": [_change(change, axis) for change in guest.changes],
-        "lanes": [{**lane, "title": shown(lane["title"])} for lane in arranged.lanes],
-        "left_out": arranged.left_out,
-        "spans": [{**span, "note": shown(span["note"])} for span in arranged.spans],
-        "marks": arranged.marks,
-        "begin": arranged.begin,
-        "end": arranged.end,
-        "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function)},
-        "sources": guest.sources,
-    }
-
-
-def _words(event: Record, clock: text.Clock) -> Record:
-    return {
-        "ms": clock(event),
-        "what": shown(values.words(event["what"])),
-        "clock": shown(event["clock"]),
-        "values": shown(values.describe(event["values"]), _TEXT_LIMIT),
-        "where": f"{shown(event['function'])} {path.short(event['source'])}".strip()[:_TEXT_LIMIT],
-    }
-
-
-def _change(change: Record, axis: lanes.Axis) -> Record:
-    return {
-        "seq": change["seq"],
-        "at": axis.at(change["run_ns"]),
-        "ms": values.milliseconds(change["run_ns"]),
-        "cpu": change["cpu"],
-        "what": shown(interventions.name(change), _TEXT_LIMIT),
-        "values": shown(f"{change['was']} → {change['became']}", _TEXT_LIMIT),
-        "where": f"{shown(change['function'])} {path.short(change['source'])}".strip()[:_TEXT_LIMIT],
-    }
-
-
-def _calls(function: Record) -> Iterator[Record]:
-    for call in function["invocations"]:
-        rows = path.decisions(call) if call["n"] <= _CALLS_MAX else []
-        yield {
-            "seq": call["seq"],
-            "n": call["n"],
-            "ms": values.milliseconds(call["run_ns"]),
-            "cpu": call["cpu"],
-            "function": shown(function["function"]),
-            "source": shown(function["source"], _TEXT_LIMIT),
-            "caller": shown(call["caller"]),
-            "task": shown(call["task"]),
-            "outcome": path.outcome(call),
-            "whole": call["complete"] and call["consistent"],
-            "rows": [[shown(cell, _TEXT_LIMIT) for cell in row] for row in rows],
-            "left_out": len(call["decisions"]) if not rows else 0,
-        }
-
-
-def _sources(trace: Trace) -> Mapping[str, str]:
-    return {
-        shown(f"{row['file']}:{row['line']}", _KEPT_CHARACTERS): shown(row["text"].strip(), _TEXT_LIMIT)
-        for row in trace.rows(
-            "SELECT s.file, s.line, s.text FROM source s JOIN"
-            " (SELECT file, line FROM event UNION SELECT file, line FROM frame) USING (file, line)"
-        )
-    }
-
-
-def exact(value: Any) -> Any:
-    """JSON that a browser reads without loss: numbers that it would round become text, texts without end are cut."""
-    if isinstance(value, dict):
-        return {exact(str(key)): exact(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [exact(item) for item in value]
-    if isinstance(value, str):
-        return values.cut(value, _KEPT_CHARACTERS)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT_MAX:
-        return str(value)
-    return value

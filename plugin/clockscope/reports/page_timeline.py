@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""One guest as the page's program draws it: the timeline, its events in words, the calls of traced functions."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from clockscope import interventions, lanes
+from clockscope.reports import path, text, values
+from clockscope.reports.page_guest import LONGEST, TEXT_LIMIT, Guest, shown
+
+Record = dict[str, Any]
+
+# Of so many calls of a function the page tells each decision; `path` tells those of all.
+_CALLS_MAX = 200
+# JavaScript's numbers are exact up to here.
+_EXACT_MAX = (1 << 53) - 1
+
+
+def data(guest: Guest) -> Record:
+    """What the page's program reads. Each event is told twice: as --format json does, and in words."""
+    arranged = lanes.arrange(guest.timeline, guest.functions, guest.changes)
+    axis, clock = lanes.Axis(guest.timeline["events"]), text.Clock(guest.timeline)
+    return {
+        "letter": guest.letter,
+        "name": shown(text.guest_name(guest.timeline["guest"])),
+        "timeline": exact(guest.timeline),
+        "axis": axis.key,
+        "words": [_words(event, clock) for event in guest.timeline["events"]],
+        "changes": [_change(change, axis) for change in guest.changes],
+        "lanes": [{**lane, "title": shown(lane["title"])} for lane in arranged.lanes],
+        "left_out": arranged.left_out,
+        "spans": [{**span, "note": shown(span["note"])} for span in arranged.spans],
+        "marks": arranged.marks,
+        "begin": arranged.begin,
+        "end": arranged.end,
+        "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function)},
+        "sources": guest.sources,
+    }
+
+
+def _words(event: Record, clock: text.Clock) -> Record:
+    return {
+        "ms": clock(event),
+        "what": shown(values.words(event["what"])),
+        "clock": shown(event["clock"]),
+        "values": shown(values.describe(event["values"]), TEXT_LIMIT),
+        "where": f"{shown(event['function'])} {path.short(event['source'])}".strip()[:TEXT_LIMIT],
+    }
+
+
+def _change(change: Record, axis: lanes.Axis) -> Record:
+    return {
+        "seq": change["seq"],
+        "at": axis.at(change["run_ns"]),
+        "ms": values.milliseconds(change["run_ns"]),
+        "cpu": change["cpu"],
+        "what": shown(interventions.name(change), TEXT_LIMIT),
+        "values": shown(f"{change['was']} → {change['became']}", TEXT_LIMIT),
+        "where": f"{shown(change['function'])} {path.short(change['source'])}".strip()[:TEXT_LIMIT],
+    }
+
+
+def _calls(function: Record) -> Iterator[Record]:
+    for call in function["invocations"]:
+        rows = path.decisions(call) if call["n"] <= _CALLS_MAX else []
+        yield {
+            "seq": call["seq"],
+            "n": call["n"],
+            "ms": values.milliseconds(call["run_ns"]),
+            "cpu": call["cpu"],
+            "function": shown(function["function"]),
+            "source": shown(function["source"], TEXT_LIMIT),
+            "caller": shown(call["caller"]),
+            "task": shown(call["task"]),
+            "outcome": path.outcome(call),
+            "whole": call["complete"] and call["consistent"],
+            "rows": [[shown(cell, TEXT_LIMIT) for cell in row] for row in rows],
+            "left_out": len(call["decisions"]) if not rows else 0,
+        }
+
+
+def exact(value: Any) -> Any:
+    """JSON that a browser reads without loss: numbers that it would round become text, texts without end are cut."""
+    if isinstance(value, dict):
+        return {exact(str(key)): exact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [exact(item) for item in value]
+    if isinstance(value, str):
+        return values.cut(value, LONGEST)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT_MAX:
+        return str(value)
+    return value
