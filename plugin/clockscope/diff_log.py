@@ -62,4 +62,9 @@ def _without(event: Record, names: Mapping[str, set[str]]) -> Record:
 
 def _as_told(told: Record | None, clock: Record) -> Record:
     """A clock without what the log does not say of it."""
-    return clock if told is None else {key: value if told[key] else told[key] for key, value in clock.items()}
+    if told is None:
+        return clock
+    kept = {key: value if told[key] else told[key] for key, value in clock.items()}
+    if kept["lost"]:
+        kept["lost"] = told["lost"]  # after saying why, a kernel lets go of a clock without a word
+    return kept

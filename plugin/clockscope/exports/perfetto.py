@@ -35,8 +35,8 @@ _TEXT_MAX = 4000
 _EVENTS = "SELECT seq, run_ns, cpu, what, rule, clock, function, file, line FROM event"
 _VALUES = "SELECT name, number, is_unsigned, text FROM event_value WHERE event = ? ORDER BY ordinal"
 _CALLS = (
-    "SELECT i.seq, i.end_seq, i.run_ns, i.end_run_ns, i.cpu, i.task, i.caller_name, i.returned, i.value, f.name, f.file,"
-    " f.line FROM invocation i JOIN function f ON f.id = i.function"
+    "SELECT i.id, i.seq, i.end_seq, i.run_ns, i.end_run_ns, i.cpu, i.task, i.caller_name, i.returned, i.value, f.name,"
+    " f.file, f.line FROM invocation i JOIN function f ON f.id = i.function"
 )
 _USES = (
     "SELECT u.seq, u.run_ns, u.cpu, u.was, u.became, i.option, i.function, i.file, i.line"
@@ -157,7 +157,7 @@ class _Lane:
 def _write_calls(trace: Trace, tracks: _Tracks, end_ns: int) -> Iterator[None]:
     """Slices for all calls, in the order in which they began; one step a call."""
     found: dict[int, _Lane] = {}
-    for call in stream(trace, _CALLS, ["seq"]):
+    for call in stream(trace, _CALLS, ["seq", "id"]):
         ends = (math.inf, end_ns) if call["end_seq"] is None else (call["end_seq"], call["end_run_ns"] or 0)
         lane = next(lane for lane in _lanes(call, tracks, found) if _fits(lane, call["seq"], ends[0], tracks))
         lane.open.append(ends)
