@@ -44,8 +44,8 @@ class Wish:
 def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "interventions",
-        "What is to be changed in the guest, to try a hypothesis; each may be given several times. Where a line has several"
-        " branches, FUNCTION:*0xADDRESS or FUNCTION+0xOFFSET names one.",
+        "What is to be changed in the guest, to try a hypothesis; each may be given several times. Where a line has\n"
+        "several branches, FUNCTION:*0xADDRESS or FUNCTION+0xOFFSET names one.",
     )
     group.add_argument(
         "--force",
