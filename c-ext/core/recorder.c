@@ -335,16 +335,26 @@ static struct cs_error *shield(struct recorder *recorder)
 	return NULL;
 }
 
+/* Places that close what is not open yet are not looked for: each breakpoint costs. */
+static struct cs_error *arm_gates(struct recorder *recorder)
+{
+	for (int opens = 1; opens >= 0; opens--)
+		for (struct gate *gate = recorder->gates; gate; gate = gate->next) {
+			bool no = false;
+
+			if (gate->opens != opens || (!opens && gate->traced->gates))
+				continue;
+			CS_TRY(plant(recorder, &gate->probe, &no));
+			gate->traced->gates -= no && gate->opens; /* a gate that cannot be watched stands open */
+		}
+	return NULL;
+}
+
 struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context)
 {
 	if (!recorder->options.intrusive)
 		CS_TRY(shield(recorder));
-	for (struct gate *gate = recorder->gates; gate; gate = gate->next) {
-		bool no = false;
-
-		CS_TRY(plant(recorder, &gate->probe, &no));
-		gate->traced->gates -= no && gate->opens; /* a gate that cannot be watched stands open */
-	}
+	CS_TRY(arm_gates(recorder));
 	for (struct traced *traced = recorder->traced; traced; traced = traced->next) {
 		bool no = false;
 

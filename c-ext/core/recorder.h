@@ -62,7 +62,8 @@ struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struc
  * several parents, while any of them is. */
 struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64_t parent);
 
-/* Watches the function's entry only from (`opens`), or until, the guest first comes to `address`. */
+/* Watches the function's entry only from (`opens`), or until, the guest first comes to `address`: until then after all
+ * that opens it. */
 struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens);
 
 /* An intervention has the function return at once: such calls are recorded, without a path. */

@@ -486,5 +486,9 @@ void recorder_on_gate(struct probe *probe, const struct probe_hit *hit)
 	gate->traced->gates += gate->opens ? -1u : 1u;
 	place_all(gate->traced);
 	relay_defer(recorder->relay, probe, false);
+	/* What closes it is looked for from now on. */
+	for (struct gate *other = recorder->gates; other && !gate->traced->gates; other = other->next)
+		if (other->traced == gate->traced && !other->opens)
+			relay_defer(recorder->relay, &other->probe, true);
 	pthread_mutex_unlock(&recorder->lock);
 }

@@ -89,7 +89,11 @@ class BranchTrace:
                 self._recorder.note(function["id"], f"watched only {' and '.join(limits)}")
 
     def _within(self, name: str, added: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-        parents = self._branches.within.get(name, ())
+        parents = self._branches.within.get(name, ()) or [
+            gate.during
+            for gate in self._branches.gates
+            if gate.during and gate.during in added and gate.during != name and _covers(gate, name)
+        ]
         known = [parent for each in parents for parent in added.get(each, ())]
         if not known or len(known) < len(parents):
             return

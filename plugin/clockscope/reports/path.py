@@ -101,7 +101,7 @@ def decisions(invocation: Record) -> list[list[str]]:
 
 def _rounds(made: Sequence[Record]) -> Iterator[tuple[int, list[str]]]:
     """Decisions with their steps; of a loop that a single branch keeps going round, the first and the last."""
-    for _, group in itertools.groupby(made, lambda one: (one["address"], one["taken"])):
+    for _, group in itertools.groupby(made, lambda one: (one["address"], one["taken"], one["forced"])):
         alike = list(group)
         if len(alike) <= _ROUNDS_SHOWN:
             yield from ((one["step"], _decision(one)) for one in alike)
