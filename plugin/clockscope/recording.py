@@ -82,7 +82,7 @@ class Recording:
         self._intrusive = intrusive
         self._branch_trace: BranchTrace | None = None
         self._virtual = False  # the guest's breakpoints change no memory
-        self._few = False  # … and only the processor's few are to be used
+        self._few = _wants_hardware()  # only the processor's few are to be used
         self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
         self._settings: dict[str, str] = {}
         self._ui = debugger.Ui()
@@ -118,7 +118,7 @@ class Recording:
         self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
         watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
         self._virtual = breakpoints_are_virtual(relay)
-        self._few = _wants_hardware() and not self._virtual
+        self._few = self._few and not self._virtual
         if self._check.early is not None:
             scarce = not self._virtual and not self._few
             self._engine.begin_at(self._check.early, self._meet_kernel, scarce=scarce)

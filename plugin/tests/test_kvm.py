@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from gdbrun import Transcript
 from guest import ROOT, Machine
+from model import model
 
 from clockscope import cpuid, told
 from clockscope._core import Trace
@@ -47,3 +48,20 @@ def test_the_bring_up_of_kvm_clock(gdb: Callable[..., Transcript], tmp_path: Pat
     # Where the TSC runs on while the guest stands, no event keeps it.
     assert meta["stub.tsc_while_stopped"] == "runs on"
     assert not any(event["tsc"] for event in timeline["events"])
+
+
+def test_where_breakpoints_may_go(gdb: Callable[..., Transcript], tmp_path: Path) -> None:
+    """A mistake is said before anything is recorded; where breakpoints are virtual, hardware ones are not few."""
+    guest = model("netbsd")
+
+    def record(where: str) -> str:
+        return gdb([
+            f"file {guest.vmlinux}", guest.launch(tmp_path / "serial.log"), f"set clockscope breakpoints {where}",
+            f"clock record -o {tmp_path}/boot.trace --until exit",
+        ]).text  # fmt: skip
+
+    assert "set clockscope breakpoints: auto or hardware is expected, not 'memory'" in record("memory")
+    assert not (tmp_path / "boot.trace").exists()
+    record("hardware")
+    with Trace(str(tmp_path / "boot.trace")) as trace:
+        assert trace.complete() and trace.rows("SELECT count(*) AS n FROM decision")[0]["n"]
