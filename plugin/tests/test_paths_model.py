@@ -14,6 +14,7 @@ from clockscope import paths
 from clockscope._core import Analyser, Trace
 from clockscope.branches import Options
 from clockscope.guests import profile
+from clockscope.guests.profile import Gate
 from clockscope.reports import path as report
 
 INSIDE = Options(replay=True, intrusive=True, virtual=True)
@@ -172,3 +173,34 @@ def stops_in_windows(opened: Trace) -> list[dict[str, Any]]:
         " JOIN function f ON f.id = w.function"
         " UNION ALL SELECT 'marked', address FROM stop WHERE in_window"
     )
+
+
+# The workloads call, in this order: work_loop; work_switch, work_tail and work_rare by turns; work_choice.
+@pytest.mark.parametrize(
+    ("after", "before", "seen"),
+    [
+        ("work_loop", "work_choice", 11),
+        ("work_choice", None, 0),
+        (None, "work_loop", 0),
+        ("work_switch", "work_loop", 11),  # what would close it came before it was open
+    ],
+)
+def test_watched_from_one_place_to_another(after: str | None, before: str | None, seen: int, tmp_path: Path) -> None:
+    gate = Gate("test", covers=("work_rare",), rules=(), during=None, after=after, after_event=(), before=before)
+    branches = replace(chosen(["work_rare"]), gates=(gate,))
+    traced = trace(model("netbsd", "healthy", "workload=loop,switch,choice"), tmp_path, branches, LIVE)
+    limits = [f"from {after} on"] * bool(after) + [f"until {before}"] * bool(before)
+    with traced.open() as opened:
+        assert len(invocations(opened, "work_rare")) == seen
+        assert opened.rows("SELECT note FROM function")[0]["note"] == f"watched only {' and '.join(limits)}"
+
+
+def test_watched_during_a_call(tmp_path: Path) -> None:
+    """A gate that is open during the calls of a function that is traced as well."""
+    gate = Gate("test", covers=("work_tail",), rules=(), during="run_switch", after=None, after_event=(), before=None)
+    branches = replace(chosen(["work_tail", "run_switch"]), gates=(gate,))
+    traced = trace(model("netbsd", "healthy", "workload=switch"), tmp_path, branches, LIVE)
+    with traced.open() as opened:
+        assert len(invocations(opened, "work_tail")) == 10
+        note = opened.rows("SELECT note FROM function WHERE name = 'work_tail'")[0]["note"]
+    assert note == "watched only while run_switch is under way"
