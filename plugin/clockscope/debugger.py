@@ -572,6 +572,7 @@ class Ui:
         # Asked now: where progress is told, in the middle of a stop, GDB must not be made to run commands.
         self._draws = _at_terminal() and not _in_tui()
         self._last = 0.0
+        self._open = False
 
     def out(self, text: str) -> None:
         gdb.write(text if text.endswith("\n") else text + "\n")
@@ -594,8 +595,15 @@ class Ui:
             share = f"{100 * done // total:3d}% " if total else ""
             # What GDB itself says next, as that the guest has ended, overwrites a line this short.
             line = cut(f"{share}{one_line(what)}", _PROGRESS_WIDTH)
-            gdb.write(f"{line}\x1b[K" + ("\n" if total and done >= total else "\r"))
+            self._open = not (total and done >= total)
+            gdb.write(f"{line}\x1b[K" + ("\r" if self._open else "\n"))
             gdb.flush()
+
+    def close(self) -> None:
+        """Leave no line of progress behind: the work has ended, or was interrupted."""
+        if self._open:
+            gdb.write("\x1b[K")
+        self._open = False
 
 
 def _at_terminal() -> bool:

@@ -90,6 +90,8 @@ def _run(verb: Verb, words: list[str], ui: debugger.Ui) -> None:
         return
     except (Error, UserError) as error:
         raise debugger.Refusal(one_line(str(error))) from None
+    finally:
+        ui.close()
 
 
 def _advise(words: list[str], _typed: bool) -> None:

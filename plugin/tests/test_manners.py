@@ -184,6 +184,18 @@ def test_progress(terminal: Callable[..., Session], tmp_path: Path) -> None:
     assert re.search(r"^  0% \w+\x1b\[K\r", session.command(record), re.MULTILINE)
 
 
+def test_interrupted_work(terminal: Callable[..., Session], tmp_path: Path) -> None:
+    """Ctrl-C ends a command, not GDB, and takes its progress away."""
+    session = terminal()
+    session.send(f"clock report {HEALTHY} traces/linux-xen.trace -o {tmp_path}/both.html\n")
+    session.expect(r"% drawing \w+.*\x1b\[K\r")
+    session.interrupt()
+    assert session.expect("Quit").endswith("\x1b[KQuit")
+    assert not (tmp_path / "both.html").exists()
+    session.prompt()
+    assert session.command("print 6 * 7") == "$1 = 42\n"
+
+
 def test_batch(tmp_path: Path) -> None:
     lines = [f"source {ROOT}/plugin/clockscope.py", *record_model(tmp_path), "clock timeline"]
     words = [word for line in lines for word in ("-ex", line)]
