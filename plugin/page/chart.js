@@ -90,7 +90,13 @@ export class Chart {
       gridIndex: number,
       min: this.range(number)[0],
       max: this.range(number)[1],
-      axisLabel: { color: this.colours.quiet, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: (ms) => this.tick(ms, number) },
+      axisLabel: {
+        color: this.colours.quiet,
+        hideOverlap: true,
+        showMinLabel: false,
+        showMaxLabel: false,
+        formatter: (ms) => this.tick(ms, number),
+      },
       axisLine: { lineStyle: { color: this.colours.line } },
       splitLine: { lineStyle: { color: this.colours.faint } },
     };
@@ -129,7 +135,18 @@ export class Chart {
   zooms(grids, label) {
     const [start, end] = this.view.map((share) => 100 * share);
     const both = { xAxisIndex: grids, filterMode: "none", start, end };
-    const slider = { bottom: 6, height: 20, left: label, right: 16, showDetail: false, showDataShadow: false, brushSelect: false };
+    const slider = {
+      type: "slider",
+      bottom: 6,
+      height: 20,
+      left: label,
+      right: 16,
+      showDetail: false,
+      showDataShadow: false,
+      brushSelect: false,
+      borderColor: this.colours.line,
+      fillerColor: this.colours.filler,
+    };
     return [
       {
         ...both,
@@ -139,7 +156,7 @@ export class Chart {
         preventDefaultMouseMove: false,
         minSpan: 100 * this.narrowest(),
       },
-      { ...both, ...slider, type: "slider", borderColor: this.colours.line, fillerColor: this.colours.filler },
+      { ...both, ...slider },
     ];
   }
 
@@ -151,16 +168,15 @@ export class Chart {
       const data = marks.filter((mark) => mark.item.kind === kind.key).map((mark) => mark.datum);
       return pieces(data).map((piece) => this.scatter(place, kind, piece));
     });
-    return [
-      { ...place, type: "custom", clip: true, data: spans, z: 3, renderItem: (params, api) => this.bar(spans, params, api) },
-      ...kinds,
-      this.ring(place, guest),
-    ];
+    const renderItem = (params, api) => this.bar(spans, params, api);
+    const bars = { ...place, type: "custom", clip: true, data: spans, z: 3, renderItem };
+    return [bars, ...kinds, this.ring(place, guest)];
   }
 
   scatter(place, kind, data) {
     const itemStyle = { color: this.colours[kind.key], borderColor: this.colours.panel, borderWidth: 1, opacity: 1 };
-    return { ...place, type: "scatter", symbol: kind.symbol, symbolSize: 11, large: true, largeThreshold: 200, itemStyle, data, z: 4 };
+    const many = { large: true, largeThreshold: 200 };
+    return { ...place, ...many, type: "scatter", symbol: kind.symbol, symbolSize: 11, itemStyle, data, z: 4 };
   }
 
   // A ring around what is chosen.
@@ -323,7 +339,8 @@ function isComparable(guests) {
 
 // A browser takes ever longer to add a shape to a path of many: several series draw several paths.
 function pieces(data, size = 1000) {
-  return Array.from({ length: Math.ceil(data.length / size) }, (_, number) => data.slice(number * size, (number + 1) * size));
+  const count = Math.ceil(data.length / size);
+  return Array.from({ length: count }, (_, number) => data.slice(number * size, (number + 1) * size));
 }
 
 function marksOf(guest, byName) {

@@ -84,6 +84,7 @@ function search() {
   const functions = [...document.querySelectorAll(".function")];
   for (const one of functions) one.hidden = query.length > 0 && !matches(one.dataset.name.toLowerCase(), query);
   list.show(items);
+  list.choose(chart.chosen);
   chart.filter(query.length ? new Set(items) : undefined);
   const named = functions.filter((one) => !one.hidden).length;
   byId("found").textContent = query.length ? `${items.length} events, ${named} functions` : "";

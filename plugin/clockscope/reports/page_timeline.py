@@ -44,8 +44,12 @@ def _words(event: Record, clock: text.Clock) -> Record:
         "what": shown(values.words(event["what"])),
         "clock": shown(event["clock"]),
         "values": shown(values.describe(event["values"]), TEXT_LIMIT),
-        "where": f"{shown(event['function'])} {path.short(event['source'])}".strip()[:TEXT_LIMIT],
+        "where": _where(event),
     }
+
+
+def _where(place: Record) -> str:
+    return shown(f"{shown(place['function'])} {path.short(place['source'])}".strip(), TEXT_LIMIT)
 
 
 def _change(change: Record, axis: lanes.Axis) -> Record:
@@ -56,7 +60,7 @@ def _change(change: Record, axis: lanes.Axis) -> Record:
         "cpu": change["cpu"],
         "what": shown(interventions.name(change), TEXT_LIMIT),
         "values": shown(f"{change['was']} → {change['became']}", TEXT_LIMIT),
-        "where": f"{shown(change['function'])} {path.short(change['source'])}".strip()[:TEXT_LIMIT],
+        "where": _where(change),
     }
 
 
