@@ -214,11 +214,11 @@ class Function:
         for row in ends if steps else []:
             step = steps[0] if row["seq"] == invocation["seq"] else steps[-1]
             stops.append((step["ordinal"], row["address"], row["registers"]))
+        blocks = {step["ordinal"]: step["block"] for step in steps}
         seen: dict[int, list[tuple[int, int]]] = {}
         for ordinal, address, blob in stops:
             flags = self._registers.value(blob, "eflags")
-            inside = self._by_address.get(address, {}).get("block") == steps[ordinal]["block"]
-            if flags is not None and inside:
+            if flags is not None and self._by_address.get(address, {}).get("block") == blocks.get(ordinal, -1):
                 seen.setdefault(ordinal, []).append((address, flags))
         return seen
 

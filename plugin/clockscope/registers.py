@@ -13,6 +13,7 @@ Row = Mapping[str, Any]
 
 WRITES_FLAGS = 2
 CONDITIONAL = ("cmov", "setcc")
+CONDITIONS = "o no b ae e ne be a s ns p np l ge le g".split()
 
 # Sub-registers by the name of the whole one: %ecx, %cx and %cl are parts of rcx.
 _LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx", "si": "rsi", "di": "rdi", "bp": "rbp", "sp": "rsp"}
@@ -70,6 +71,8 @@ def _writes_flags(row: Row) -> bool:
 def outcome(block: Sequence[Row], choice: Row, seen: Sequence[tuple[int, int]]) -> bool | None:
     """Whether the condition of a block's cmov or setcc held; None where no flags seen, (address, EFLAGS), were those that
     it found: an instruction between may have written them."""
+    if choice["condition"] not in CONDITIONS:
+        return None  # a damaged trace
     for address, flags in seen:
         low, high = sorted((address, choice["address"]))
         between = [row for row in block if low <= row["address"] < high]
