@@ -575,9 +575,11 @@ class Ui:
         self._open = False
 
     def out(self, text: str) -> None:
+        self.close()
         gdb.write(text if text.endswith("\n") else text + "\n")
 
     def note(self, text: str) -> None:
+        self.close()
         gdb.write(printable(text) + "\n")
         gdb.flush()
 
