@@ -575,11 +575,11 @@ class Ui:
         self._open = False
 
     def out(self, text: str) -> None:
-        self.close()
+        self._open = False  # what is said overwrites it
         gdb.write(text if text.endswith("\n") else text + "\n")
 
     def note(self, text: str) -> None:
-        self.close()
+        self._open = False  # what is said overwrites it
         gdb.write(printable(text) + "\n")
         gdb.flush()
 
