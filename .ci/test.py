@@ -102,7 +102,8 @@ def python_tests() -> Tally:
     """pytest, its progress shown as it comes; its counts are taken from its XML report."""
     results = LOGS / "pytest.xml"
     results.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(WORKERS), "--durations=15", f"--junitxml={results}"]
+    workers = ["-n", str(WORKERS), "--dist", "loadgroup"]
+    command = [sys.executable, "-m", "pytest", "-q", *workers, "--durations=15", f"--junitxml={results}"]
     status = subprocess.run(command, stdin=subprocess.DEVNULL).returncode
     if not results.exists():
         return Tally(failed=1)

@@ -77,24 +77,35 @@ static struct record_source source_of(void *context, const struct insn *insn)
 
 /* --- Adding a function --- */
 
+/* Adds a reason to those in the text; none where there is nothing to count. */
+static void add_reason(char *text, size_t size, uint32_t count, const char *what)
+{
+	size_t used = strlen(text);
+
+	if (count)
+		snprintf(text + used, size - used, "%s%u %s", used ? ", " : "not always told: ", count, what);
+}
+
 /* What the paths will lack, and why; empty where they lack nothing. */
 static void explain_gaps(const struct analysis *analysis, char *text, size_t size)
 {
 	const struct plan *plan = analysis->plan;
 	uint32_t window = 0;
 	uint32_t patched = 0;
+	uint32_t unknown = 0;
 
-	for (uint32_t i = 0; i < analysis->cfg->block_count; i++) {
-		window += (plan->gaps[i] & PLAN_GAP_WINDOW) != 0;
-		patched += (plan->gaps[i] & PLAN_GAP_PATCHED) != 0;
-	}
 	text[0] = '\0';
 	if (plan->determined && analysis->cfg->complete)
 		return;
-	snprintf(text, size,
-		 "not always told: %u blocks in timing windows, %u on patched text; %u probes over the budget%s",
-		 window, patched, plan->left_out,
-		 analysis->cfg->complete ? "" : "; an indirect jump's targets are unknown");
+	for (uint32_t i = 0; i < analysis->cfg->block_count; i++) {
+		window += (plan->gaps[i] & PLAN_GAP_WINDOW) != 0;
+		patched += (plan->gaps[i] & PLAN_GAP_PATCHED) != 0;
+		unknown += (analysis->cfg->blocks[i].exits & CFG_UNKNOWN) != 0;
+	}
+	add_reason(text, size, window, "blocks in timing windows");
+	add_reason(text, size, patched, "blocks on patched text");
+	add_reason(text, size, plan->left_out, "probes over the budget");
+	add_reason(text, size, unknown, "indirect jumps with unknown targets");
 }
 
 static struct cs_error *record_variables(struct recorder_object *self, const struct analysis *analysis, int64_t id)

@@ -13,6 +13,17 @@ from gdbrun import Session, Transcript, check_no_traceback, run_gdb
 from guest import ROOT, Bootable, Guest, Machine, cached_boot
 
 
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Tests for which a module's fixture boots one guest go to one worker, which then boots it once."""
+    for item in items:
+        fixtures = item._fixtureinfo.name2fixturedefs
+        shared = {name for name, found in fixtures.items() if any(fixture.scope == "module" for fixture in found)}
+        if shared:
+            parameters = item.callspec.indices if hasattr(item, "callspec") else {}
+            chosen = [f"{name}-{parameters[name]}" for name in sorted(shared & parameters.keys())]
+            item.add_marker(pytest.mark.xdist_group("-".join([item.module.__name__, *chosen])))
+
+
 @pytest.fixture(scope="session")
 def core() -> ModuleType:
     """The built extension."""
