@@ -264,7 +264,7 @@ CREATE TABLE intervention_use (   -- each time that one was made; none: its plac
 -- prints their rows as CSV. clockscope itself reads the tables alone: a view in a file may be anything.
 
 CREATE VIEW timeline AS
-SELECT e.seq, round(e.run_ns / 1e6, 6) AS ms, round(e.guest_ns / 1e6, 6) AS guest_ms, e.cpu, e.what, e.clock, (
+SELECT e.seq, e.run_ns / 1e6 AS ms, e.guest_ns / 1e6 AS guest_ms, e.cpu, e.what, e.clock, (
         SELECT group_concat(replace(name, '_', ' ') || ' ' ||
             coalesce(iif(is_unsigned, printf('%llu', number), number), text, 'unreadable'), ', ')
         FROM (SELECT * FROM event_value WHERE event = e.seq AND name NOT IN ('name', 'kind', 'message') ORDER BY ordinal)
@@ -316,21 +316,21 @@ SELECT k.name,
     (SELECT content FROM number WHERE clock = k.name AND subject = k.subject AND name = 'quality' ORDER BY seq DESC LIMIT 1) AS quality,
     (SELECT hz FROM frequency WHERE clock = k.name AND subject = k.subject AND hz > 0 ORDER BY seq DESC LIMIT 1) AS frequency_hz,
     (SELECT content FROM number WHERE clock = k.name AND subject = k.subject AND name = 'mask' ORDER BY seq DESC LIMIT 1) AS mask,
-    (SELECT round(min(run_ns) / 1e6, 6) FROM named WHERE name = k.name AND subject = k.subject AND what LIKE '%.registered'
+    (SELECT min(run_ns) / 1e6 FROM named WHERE name = k.name AND subject = k.subject AND what LIKE '%.registered'
         AND seq > coalesce((SELECT max(seq) FROM named l WHERE l.name = k.name AND l.subject = k.subject
             AND l.what IN ('clock.unstable', 'clock.unregistered') AND l.seq < k.registered), 0)) AS registered_ms,
-    (SELECT round(run_ns / 1e6, 6) FROM named WHERE name = k.name AND subject = k.subject AND what LIKE '%.selected'
+    (SELECT run_ns / 1e6 FROM named WHERE name = k.name AND subject = k.subject AND what LIKE '%.selected'
         ORDER BY seq LIMIT 1) AS selected_ms,
     k.selected IS NOT NULL AND k.selected > coalesce(k.lost, 0) AND NOT EXISTS (
         SELECT 1 FROM named l WHERE l.seq > k.selected AND l.subject = k.subject AND l.what LIKE '%.selected'
             AND (k.subject = 'clock' OR l.cpu = (SELECT cpu FROM named WHERE seq = k.selected))) AS in_use,
-    iif(k.lost > coalesce(k.registered, 0), (SELECT round(run_ns / 1e6, 6) FROM event WHERE seq = k.lost), NULL) AS lost_ms,
+    iif(k.lost > coalesce(k.registered, 0), (SELECT run_ns / 1e6 FROM event WHERE seq = k.lost), NULL) AS lost_ms,
     iif(k.lost > coalesce(k.registered, 0), coalesce((SELECT text FROM event_value WHERE event = k.lost AND name = 'reason'),
         (SELECT substr(what, 7) FROM event WHERE seq = k.lost)), NULL) AS lost_reason
 FROM known k ORDER BY k.first;
 
 CREATE VIEW invocations AS
-SELECT i.id AS invocation, i.seq, round(i.run_ns / 1e6, 6) AS ms, round(i.end_run_ns / 1e6, 6) AS end_ms, i.cpu,
+SELECT i.id AS invocation, i.seq, i.run_ns / 1e6 AS ms, i.end_run_ns / 1e6 AS end_ms, i.cpu,
     trim(i.task, char(0)) AS task, f.name AS function, f.file || iif(f.line > 0, ':' || f.line, '') AS place,
     coalesce(nullif(i.caller_name, ''), printf('0x%llx', i.caller)) AS caller, i.returned, iif(i.value IS NULL, NULL, printf('0x%llx', i.value)) AS value,
     (SELECT count(*) FROM decision WHERE invocation = i.id) AS decisions, i.complete, i.consistent
@@ -339,14 +339,14 @@ FROM invocation i JOIN function f ON f.id = i.function ORDER BY i.id;
 CREATE VIEW decisions AS
 SELECT d.invocation, d.ordinal AS step, f.name AS function, n.inlined, n.file || iif(n.line > 0, ':' || n.line, '') AS place,
     trim(s.text) AS text, printf('0x%llx', d.address) AS address, n.text AS instruction, iif(d.taken, 'yes', 'no') AS taken,
-    round(p.run_ns / 1e6, 6) AS ms, p.cpu
+    p.run_ns / 1e6 AS ms, p.cpu
 FROM decision d JOIN invocation i ON i.id = d.invocation JOIN function f ON f.id = i.function
 LEFT JOIN instruction n ON n.function = i.function AND n.address = d.address
 LEFT JOIN source s ON s.file = n.file AND s.line = n.line LEFT JOIN stop p ON p.seq = d.stop
 ORDER BY d.invocation, d.ordinal;
 
 CREATE VIEW stops AS
-SELECT p.seq, round(p.run_ns / 1e6, 6) AS ms, round((p.host_ns - p.run_ns) / 1e6, 6) AS stood_ms, p.cpu,
+SELECT p.seq, p.run_ns / 1e6 AS ms, (p.host_ns - p.run_ns) / 1e6 AS stood_ms, p.cpu,
     printf('0x%llx', p.address) AS address, n.text AS instruction, n.file || iif(n.line > 0, ':' || n.line, '') AS place,
     p.in_window
 FROM stop p LEFT JOIN (SELECT address, min(function), text, file, line FROM instruction GROUP BY address) n USING (address)
@@ -354,5 +354,5 @@ ORDER BY p.seq;
 
 CREATE VIEW interventions AS
 SELECT i.number, i.kind, i.option, i.function, i.file || iif(i.line > 0, ':' || i.line, '') AS place, u.seq,
-    round(u.run_ns / 1e6, 6) AS ms, u.cpu, u.was, u.became
+    u.run_ns / 1e6 AS ms, u.cpu, u.was, u.became
 FROM intervention i LEFT JOIN intervention_use u ON u.intervention = i.number ORDER BY i.number, u.seq;

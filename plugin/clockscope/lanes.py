@@ -63,7 +63,7 @@ def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Reco
     calls = [(function["function"], call) for function in functions for call in function["invocations"]]
     calls.sort(key=lambda item: int(item[1]["seq"]))
     result = Lanes()
-    result.begin, result.end = _range(axis, content["events"], [call for _, call in calls])
+    result.begin, result.end = _range(axis, content["events"], [*changes, *(call for _, call in calls)])
     clocks = _clock_lanes(content["clocks"], result)
     cpus = _cpu_lanes([*content["events"], *changes, *(call for _, call in calls)], result)
     finder = _Finder(content["clocks"], clocks)
@@ -77,9 +77,9 @@ def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Reco
     return result
 
 
-def _range(axis: Axis, events: Sequence[Record], calls: Sequence[Record]) -> tuple[float, float]:
+def _range(axis: Axis, events: Sequence[Record], others: Sequence[Record]) -> tuple[float, float]:
     moments = [axis.of(event) for event in events]
-    moments += [axis.at(call[key]) for call in calls for key in ("run_ns", "end_run_ns") if call[key] is not None]
+    moments += [axis.at(other[key]) for other in others for key in ("run_ns", "end_run_ns") if other.get(key) is not None]
     return min(moments, default=0.0), max(moments, default=0.0)
 
 

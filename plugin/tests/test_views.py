@@ -3,6 +3,7 @@
 
 import re
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from guest import ROOT
 from sample_trace import copy_rows, view_rows, write_sample
 
-from clockscope import paths
+from clockscope import interventions, paths
 from clockscope._core import Trace
 
 SQL = (ROOT / "schemas/trace.sql").read_text()
@@ -32,7 +33,7 @@ def trace(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def ms(moment: Row | None) -> float | None:
-    return None if moment is None else round(moment["run_ns"] / 1e6, 6)
+    return None if moment is None else moment["run_ns"] / 1e6
 
 
 def test_timeline(trace: Path) -> None:
@@ -94,8 +95,10 @@ def test_paths(trace: Path) -> None:
 def test_the_rest_of_the_views(trace: Path) -> None:
     with Trace(str(trace)) as opened:
         (stops,) = opened.rows("SELECT count(*) AS n FROM stop")
+        changed = [(one["option"], one["times"]) for one in interventions.of(opened)]
     found = view_rows(trace, "stops")
-    assert len(found) == stops["n"] and view_rows(trace, "interventions") == []
+    assert len(found) == stops["n"]
+    assert Counter(row["option"] for row in view_rows(trace, "interventions")) == dict(changed)
     assert all(row["instruction"] and row["stood_ms"] >= 0 for row in found)
 
 
