@@ -7,6 +7,7 @@ fails does not keep the later ones from running.
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -115,6 +116,8 @@ def python_tests() -> Tally:
 
 
 def main() -> int:
+    # Who is started in the background is deaf to Ctrl-C, and so are its children; but some tests press it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     LOGS.mkdir(parents=True, exist_ok=True)
     total = check("lint", [*MAKE, "lint"])
     total += check("build", [*MAKE, f"-j{WORKERS}", "build"])
