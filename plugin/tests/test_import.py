@@ -151,7 +151,7 @@ def test_a_log_without_its_beginning(log: str, program: Program, tmp_path: Path)
     assert not (tmp_path / "rest.trace").exists()
     content = timeline(rest, tmp_path, "--profile", "linux")
     assert not content["complete"] and "banner" in content["end_reason"]
-    assert content["events"][1]["clock"] == "tsc-early" and content["guest"]["release"] == ""
+    assert "tsc-early" in {event["clock"] for event in content["events"]} and content["guest"]["release"] == ""
 
 
 # Lines as these kernels print them, with dmesg's stamps of NetBSD and none of FreeBSD.
