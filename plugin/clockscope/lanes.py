@@ -79,7 +79,9 @@ def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Reco
 
 def _range(axis: Axis, events: Sequence[Record], others: Sequence[Record]) -> tuple[float, float]:
     moments = [axis.of(event) for event in events]
-    moments += [axis.at(other[key]) for other in others for key in ("run_ns", "end_run_ns") if other.get(key) is not None]
+    moments += [
+        axis.at(other[key]) for other in others for key in ("run_ns", "end_run_ns") if other.get(key) is not None
+    ]
     return min(moments, default=0.0), max(moments, default=0.0)
 
 
