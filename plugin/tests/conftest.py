@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all tests share. What is missing fails a test, with what to do; only /dev/kvm may be absent."""
+"""What all tests share. What is missing fails a test, with what to do; only the host's processor may lack something."""
 
 import importlib
 import os
@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 from gdbrun import Session, Transcript, check_no_traceback, run_gdb
 from guest import ROOT, Bootable, Guest, Machine, cached_boot
+from host import KvmMachine, kvm_refuses, watchpoints_hit
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
@@ -102,8 +103,20 @@ def program() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     return run
 
 
-@pytest.fixture
-def kvm() -> None:
-    """Marks a test that needs KVM: the one thing that a machine may lack."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        pytest.skip("this machine has no usable /dev/kvm")
+@pytest.fixture(scope="session")
+def kvm(tmp_path_factory: pytest.TempPathFactory) -> KvmMachine:
+    """The guest on KVM. Skips where plain GDB cannot debug it there."""
+    machine = KvmMachine()
+    reason = kvm_refuses(machine, tmp_path_factory.mktemp("kvm"))
+    if reason:
+        pytest.skip(reason)
+    return machine
+
+
+@pytest.fixture(scope="session")
+def hardware_watchpoints(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Skips where the processor's watchpoints are set and never hit; the scripted stub's hit everywhere."""
+    if not watchpoints_hit(tmp_path_factory.mktemp("watched")):
+        pytest.skip(
+            "this machine's hypervisor delivers no hardware watchpoints: plain GDB with gdbserver sees none hit"
+        )

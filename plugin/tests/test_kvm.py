@@ -2,12 +2,11 @@
 """A guest on /dev/kvm, whatever KVM that is: recorded by the processor's own breakpoints, as examples/linux/GUESTS.md says."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
 from gdbrun import Transcript
-from guest import ROOT, Machine
+from guest import ROOT
+from host import KvmMachine
 from model import model
 
 from clockscope import cpuid, told
@@ -16,20 +15,10 @@ from clockscope._core import Trace
 KVM = "KVMKVMKVM"
 
 
-@dataclass(frozen=True)
-class KvmMachine(Machine):
-    """The same guest on KVM."""
-
-    def environment(self, serial: Path) -> dict[str, str]:
-        return {**super().environment(serial), "ACCEL": "kvm"}
-
-
-@pytest.mark.usefixtures("kvm")
-def test_the_bring_up_of_kvm_clock(gdb: Callable[..., Transcript], tmp_path: Path) -> None:
-    guest = KvmMachine(options=("-M", "microvm", "-cpu", "host,migratable=off"))
+def test_the_bring_up_of_kvm_clock(kvm: KvmMachine, gdb: Callable[..., Transcript], tmp_path: Path) -> None:
     transcript = gdb([
         "set remotetimeout 60", "set clockscope request-timeout 60", "set clockscope breakpoints hardware",
-        f"file {guest.vmlinux}", guest.launch(tmp_path / "serial.log"),
+        f"file {kvm.vmlinux}", kvm.launch(tmp_path / "serial.log"),
         f"clock record -o {tmp_path}/boot.trace --profile {ROOT}/examples/linux/kvm.toml"
         " --until clock.registered:kvm-clock",
         "kill",

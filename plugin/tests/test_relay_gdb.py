@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 
 import pytest
 from relay_world import BODY, CALL, CAPABLE, END, ROUNDS, START, WALK, debugged, hits, make, relayed
@@ -536,9 +537,9 @@ COMMANDS = (
 )
 
 
-def transcript(address: str) -> str:
+def transcript(address: str, commands: Sequence[str] = COMMANDS) -> str:
     arguments = ["gdb", "-nx", "-batch", "-ex", f"target remote {address}"]
-    for command in COMMANDS:
+    for command in commands:
         arguments += ["-ex", f"echo > {command}\\n", "-ex", command]
     result = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=False)
     return (result.stdout + result.stderr).replace(address, "ADDRESS")
@@ -556,3 +557,35 @@ def test_gdb_shows_the_same_with_the_relay_between(kind: type[FakeStub]) -> None
         assert transcript(relay.socket_path) == plain
         assert hits(relay) == {hex(each): stub.machine.executed(each) for each in (START, CALL, BODY, BODY + 1)}
     assert "exited normally" in plain
+
+
+WATCHING = ("watch *(int *) 0x8000", "continue", "p $rip", "continue", "p $rip", "delete", "continue")
+
+
+@pytest.mark.parametrize("kind", [FakeStub, QemuStub, GdbserverStub])
+def test_gdb_watches_the_same_with_the_relay_between(kind: type[FakeStub]) -> None:
+    """Whether the host's processor hands its watchpoints on or not: test_peers.py asks a real one."""
+    walk: list[int | At] = [
+        START,
+        CALL,
+        At(BODY, writes={0x8000: b"\x2a"}),
+        CALL,
+        At(BODY, writes={0x8000: b"\x2b"}),
+        CALL,
+        END,
+    ]
+
+    def stub() -> FakeStub:
+        made = make(kind, walk)
+        made.machine.memory.map(0x8000, bytes(4))
+        return made
+
+    with stub() as plain:
+        expected = transcript(plain.address, WATCHING)
+    with relayed(stub()) as relay:
+        for address in (CALL, BODY):
+            relay.add_counter(address, hex(address))
+        assert transcript(relay.socket_path, WATCHING) == expected
+        assert hits(relay) == {hex(CALL): 3, hex(BODY): 2}
+    for text in ("New value = 42", "Old value = 42", "New value = 43", "exited normally"):
+        assert text in expected
