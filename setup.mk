@@ -9,16 +9,19 @@ PYTHON := /usr/bin/python3
 BUILD := build
 GUESTS := build/guests
 FUZZ_SECONDS ?= 3600
+# The versions that the project is formatted with.
+CLANG_FORMAT := 14
+BLACK := 23.1.0
 # `make V=1` shows the commands themselves.
 Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
-PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libsqlite3-dev libelf-dev libdw-dev \
+PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-dev libelf-dev libdw-dev \
 	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2 \
 	python3-protobuf protobuf-compiler
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
-TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-14-dev clang-format clang-tidy shellcheck black \
+TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
 	libcmocka-dev gdbserver gdb-multiarch tmux groff-base qemu-user binutils sqlite3 procps chromium
 
@@ -26,8 +29,10 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 CFLAGS ?= -O2 -g
+# Continuous integration says WERROR=-Werror; a user's newer compiler may warn of more.
+WERROR ?=
 WARN := -std=gnu11 -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-	-Wpointer-arith -Wvla -Werror
+	-Wpointer-arith -Wvla $(WERROR)
 ALL_CFLAGS = $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread -I$(BUILD)/gen
 SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined
 LIBS := -lexpat -lcapstone -lsqlite3 -ldw -lelf -pthread
@@ -210,20 +215,20 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-kernel \
+SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-kernel \
 	fetch-modules fetch-source fetch-xen make-initramfs) examples/model/qemu-command plugin/clockscope.bash
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
-	clang-format --dry-run -Werror $(C_FILES)
+	.ci/formatter check $(CLANG_FORMAT) clang-format -- --dry-run -Werror $(C_FILES)
 	clang-tidy --quiet $(wildcard c-ext/core/*.c) -- $(ALL_CFLAGS)
-	$(PYTHON) -m black --quiet --check plugin .ci examples
+	.ci/formatter check $(BLACK) $(PYTHON) -m black -- --quiet --check plugin .ci examples
 	$(PYTHON) -m flake8 --select F plugin .ci examples
 	$(PYTHON) -m mypy
 	shellcheck -x $(SCRIPTS)
 
 fmt: test-packages ## format all C and Python files
-	clang-format -i $(C_FILES)
-	$(PYTHON) -m black --quiet plugin .ci examples
+	.ci/formatter write $(CLANG_FORMAT) clang-format -- -i $(C_FILES)
+	.ci/formatter write $(BLACK) $(PYTHON) -m black -- --quiet plugin .ci examples
 
 clean: ## remove what was built; downloads stay
 	@find build -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} + 2>/dev/null || true

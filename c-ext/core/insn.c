@@ -7,6 +7,10 @@
 #include "insn_decoder.h"
 #include "util.h"
 
+#if CS_API_MAJOR >= 5
+#define X86_INS_UD2B X86_INS_UD1 /* what it was called before */
+#endif
+
 /* What capstone's instruction ids mean to the flow of control. Jumps and calls through registers or memory
  * share the id of the direct ones; their operand tells. */
 struct class

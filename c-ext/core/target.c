@@ -137,6 +137,16 @@ static void free_parser(XML_Parser *parser)
 		XML_ParserFree(*parser);
 }
 
+/* expat 2.9 has the same by another name, and deprecates the old one. */
+static uint64_t line_of(XML_Parser parser)
+{
+#if XML_MAJOR_VERSION > 2 || (XML_MAJOR_VERSION == 2 && XML_MINOR_VERSION >= 9)
+	return XML_GetCurrentLineNumber64(parser);
+#else
+	return XML_GetCurrentLineNumber(parser);
+#endif
+}
+
 static struct cs_error *read_annex(struct reader *reader, const char *annex)
 {
 	CLEANUP(free_parser) XML_Parser parser = XML_ParserCreate(NULL);
@@ -155,9 +165,9 @@ static struct cs_error *read_annex(struct reader *reader, const char *annex)
 	status = XML_Parse(parser, text, (int)length, 1);
 	reader->parser = outer;
 	if (status == XML_STATUS_ERROR && !reader->error)
-		return cs_error_create(
-			CS_ERROR_PROTOCOL, "the stub's target description \"%s\" is no XML: %s, line %lu", annex,
-			XML_ErrorString(XML_GetErrorCode(parser)), (unsigned long)XML_GetCurrentLineNumber(parser));
+		return cs_error_create(CS_ERROR_PROTOCOL,
+				       "the stub's target description \"%s\" is no XML: %s, line %lu", annex,
+				       XML_ErrorString(XML_GetErrorCode(parser)), (unsigned long)line_of(parser));
 	return TAKE_PTR(reader->error);
 }
 

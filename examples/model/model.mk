@@ -18,7 +18,7 @@ MODEL_COMMON := $(patsubst $(MODEL_SOURCE)/%,%,$(wildcard $(MODEL_SOURCE)/*.c $(
 MODEL_CFLAGS := -std=gnu11 -O2 -g -ffreestanding -fno-pie -fno-stack-protector -fno-strict-aliasing \
 	-fno-asynchronous-unwind-tables -fno-omit-frame-pointer -fcf-protection=none -mcmodel=kernel -mno-red-zone \
 	-mgeneral-regs-only -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-	-Wpointer-arith -Wvla -Werror
+	-Wpointer-arith -Wvla $(WERROR)
 MODEL_LDFLAGS := -static -nostdlib -Wl,--build-id -Wl,-T,$(MODEL_SOURCE)/model.ld
 
 # GDB tells the operating system by this byte of the header, as it does for real kernels.

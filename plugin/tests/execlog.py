@@ -6,9 +6,11 @@ that each invocation went through, by simulating calls and returns of the traced
 """
 
 import re
+import subprocess
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +39,14 @@ def options(log: Path, ranges: Iterable[tuple[int, int]], *, single: bool = Fals
     instruction (six times as slow); with `stack` the registers too."""
     wanted = ",".join(f"{low:#x}..{high - 1:#x}" for low, high in ranges)
     what = "exec,nochain,cpu" if stack else "exec,nochain"
-    return ["-d", what, *(["-singlestep"] if single else []), "-dfilter", wanted, "-D", str(log)]
+    return ["-d", what, *(_single_options() if single else []), "-dfilter", wanted, "-D", str(log)]
+
+
+@cache
+def _single_options() -> list[str]:
+    """What has QEMU translate one instruction at a time: a property of the accelerator since 8.1."""
+    told = subprocess.run(["qemu-system-x86_64", "-help"], capture_output=True, text=True, check=True).stdout
+    return ["-accel", "tcg,one-insn-per-tb=on"] if "one-insn-per-tb" in told else ["-singlestep"]
 
 
 def executions(log: Path) -> Iterator[Execution]:
