@@ -9,7 +9,7 @@ PYTHON := /usr/bin/python3
 BUILD := build
 GUESTS := build/guests
 FUZZ_SECONDS ?= 3600
-# The versions that the project is formatted with.
+# The versions that the project is formatted, and looked at, with.
 CLANG_FORMAT := 14
 BLACK := 23.1.0
 # `make V=1` shows the commands themselves.
@@ -220,7 +220,7 @@ SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	.ci/formatter check $(CLANG_FORMAT) clang-format -- --dry-run -Werror $(C_FILES)
-	clang-tidy --quiet $(wildcard c-ext/core/*.c) -- $(ALL_CFLAGS)
+	.ci/formatter check $(CLANG_FORMAT) clang-tidy -- --quiet $(wildcard c-ext/core/*.c) -- $(ALL_CFLAGS)
 	.ci/formatter check $(BLACK) $(PYTHON) -m black -- --quiet --check plugin .ci examples
 	$(PYTHON) -m flake8 --select F plugin .ci examples
 	$(PYTHON) -m mypy

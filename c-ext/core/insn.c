@@ -60,6 +60,10 @@ static const struct class classes[X86_INS_ENDING] = {
 	[X86_INS_IRETQ] = {INSN_RETURN, INSN_ALWAYS},
 	[X86_INS_SYSRET] = {INSN_RETURN, INSN_ALWAYS},
 	[X86_INS_SYSEXIT] = {INSN_RETURN, INSN_ALWAYS},
+#if CS_API_MAJOR >= 5
+	[X86_INS_SYSRETQ] = {INSN_RETURN, INSN_ALWAYS}, /* ids of their own */
+	[X86_INS_SYSEXITQ] = {INSN_RETURN, INSN_ALWAYS},
+#endif
 	[X86_INS_UD0] = {INSN_TRAP, INSN_ALWAYS},
 	[X86_INS_UD2] = {INSN_TRAP, INSN_ALWAYS},
 	[X86_INS_UD2B] = {INSN_TRAP, INSN_ALWAYS},
@@ -235,6 +239,18 @@ static bool reads_flags_untold(unsigned id, enum insn_condition condition)
 	       id == X86_INS_PUSHFQ || id == X86_INS_LAHF || condition == INSN_LOOPE || condition == INSN_LOOPNE;
 }
 
+/* Writes that capstone 5 leaves out: of test with memory, and of those that version 4 did not know. */
+static bool writes_flags_untold(unsigned id)
+{
+#if CS_API_MAJOR >= 5
+	if (id == X86_INS_TPAUSE || id == X86_INS_UMWAIT || id == X86_INS_RSTORSSP || id == X86_INS_CLRSSBSY ||
+	    id == X86_INS_PCONFIG || id == X86_INS_ENCLV || id == X86_INS_KTESTB || id == X86_INS_KTESTW ||
+	    id == X86_INS_KTESTD || id == X86_INS_KTESTQ)
+		return true;
+#endif
+	return id == X86_INS_TEST;
+}
+
 /* Of instructions of the FPU, capstone tells the FPU's flags in the same place; fcomi and its like write both. */
 static void set_flags(struct insn_decoder *decoder, struct insn *insn)
 {
@@ -244,7 +260,8 @@ static void set_flags(struct insn_decoder *decoder, struct insn *insn)
 	uint64_t written = ARITHMETIC(MODIFY) | ARITHMETIC(RESET) | ARITHMETIC(SET) | ARITHMETIC(UNDEFINED);
 
 	insn->reads_flags = (flags & ARITHMETIC(TEST)) || reads_flags_untold(decoded->id, insn->condition);
-	insn->writes_flags = (flags & written) || fpu || insn->kind == INSN_CALL || insn->kind == INSN_CALL_INDIRECT;
+	insn->writes_flags = (flags & written) || writes_flags_untold(decoded->id) || fpu || insn->kind == INSN_CALL ||
+			     insn->kind == INSN_CALL_INDIRECT;
 }
 
 static void classify(struct insn_decoder *decoder, struct insn *insn)

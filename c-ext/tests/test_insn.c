@@ -51,6 +51,7 @@ static const struct expected cases[] = {
 	{{0xc2, 0x08, 0x00}, 3, INSN_RETURN, 0, INSN_PORT_NONE},                             /* ret $8 */
 	{{0x48, 0xcf}, 2, INSN_RETURN, 0, INSN_PORT_NONE},                                   /* iretq */
 	{{0x48, 0x0f, 0x07}, 3, INSN_RETURN, 0, INSN_PORT_NONE},                             /* sysretq */
+	{{0x48, 0x0f, 0x35}, 3, INSN_RETURN, 0, INSN_PORT_NONE},                             /* sysexitq */
 	{{0x0f, 0x0b}, 2, INSN_TRAP, 0, INSN_PORT_NONE},                                     /* ud2 */
 	{{0xcc}, 1, INSN_TRAP, 0, INSN_PORT_NONE},                                           /* int3 */
 	{{0x0f, 0xb9, 0x40, 0x10}, 4, INSN_TRAP, 0, INSN_PORT_NONE},                         /* ud1 16(%rax),%eax */
@@ -123,6 +124,9 @@ struct expected_flags {
 static const struct expected_flags flag_cases[] = {
 	{{0x48, 0x39, 0xc8}, false, true},        /* cmp %rcx,%rax */
 	{{0x48, 0x85, 0xc0}, false, true},        /* test %rax,%rax */
+	{{0x85, 0x43, 0x0c}, false, true},        /* test %eax,12(%rbx): capstone 5 tells of no flags */
+	{{0x84, 0x04, 0x24}, false, true},        /* test %al,(%rsp) */
+	{{0x66, 0x0f, 0xae, 0xf1}, false, true},  /* tpause %ecx: likewise */
 	{{0x48, 0xff, 0xc8}, false, true},        /* dec %rax: all but CF */
 	{{0x48, 0xd3, 0xe0}, false, true},        /* shl %cl,%rax */
 	{{0x48, 0x19, 0xc0}, true, true},         /* sbb %rax,%rax */
