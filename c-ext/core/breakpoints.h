@@ -15,6 +15,7 @@
 enum breakpoint_owner {
 	BREAKPOINT_OF_GDB = 1,
 	BREAKPOINT_OF_RELAY = 2,
+	BREAKPOINT_BORROWED = 4, /* for the moment in which an instruction is borrowed */
 };
 
 struct breakpoint {

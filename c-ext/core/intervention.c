@@ -222,7 +222,7 @@ struct cs_error *interventions_stop(struct interventions *interventions)
 		struct cs_error *error = relay_remove_probe(interventions->relay, &at->probe);
 
 		/* What the guest's end leaves planted, nobody will hit any more. */
-		if (error && error->code == CS_ERROR_STATE && relay_state(interventions->relay) == RELAY_RUNNING)
+		if (error && error->code == CS_ERROR_STATE)
 			return error;
 		cs_error_destroy(error);
 	}

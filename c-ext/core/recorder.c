@@ -365,24 +365,30 @@ struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *c
 	return NULL;
 }
 
-/* What the guest's end leaves planted, nobody will hit any more. */
+/* Lifts one probe. Fails while the guest runs, and has not lifted it then, even if the guest stands by now. What the
+ * guest's end leaves planted, nobody will hit any more. */
+static struct cs_error *lift(struct recorder *recorder, struct probe *probe)
+{
+	struct cs_error *error = relay_remove_probe(recorder->relay, probe);
+
+	if (error && error->code == CS_ERROR_STATE)
+		return error;
+	cs_error_destroy(error);
+	return NULL;
+}
+
 static struct cs_error *lift_all(struct recorder *recorder)
 {
 	for (struct traced *traced = recorder->traced; traced; traced = traced->next)
-		for (uint32_t i = 0; i < traced->plan->count; i++) {
-			struct cs_error *error = relay_remove_probe(recorder->relay, &traced->sites[i].probe);
-
-			if (error && error->code == CS_ERROR_STATE && relay_state(recorder->relay) == RELAY_RUNNING)
-				return error;
-			cs_error_destroy(error);
-		}
+		for (uint32_t i = 0; i < traced->plan->count; i++)
+			CS_TRY(lift(recorder, &traced->sites[i].probe));
 	for (struct traced *traced = recorder->traced; traced; traced = traced->next)
 		if (traced->replaced.wanted)
-			cs_error_destroy(relay_remove_probe(recorder->relay, &traced->replaced.probe));
+			CS_TRY(lift(recorder, &traced->replaced.probe));
 	for (struct return_site *site = recorder->return_sites; site; site = site->next)
-		cs_error_destroy(relay_remove_probe(recorder->relay, &site->probe));
+		CS_TRY(lift(recorder, &site->probe));
 	for (struct gate *gate = recorder->gates; gate; gate = gate->next)
-		cs_error_destroy(relay_remove_probe(recorder->relay, &gate->probe));
+		CS_TRY(lift(recorder, &gate->probe));
 	return NULL;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "replay.h"
 #include "util.h"
 
 #define TICK_NS 100000000u /* between two ticks, and two looks at the idle limit */
@@ -337,6 +338,7 @@ static struct cs_error *start(struct relay *relay)
 	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &relay->stop);
 	snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", relay->stop.thread);
 	step_map_registers(relay);
+	CS_TRY(replay_recognise(relay->stub, &relay->replay));
 	relay->state = relay->stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED;
 	return open_socket(relay);
 }
@@ -599,6 +601,16 @@ void relay_set_replay(struct relay *relay, bool replay)
 	pthread_mutex_unlock(&relay->lock);
 }
 
+bool relay_is_replay(struct relay *relay)
+{
+	bool is;
+
+	pthread_mutex_lock(&relay->lock);
+	is = relay->replay;
+	pthread_mutex_unlock(&relay->lock);
+	return is;
+}
+
 void relay_set_idle_limit(struct relay *relay, uint64_t nanoseconds)
 {
 	pthread_mutex_lock(&relay->lock);
@@ -708,6 +720,7 @@ void relay_destroy(struct relay *relay)
 	util_close_fd(&relay->wake_fd);
 	util_close_fd(&relay->cancel_fd);
 	breakpoints_clear(&relay->breakpoints);
+	breakpoints_clear(&relay->lifted_since);
 	insn_decoder_destroy(relay->decoder);
 	pthread_cond_destroy(&relay->changed);
 	pthread_mutex_destroy(&relay->lock);
@@ -719,6 +732,7 @@ void relay_destroy(struct relay *relay)
 	free(relay->deferred);
 	free(relay->resume);
 	free(relay->headless_stop);
+	free(relay->borrow_never);
 	free(relay->reason);
 	free(relay->address);
 	free(relay);

@@ -141,8 +141,9 @@ void relay_set_tick(struct relay *relay, void (*tick)(void *context), void *cont
 struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant);
 
 /* In a QEMU replay a probe must be stepped over, for writing the PC would change the instruction
- * count; elsewhere it may be emulated. */
+ * count; elsewhere it may be emulated. A replay is recognised when the relay is made (replay_recognise()). */
 void relay_set_replay(struct relay *relay, bool replay);
+bool relay_is_replay(struct relay *relay);
 
 /* Interrupts the guest once it has run for so long without a stop; 0 for never. */
 void relay_set_idle_limit(struct relay *relay, uint64_t nanoseconds);

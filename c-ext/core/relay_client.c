@@ -277,6 +277,8 @@ static struct cs_error *breakpoint_packet(struct relay *relay, const char *paylo
 	if (insert)
 		CS_TRY(breakpoints_add(&relay->breakpoints, address, type, BREAKPOINT_OF_GDB, &first));
 	else
+		guest_note_lifted(relay, type, address);
+	if (!insert)
 		breakpoints_remove(&relay->breakpoints, address, type, BREAKPOINT_OF_GDB);
 	answer(relay, "OK");
 	*done = true;
@@ -296,6 +298,7 @@ static struct cs_error *note_breakpoint(struct relay *relay, bool accepted)
 	if (client->breakpoint.insert)
 		return breakpoints_add(&relay->breakpoints, client->breakpoint.address, client->breakpoint.type,
 				       BREAKPOINT_OF_GDB, &first);
+	guest_note_lifted(relay, client->breakpoint.type, client->breakpoint.address);
 	breakpoints_remove(&relay->breakpoints, client->breakpoint.address, client->breakpoint.type, BREAKPOINT_OF_GDB);
 	return NULL;
 }

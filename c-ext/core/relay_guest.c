@@ -120,6 +120,27 @@ struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address
 	return stub_command(relay->stub, "z%c,%llx,1", type, (unsigned long long)address);
 }
 
+char guest_breakpoint_here(const struct relay *relay, uint64_t address)
+{
+	const struct breakpoints *tables[] = {&relay->breakpoints, &relay->lifted_since};
+
+	/* Where both are there, hardware: a software one may be a byte in memory, which not every guest survives. */
+	for (const char *type = "10"; *type; type++)
+		for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
+			if (breakpoints_has(tables[i], address, *type, ~0u))
+				return *type;
+	return 0;
+}
+
+void guest_note_lifted(struct relay *relay, char type, uint64_t address)
+{
+	bool first;
+
+	/* Without memory for it, no instruction is borrowed at this stop. */
+	if (relay->stopped_at_breakpoint)
+		cs_error_destroy(breakpoints_add(&relay->lifted_since, address, type, BREAKPOINT_BORROWED, &first));
+}
+
 /* Software breakpoints first: a processor's few debug registers are the user's. */
 static struct cs_error *plant_any(struct relay *relay, struct probe *probe)
 {
@@ -142,26 +163,44 @@ static struct cs_error *plant_any(struct relay *relay, struct probe *probe)
 	return error;
 }
 
+static void insert_probe(struct relay *relay, size_t at, struct probe *probe)
+{
+	memmove(&relay->probes[at + 1], &relay->probes[at], (relay->probe_count - at) * sizeof(struct probe *));
+	relay->probes[at] = probe;
+	relay->probe_count++;
+}
+
+static void remove_probe(struct relay *relay, size_t at)
+{
+	relay->probe_count--;
+	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));
+}
+
+static struct cs_error *make_room(struct relay *relay)
+{
+	size_t capacity = relay->probe_capacity ? 2 * relay->probe_capacity : 64;
+	struct probe **grown;
+
+	if (relay->probe_count < relay->probe_capacity)
+		return NULL;
+	grown = reallocarray(relay->probes, capacity, sizeof(struct probe *));
+	if (!grown)
+		return &cs_error_no_memory;
+	relay->probes = grown;
+	relay->probe_capacity = capacity;
+	return NULL;
+}
+
 struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
 {
 	size_t at = probe_position(relay, probe->address);
 
-	if (relay->probe_count == relay->probe_capacity) {
-		size_t capacity = relay->probe_capacity ? 2 * relay->probe_capacity : 64;
-		struct probe **grown = reallocarray(relay->probes, capacity, sizeof(struct probe *));
-
-		if (!grown)
-			return &cs_error_no_memory;
-		relay->probes = grown;
-		relay->probe_capacity = capacity;
-	}
+	CS_TRY(make_room(relay));
 	if (probe_at(relay, probe->address))
 		probe->type = probe_found(relay, probe->address)->type;
 	else
 		CS_TRY(plant_any(relay, probe));
-	memmove(&relay->probes[at + 1], &relay->probes[at], (relay->probe_count - at) * sizeof(struct probe *));
-	relay->probes[at] = probe;
-	relay->probe_count++;
+	insert_probe(relay, at, probe);
 	return NULL;
 }
 
@@ -180,20 +219,34 @@ static void ignore(struct probe *probe, const struct probe_hit *hit)
 	(void)hit;
 }
 
-/* Where the stub cannot lift it, a breakpoint stays, and its stops must not become GDB's; its probe's owner is
- * free to go. */
-static struct cs_error *leave_behind(struct relay *relay, size_t at)
+/* Where the stub does not lift it, a breakpoint stays, and its stops must not become GDB's; its probe's owner is
+ * free to go. Lifting is tried again: what is refused may be refused for the moment alone (text that is not mapped). */
+static struct cs_error *left_behind_create(struct relay *relay, char type, uint64_t address, struct left_behind **ret)
 {
 	struct left_behind *stays = malloc(sizeof(*stays));
-	struct probe *probe = relay->probes[at];
 
 	if (!stays)
 		return &cs_error_no_memory;
-	stays->probe = (struct probe){.address = probe->address, .hit = ignore, .type = probe->type};
-	stays->next = relay->left_behind;
+	*stays = (struct left_behind){
+		.probe = {.address = address, .hit = ignore, .type = type},
+		.next = relay->left_behind,
+		.wait = 1,
+		.pause = 1,
+	};
 	relay->left_behind = stays;
-	relay->probes[at] = &stays->probe;
-	probe->type = 0;
+	*ret = stays;
+	return NULL;
+}
+
+struct cs_error *guest_leave_breakpoint(struct relay *relay, char type, uint64_t address)
+{
+	struct left_behind *stays;
+	bool first;
+
+	CS_TRY(make_room(relay));
+	CS_TRY(breakpoints_add(&relay->breakpoints, address, type, BREAKPOINT_OF_RELAY, &first));
+	CS_TRY(left_behind_create(relay, type, address, &stays));
+	insert_probe(relay, probe_position(relay, address), &stays->probe);
 	return NULL;
 }
 
@@ -212,24 +265,60 @@ static struct cs_error *lift(struct relay *relay, const struct probe *probe, boo
 	return NULL;
 }
 
-struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
+/* Lifts a probe, unless that is refused. *at is its place: probe_count where it has none. */
+static struct cs_error *withdraw(struct relay *relay, struct probe *probe, size_t *at, bool *refused)
 {
-	size_t at = probe_position(relay, probe->address);
-	bool refused = false;
-
-	while (at < relay->probe_count && relay->probes[at] != probe)
-		at++;
-	if (at == relay->probe_count)
+	*refused = false;
+	*at = probe_position(relay, probe->address);
+	while (*at < relay->probe_count && relay->probes[*at] != probe)
+		++*at;
+	if (*at == relay->probe_count)
 		return NULL;
-	if (!shared(relay, at)) {
-		CS_TRY(lift(relay, probe, &refused));
-		if (refused)
-			return leave_behind(relay, at);
+	if (!shared(relay, *at)) {
+		CS_TRY(lift(relay, probe, refused));
+		if (*refused)
+			return NULL;
+		guest_note_lifted(relay, probe->type, probe->address);
 		breakpoints_remove(&relay->breakpoints, probe->address, probe->type, BREAKPOINT_OF_RELAY);
 	}
-	relay->probe_count--;
-	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));
+	remove_probe(relay, *at);
+	return NULL;
+}
+
+struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
+{
+	struct left_behind *stays;
+	bool refused;
+	size_t at;
+
+	CS_TRY(withdraw(relay, probe, &at, &refused));
+	if (refused) {
+		CS_TRY(left_behind_create(relay, probe->type, probe->address, &stays));
+		relay->probes[at] = &stays->probe;
+	}
 	probe->type = 0;
+	return NULL;
+}
+
+/* The waits double: a stub that never lifts a breakpoint is not asked at each stop. */
+static struct cs_error *lift_left_behind(struct relay *relay)
+{
+	for (struct left_behind **link = &relay->left_behind; *link;) {
+		struct left_behind *at = *link;
+		bool refused = true;
+		size_t place;
+
+		if (--at->wait == 0) {
+			CS_TRY(withdraw(relay, &at->probe, &place, &refused));
+			at->wait = at->pause *= 2;
+		}
+		if (refused) {
+			link = &at->next;
+		} else {
+			*link = at->next;
+			free(at);
+		}
+	}
 	return NULL;
 }
 
@@ -251,6 +340,7 @@ struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plan
 /* Does what the probes asked for, in order. */
 static struct cs_error *apply_deferred(struct relay *relay)
 {
+	CS_TRY(lift_left_behind(relay));
 	for (size_t i = 0; i < relay->deferred_count; i++) {
 		struct probe *probe = relay->deferred[i].probe;
 		struct cs_error *error =
@@ -307,6 +397,14 @@ static struct cs_error *replant(struct relay *relay)
 
 /* --- Stops --- */
 
+/* Whether the stop may be that of a breakpoint, and nobody asked the guest to stop where it was. */
+static bool ran_into_breakpoint(const struct relay *relay, const struct stop_reply *stop)
+{
+	return stop->kind == STOP_SIGNAL && stop->signal == SIGNAL_TRAP && !relay->interrupt_sent &&
+	       (stop->cause == STOP_CAUSE_UNSAID || stop->cause == STOP_CAUSE_BREAKPOINT) &&
+	       (relay->resume_kind == RESUME_CONTINUE || relay->resume_kind == RESUME_STEP) && relay->resume;
+}
+
 static struct cs_error *deliver(struct relay *relay, const struct stub_reply *reply)
 {
 	struct stop_reply stop;
@@ -321,6 +419,7 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 		pthread_mutex_unlock(&relay->lock);
 	}
 	relay->stop = stop;
+	relay->stopped_at_breakpoint = ran_into_breakpoint(relay, &stop);
 	relay->interrupt_sent = false;
 	relay->interrupt_owed = false;
 	relay->idle_interrupt = false;
@@ -410,6 +509,8 @@ static struct cs_error *pass_probe(struct relay *relay, const char *thread, stru
 	}
 	if (error)
 		return error;
+	if (!foreign && registers->pc == from && relay->step_unfinished)
+		set_counted(relay, thread, from);
 	*stays = foreign;
 	return foreign ? interrupted_step(relay, thread, from, &step) : NULL;
 }
@@ -632,6 +733,8 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	bool probed;
 
 	relay->last_progress = util_now_ns();
+	relay->stopped_at_breakpoint = false;
+	breakpoints_clear(&relay->lifted_since);
 	pthread_mutex_lock(&relay->lock);
 	relay->idle_reached = false;
 	pthread_mutex_unlock(&relay->lock);

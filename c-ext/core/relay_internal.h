@@ -58,6 +58,8 @@ struct deferred {
 struct left_behind {
 	struct probe probe;
 	struct left_behind *next;
+	uint64_t wait;  /* so many stops until lifting is tried again */
+	uint64_t pause; /* … and how many it was the last time */
 };
 
 struct client {
@@ -140,11 +142,16 @@ struct relay {
 	uint64_t idle_limit_ns;
 	bool idle_reached;
 	bool replay;
+	char *borrow_never; /* why nothing is borrowed from this stub any more; NULL: nothing has failed */
 	void (*tick)(void *context);
 	void *tick_context;
 
 	/* The guest's side, the thread's own. */
 	struct breakpoints breakpoints;
+	/* Whether the stop that was passed on is one of a guest that ran into a breakpoint; and which were lifted
+	 * since: GDB takes its own out before it says that the guest stands. */
+	bool stopped_at_breakpoint;
+	struct breakpoints lifted_since;
 	struct probe **probes;      /* sorted by address */
 	_Atomic size_t probe_count; /* other threads look at it */
 	size_t probe_capacity;
@@ -162,6 +169,7 @@ struct relay {
 	struct register_map map;
 	struct insn_decoder *decoder;
 	bool step_only;        /* the stub refuses to write a register */
+	bool step_unfinished;  /* the last step was one round of a repeated string instruction, which goes on */
 	bool watchpoints_used; /* by GDB: what touches memory must then really run */
 	bool lifted;           /* a probe is lifted while GDB steps off it */
 	uint64_t lifted_address;
@@ -224,9 +232,14 @@ struct cs_error *step_restore_resumed(struct relay *relay);
 struct cs_error *step_read_registers(struct relay *relay, const char *thread, struct registers *ret);
 /* Whether the registers are those of a 64-bit x86, as far as writing them needs it. */
 bool step_known_registers(const struct register_map *map, const struct registers *registers);
-/* One step, and the registers after it; *foreign as below. */
-struct cs_error *step_and_look(struct relay *relay, const char *thread, struct registers *registers,
-			       struct stub_reply *reply, bool *foreign);
+/* Before long mode the same bytes are other instructions. A stub that does not tell EFER (Firecracker,
+ * gdbserver) has a guest or a program that begins in it. */
+bool step_in_long_mode(const struct register_map *map, const struct registers *registers);
+/* Sends a resume packet whose stop step_await() fetches. */
+struct cs_error *step_run(struct relay *relay, const char *payload);
+/* The stop after step_run(). Once the limit is over the guest is interrupted (*given_up), and its next stop is
+ * taken, whatever it is. CS_ERROR_TIMEOUT where there is none. */
+struct cs_error *step_await(struct relay *relay, unsigned limit_ms, struct stub_reply *reply, bool *given_up);
 void step_begin_run(struct relay *relay);
 void step_end_run(struct relay *relay);
 /* Whether the stop is an interrupt that GDB was told of already: one that crossed a probe's stop, and
@@ -258,6 +271,12 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 /* A packet that came while the guest ran. */
 struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *reply);
 struct cs_error *guest_interrupt(struct relay *relay);
+/* The type of the breakpoint at which the guest stands, or stood when it stopped; 0: none. */
+char guest_breakpoint_here(const struct relay *relay, uint64_t address);
+/* Notes that one is about to be lifted, for guest_breakpoint_here(). */
+void guest_note_lifted(struct relay *relay, char type, uint64_t address);
+/* A breakpoint that the stub does not lift becomes one whose stops are ignored. */
+struct cs_error *guest_leave_breakpoint(struct relay *relay, char type, uint64_t address);
 struct cs_error *guest_plant(struct relay *relay, struct probe *probe);
 struct cs_error *guest_unplant(struct relay *relay, struct probe *probe);
 /* Takes all probes' breakpoints out of the stub, or puts them back; the table stays. */

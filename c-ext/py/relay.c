@@ -129,8 +129,10 @@ static int relay_init(PyObject *self, PyObject *args, PyObject *keywords)
 					interrupted, &object->relay));
 	if (!error)
 		error = counters_create(object->relay, &object->counters);
-	if (!error)
+	if (!error) {
+		counters_set_replay(object->counters, relay_is_replay(object->relay));
 		relay_set_tick(object->relay, on_tick, object);
+	}
 	Py_XDECREF(relay_outcome(error));
 	return PyErr_Occurred() ? -1 : 0;
 }
@@ -172,6 +174,20 @@ static PyObject *get_reason(PyObject *self, void *closure)
 
 	(void)closure;
 	return reason ? PyUnicode_DecodeUTF8(reason, (Py_ssize_t)strlen(reason), "backslashreplace") : PyErr_NoMemory();
+}
+
+static PyObject *get_replay(PyObject *self, void *closure)
+{
+	(void)closure;
+	return is_open(self) ? PyBool_FromLong(relay_is_replay(SELF(self)->relay)) : NULL;
+}
+
+static PyObject *get_borrow_refusal(PyObject *self, void *closure)
+{
+	FREE char *text = SELF(self)->relay ? relay_borrow_refusal(SELF(self)->relay) : strdup("");
+
+	(void)closure;
+	return text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace") : PyErr_NoMemory();
 }
 
 static PyObject *get_idle_reached(PyObject *self, void *closure)
@@ -746,6 +762,8 @@ static PyGetSetDef properties[] = {
 	{"state", get_state, NULL, NULL, NULL},
 	{"reason", get_reason, NULL, NULL, NULL},
 	{"idle_reached", get_idle_reached, NULL, NULL, NULL},
+	{"replay", get_replay, NULL, NULL, NULL},
+	{"borrow_refusal", get_borrow_refusal, NULL, NULL, NULL},
 	{0},
 };
 

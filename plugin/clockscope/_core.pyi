@@ -63,12 +63,20 @@ class Relay:
     def set_trace(self, trace: "TraceWriter | None") -> None:
         """Record counters into this trace from now on (None: no longer)."""
     def set_replay(self, on: bool) -> None:
-        """Whether the guest is a QEMU replay: probes are stepped, never emulated; first hits carry exact times."""
+        """Whether the guest is a QEMU replay: probes are stepped, never emulated; first hits carry exact times. Set at
+        the beginning where the stub is that of a replay."""
+    @property
+    def replay(self) -> bool:
+        """Whether the guest is a replay, in which nothing may be changed or borrowed."""
     def instructions(self) -> int:
         """Instructions a replayed guest has executed (`info replay`). RefusedError where it is no replay."""
     def borrow(self, instruction: str, address: int, eax: int = 0, ecx: int = 0) -> tuple[int, int, int, int]:
         """Have the paused guest run one 'rdtsc', 'cpuid' or 'rdmsr' that its text holds at `address`, and put it back
-        as it was: EAX, EBX, ECX, EDX after it. RefusedError where it cannot or faults; StateError in a replay."""
+        as it was: EAX, EBX, ECX, EDX after it. The guest must have run into a breakpoint. RefusedError where it cannot,
+        and for good once anything has gone wrong (borrow_refusal); StateError in a replay."""
+    @property
+    def borrow_refusal(self) -> str:
+        """Why nothing is borrowed from this stub any more, and what state the guest is in; empty while it is."""
     def measure_tsc(self, rdtsc_address: int, seconds: float = 0.02) -> tuple[int, int]:
         """How many ticks the guest's TSC went on while the guest stood, and the nanoseconds between the two reads."""
     def run_ns(self) -> int:

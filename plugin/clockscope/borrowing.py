@@ -4,7 +4,8 @@ told of its processor, and its TSC at each event of a recording.
 
 The TSC is read only where it stands still while the guest is stopped. There all of the guest's clocks do, and the one
 instruction moves them on alike: what the kernel divides to learn a frequency, in a span of the profile, keeps its ratio.
-In a timing window nothing is borrowed, and in a replay nothing at all.
+In a timing window nothing is borrowed, where the guest did not run into a breakpoint neither, and in a replay nothing at
+all. Once it has gone wrong it is not tried again: that, and what state the guest is in, is said, and kept in the trace.
 """
 
 from clockscope import debugger, told
@@ -14,6 +15,7 @@ from clockscope.events import Observation
 from clockscope.guests.profile import Profile
 from clockscope.standstill import tsc_runs_on
 from clockscope.target import Target
+from clockscope.ui import one_line
 from clockscope.windows import Windows
 
 # A window that a call came from is not further out.
@@ -62,22 +64,30 @@ class Borrowing:
 
     def __init__(self, relay: Relay, target: Target, writer: TraceWriter, *, replay: bool) -> None:
         self._lender = None if replay else Lender(relay, target.elf, target.offset, target.profile)
+        self._relay = relay
         self._writer = writer
-        self._stands_still = False
+        self._runs_on: bool | None = None  # not known
         self._ended = False
+        self._told = False  # that nothing is borrowed any more
 
     def measure_clock(self) -> bool:
-        """Learn whether stops falsify what the guest measures. The kernel's text must be mapped."""
-        runs_on = self._lender.tsc_runs_on() if self._lender else None
-        if runs_on is None:
-            return False
-        self._stands_still = not runs_on
-        self._writer.meta("stub.tsc_while_stopped", "runs on" if runs_on else "stands still")
-        return runs_on
+        """Learn whether stops falsify what the guest measures. The kernel's text must be mapped. False while that is
+        not known: where the guest did not run into a breakpoint, it is measured later."""
+        if self._lender is None or self._runs_on is not None:
+            return bool(self._runs_on)
+        self._runs_on = self._lender.tsc_runs_on()
+        self._tell_refusal()
+        if self._runs_on is not None:
+            self._writer.meta("stub.tsc_while_stopped", "runs on" if self._runs_on else "stands still")
+        return bool(self._runs_on)
 
     def tsc(self, observation: Observation) -> int | None:
         """The guest's TSC at an event, where it stands still."""
-        return self._lender.tsc(observation) if self._lender and self._stands_still else None
+        if self._lender is None or self._runs_on is not False:
+            return None
+        found = self._lender.tsc(observation)
+        self._tell_refusal()
+        return found
 
     def begin(self) -> None:
         """At the first event: keep what the guest is told."""
@@ -98,6 +108,15 @@ class Borrowing:
         if self._lender is None:
             return
         found = self._lender.read_told()
+        self._tell_refusal()
         told.write(self._writer, moment, found)
         if found.leaves:
             self._writer.meta("guest.processors", str(debugger.thread_count()))
+
+    def _tell_refusal(self) -> None:
+        """Once: that it went wrong, and what that means for the guest."""
+        refusal = self._relay.borrow_refusal
+        if refusal and not self._told:
+            self._told = True
+            self._writer.meta("stub.borrowing", refusal)
+            debugger.Ui().note(one_line(f"Your guest lends no instructions any more: {refusal}."))

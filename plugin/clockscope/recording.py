@@ -211,7 +211,7 @@ class Recording:
         return False
 
     def _measure_clock(self) -> None:
-        if self._borrowing.measure_clock() and self.target.profile is not None:
+        if self._borrowing.measure_clock() and self.target.profile is not None and self._spans is None:
             self._spans = Spans(self.target.profile.spans)
 
     def _await_ending(self) -> None:
@@ -234,6 +234,8 @@ class Recording:
         if self._failure:
             return True
         try:
+            if self.events == 0:
+                self._measure_clock()  # if the guest could not lend its rdtsc before
             self._write(observation)
             if self.events == 0:
                 self._borrowing.begin()

@@ -280,8 +280,15 @@ class Machine:
         """ACTIONS: 'c' or 's' for each thread that shall run; the others stay stopped."""
         self.actions = actions
         for number, action in actions.items():
-            if action == "c":
+            if action == "c" and not self.lent(self.vcpu(number)):
                 self.vcpu(number).rejoin()
+
+    def lent(self, vcpu: Vcpu) -> bool:
+        """Whether the debugger has sent the vCPU to an instruction of the text, to be executed there and then."""
+        try:
+            return vcpu.astray and self.memory.read(vcpu.pc, 2) in (RDTSC, CPUID)
+        except Unmapped:
+            return False
 
     def interrupt(self, signal: int = 2) -> Stop:
         for vcpu in self.vcpus:
@@ -314,6 +321,8 @@ class Machine:
         if trap:
             vcpu.reported = not self.reports_again
             return Stop(vcpu.number, reason=trap)
+        if action == "c" and not self.lent(vcpu):
+            vcpu.rejoin()  # nothing has stopped it behind the borrowed instruction: it runs on
         if not self._ready(vcpu):
             return None
         if self._int3(vcpu):
