@@ -275,7 +275,7 @@ def test_no_slot_is_left() -> None:
     stub = standing(KERNEL_CS, KERNEL, NoOther)
     with stopped(stub) as (relay, _):
         before = state(stub)
-        refused(relay, "refuses \"Z1,9002,1\"")
+        refused(relay, 'refuses "Z1,9002,1"')
         assert state(stub) == before and not stub.packets("G") and stub.resumes() == 1
 
 
@@ -305,7 +305,7 @@ def test_a_breakpoint_that_cannot_be_lifted() -> None:
         before = bytes(stub.machine.vcpu(1).registers)
         relay.borrow("cpuid", CPUID)
         assert bytes(stub.machine.vcpu(1).registers) == before
-        with pytest.raises(RefusedError, match="the stub refuses \"z1,9012,1\""):
+        with pytest.raises(RefusedError, match='the stub refuses "z1,9012,1"'):
             relay.borrow("rdtsc", RDTSC)
     assert not stub.machine.executed(RDTSC)
 
@@ -457,10 +457,10 @@ class OnlyRip(QemuStub):
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        (ReadOnly, "the stub refuses \"P10="),
+        (ReadOnly, 'the stub refuses "P10='),
         (SaysSo, "does not write the registers"),
         (KeepsFlags, "does not write the registers"),
-        (OnlyRip, "the stub refuses \"P0="),
+        (OnlyRip, 'the stub refuses "P0='),
     ],
 )
 def test_registers_that_cannot_be_written(kind: type[FakeStub], said: str) -> None:
@@ -514,7 +514,7 @@ def test_a_resume_that_is_refused() -> None:
     stub = standing(KERNEL_CS, KERNEL, RefusesToRun)
     with stopped(stub) as (relay, _):
         before = state(stub)
-        never_again(stub, relay, "answers a resume with \"E01\"", "The guest is as it was")
+        never_again(stub, relay, 'answers a resume with "E01"', "The guest is as it was")
         assert state(stub) == before
 
 

@@ -188,5 +188,3 @@ def test_a_counter_is_not_removed_while_the_guest_runs() -> None:
         assert relay.counters()[0]["planted"]
         relay.remove_counter(number)
         assert not relay.counters()[0]["planted"]
-
-
