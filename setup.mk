@@ -17,13 +17,13 @@ Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-dev libelf-dev libdw-dev \
-	gdb qemu-system-x86 busybox-static cpio graphviz python3-jsonschema python3-rich python3-jinja2 \
+	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-rich python3-jinja2 \
 	python3-protobuf protobuf-compiler
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver gdb-multiarch tmux groff-base qemu-user binutils sqlite3 procps chromium
+	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux groff-base qemu-user binutils sqlite3 procps chromium
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -48,7 +48,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages interpreter build program page build-clang tests fuzzers guests \
-	test-guests source demo test bench fuzz lint fmt clean distclean
+	test-guests source demo test bench fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -76,35 +76,39 @@ guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's g
 test-guests: guests models models-clang $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/xen-4.17/xen $(GUESTS)/xen-4.17/dom0 \
 	$(GUESTS)/initramfs-told.gz
 
-$(GUESTS)/linux-6.1/vmlinux: | packages
-	@examples/linux/fetch-kernel linux-image-cloud-amd64-dbg $(@D)
+# The scripts keep what is there, if it is what guests.lock names.
+FORCE:
 
-$(GUESTS)/linux-6.12/vmlinux: | packages
-	@examples/linux/fetch-kernel linux-image-6.12-cloud-amd64-dbg $(@D)
+$(GUESTS)/linux-6.1/vmlinux $(GUESTS)/linux-6.12/vmlinux: FORCE | packages
+	@examples/linux/fetch-file $(notdir $(@D)) '*/boot/vmlinux-*' $@
 
-$(GUESTS)/xen-4.17/xen: | packages
-	@examples/linux/fetch-xen xen-hypervisor-4.17-amd64 $(@D)
+$(GUESTS)/xen-4.17/xen: FORCE | packages
+	@examples/linux/fetch-file xen-4.17 '*/boot/xen-*-amd64.gz' $@
+
+$(GUESTS)/busybox/busybox: FORCE | packages
+	@examples/linux/fetch-file busybox '*/bin/busybox' $@
 
 # The kernel as Xen's first domain, without what would not fit into the guest's memory.
 $(GUESTS)/xen-4.17/dom0: $(GUESTS)/linux-6.1/vmlinux
 	@mkdir -p $(@D)
 	@strip -o $@ $<
 
-$(GUESTS)/initramfs.gz: examples/linux/make-initramfs examples/linux/init | packages
-	@examples/linux/make-initramfs $@
+$(GUESTS)/initramfs.gz: examples/linux/make-initramfs examples/linux/init $(GUESTS)/busybox/busybox
+	@examples/linux/make-initramfs $(GUESTS)/busybox/busybox $@
 
 # A guest that says by itself what its processor tells it.
-$(GUESTS)/linux-6.1/modules/msr.ko: | $(GUESTS)/linux-6.1/vmlinux
-	@examples/linux/fetch-modules $(GUESTS)/linux-6.1/version $(@D)
+$(GUESTS)/linux-6.1/modules/msr.ko: $(GUESTS)/linux-6.1/vmlinux FORCE
+	@examples/linux/fetch-modules modules-6.1 $(GUESTS)/linux-6.1/version $(@D)
 
-$(GUESTS)/initramfs-told.gz: examples/linux/make-initramfs examples/linux/init-told $(GUESTS)/linux-6.1/modules/msr.ko
-	@examples/linux/make-initramfs $@ examples/linux/init-told $(GUESTS)/linux-6.1/modules/cpuid.ko \
+$(GUESTS)/initramfs-told.gz: examples/linux/make-initramfs examples/linux/init-told $(GUESTS)/busybox/busybox \
 		$(GUESTS)/linux-6.1/modules/msr.ko
+	@examples/linux/make-initramfs $(GUESTS)/busybox/busybox $@ examples/linux/init-told \
+		$(GUESTS)/linux-6.1/modules/cpuid.ko $(GUESTS)/linux-6.1/modules/msr.ko
 
 source: $(GUESTS)/linux-6.1/source ## fetch the kernel's source for the demo guest (optional: texts of source lines)
 
 $(GUESTS)/linux-6.1/source: | $(GUESTS)/linux-6.1/vmlinux
-	@examples/linux/fetch-source linux-source-6.1 $@
+	@examples/linux/fetch-source source-6.1 $@
 
 # Small kernels with the clock code of other systems.
 MODEL_MK := examples/model/model.mk
@@ -215,8 +219,8 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-kernel \
-	fetch-modules fetch-source fetch-xen make-initramfs) examples/model/qemu-command plugin/clockscope.bash
+SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-file \
+	fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	.ci/formatter check $(CLANG_FORMAT) clang-format -- --dry-run -Werror $(C_FILES)
