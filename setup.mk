@@ -33,16 +33,17 @@ CFLAGS ?= -O2 -g
 WERROR ?=
 WARN := -std=gnu11 -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wpointer-arith -Wvla $(WERROR)
-ALL_CFLAGS = $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread -I$(BUILD)/gen
+ALL_CFLAGS = $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread -Ic-ext/core -Ic-ext/tests -I$(BUILD)/gen
 SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined
 LIBS := -lexpat -lcapstone -lsqlite3 -ldw -lelf -pthread
 PY_CFLAGS = -DPy_LIMITED_API=0x030b0000 \
 	-I$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
-CORE := $(patsubst c-ext/%.c,%.o,$(wildcard c-ext/core/*.c))
+CORE_FILES := $(sort $(shell find c-ext/core -name '*.c'))
+CORE := $(CORE_FILES:c-ext/%.c=%.o)
 PY := $(patsubst c-ext/%.c,%.o,$(wildcard c-ext/py/*.c))
-TESTS := $(patsubst c-ext/tests/%.c,$(BUILD)/tests/%,$(wildcard c-ext/tests/test_*.c))
-FUZZERS := $(patsubst c-ext/tests/%.c,$(BUILD)/tests/%,$(wildcard c-ext/tests/fuzz_*.c))
+TESTS := $(patsubst c-ext/tests/%.c,$(BUILD)/tests/%,$(wildcard c-ext/tests/*/test_*.c c-ext/tests/*/*/test_*.c))
+FUZZERS := $(patsubst c-ext/tests/%.c,$(BUILD)/tests/%,$(wildcard c-ext/tests/fuzz/fuzz_*.c))
 EXTENSION := plugin/clockscope/_core.abi3.so
 
 .DELETE_ON_ERROR:
@@ -140,7 +141,7 @@ $(BUILD)/$(1)/libcore.a: $(CORE:%=$(BUILD)/$(1)/%)
 	@rm -f $$@
 	$(Q)ar rcs $$@ $$^
 
--include $(wildcard $(BUILD)/$(1)/*/*.d)
+-include $(patsubst %.o,$(BUILD)/$(1)/%.d,$(CORE) $(PY)) $(patsubst $(BUILD)/tests/%,$(BUILD)/$(1)/tests/%.d,$(TESTS) $(FUZZERS))
 endef
 
 $(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS) $$(if $$(filter py/%,$$*),$$(PY_CFLAGS))))
@@ -191,15 +192,15 @@ $(PAGE): $(wildcard plugin/page/*) node_modules/.package-lock.json
 	$(Q)node_modules/.bin/esbuild plugin/page/main.js --bundle --minify --format=iife --target=es2022 \
 		--legal-comments=inline --log-level=warning --outdir=$(@D)
 
-$(BUILD)/clockscope.1: $(EXTENSION) $(wildcard plugin/clockscope/*.py plugin/clockscope/commands/*.py)
-	@PYTHONPATH=plugin $(PYTHON) -m clockscope.manual >$@
+$(BUILD)/clockscope.1: $(EXTENSION) $(wildcard plugin/clockscope/*.py plugin/clockscope/*/*.py)
+	@PYTHONPATH=plugin $(PYTHON) -m clockscope.front.manual >$@
 
-$(BUILD)/tests/test_%: $(BUILD)/asan/tests/test_%.o $(BUILD)/asan/libcore.a
+$(TESTS): $(BUILD)/tests/%: $(BUILD)/asan/tests/%.o $(BUILD)/asan/libcore.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)$(CC) $(SANITIZE) -o $@ $^ -lcmocka $(LIBS)
 
-$(BUILD)/tests/fuzz_%: $(BUILD)/fuzz/tests/fuzz_%.o $(BUILD)/fuzz/libcore.a
+$(FUZZERS): $(BUILD)/tests/%: $(BUILD)/fuzz/tests/%.o $(BUILD)/fuzz/libcore.a
 	@mkdir -p $(@D)
 	@echo '  LINK  $@'
 	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
@@ -213,18 +214,18 @@ test: test-packages test-guests ## lint, build with gcc and clang, run every tes
 	@$(PYTHON) .ci/test.py
 
 bench: packages program guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
-	@PYTHONPATH=plugin:plugin/tests $(PYTHON) -m bench $(MEASUREMENTS)
+	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m bench $(MEASUREMENTS)
 
 fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
-	@for target in $(notdir $(FUZZERS)); do .ci/fuzz $(BUILD)/tests/$$target $(FUZZ_SECONDS) || exit 1; done
+	@for target in $(FUZZERS); do .ci/fuzz $$target $(FUZZ_SECONDS) || exit 1; done
 
-C_FILES = $(wildcard c-ext/*/*.[ch] examples/model/*.[ch] examples/model/*/*.[ch])
+C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-file \
 	fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	.ci/formatter check $(CLANG_FORMAT) clang-format -- --dry-run -Werror $(C_FILES)
-	.ci/formatter check $(CLANG_FORMAT) clang-tidy -- --quiet $(wildcard c-ext/core/*.c) -- $(ALL_CFLAGS)
+	.ci/formatter check $(CLANG_FORMAT) clang-tidy -- --quiet $(CORE_FILES) -- $(ALL_CFLAGS)
 	.ci/formatter check $(BLACK) $(PYTHON) -m black -- --quiet --check plugin .ci examples
 	$(PYTHON) -m flake8 --select F plugin .ci examples
 	$(PYTHON) -m mypy

@@ -81,7 +81,8 @@ def unit_test(program: Path) -> Tally:
 
 def programs(pattern: str) -> list[Path]:
     """The programs that make has built (or should have: a missing one fails when it is run)."""
-    return [Path("build/tests", source.stem) for source in sorted(Path("c-ext/tests").glob(pattern))]
+    sources = sorted(Path("c-ext/tests").rglob(pattern))
+    return [Path("build") / source.relative_to("c-ext").with_suffix("") for source in sources]
 
 
 def unit_tests() -> Tally:

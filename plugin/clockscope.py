@@ -17,7 +17,7 @@ def _load() -> None:
     if folder not in sys.path:
         sys.path.insert(0, folder)
     try:
-        from clockscope import frontend
+        from clockscope.front import frontend
 
         frontend.register()
     except ImportError as error:

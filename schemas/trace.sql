@@ -273,7 +273,7 @@ SELECT e.seq, e.run_ns / 1e6 AS ms, e.guest_ns / 1e6 AS guest_ms, e.cpu, e.what,
     e.function, e.file || iif(e.line > 0, ':' || e.line, '') AS place, e.rule
 FROM event e ORDER BY e.seq;
 
--- What the events say of each clock, as the reports tell it (c-ext/core/timeline_clocks.c).
+-- What the events say of each clock, as the reports tell it (c-ext/core/trace/timeline_clocks.c).
 CREATE VIEW clocks AS
 WITH told AS MATERIALIZED ( -- what each event says of its clock
     SELECT e.seq, e.run_ns, e.cpu, e.what, coalesce(nullif(e.clock, ''), (

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#include "../core/analysis.h"
-#include "../core/lines.h"
-#include "../core/util.h"
+#include "base/util.h"
+#include "elf/lines.h"
+#include "flow/analysis.h"
 
 #define INLINE_LEVELS 16
 

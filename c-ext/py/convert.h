@@ -6,7 +6,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "../core/error.h"
+#include "base/error.h"
 
 /* Sets the Python exception for a core error, consumes the error, and returns NULL. A NULL error is
  * not allowed. The caller holds the GIL. */

@@ -4,7 +4,7 @@
 
 #include <inttypes.h>
 
-#include "../core/diff.h"
+#include "trace/diff.h"
 
 static PyObject *point_to_object(const struct diff_point *point)
 {

@@ -4,8 +4,8 @@
 
 #include "convert.h"
 
-#include "../core/emulate.h"
-#include "../core/util.h"
+#include "arch/x86/emulate.h"
+#include "base/util.h"
 
 /* The registers from a sequence of sixteen, RIP and RFLAGS. -1 with an exception set. */
 static int take_state(PyObject *sequence, struct emulate_state *ret)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Interventions: branches that are forced, functions that return at once. */
-#include "../core/intervention.h"
-#include "../core/util.h"
+#include "record/intervention.h"
+#include "base/util.h"
 #include "relay.h"
 #include "trace.h"
 

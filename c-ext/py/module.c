@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../core/util.h"
+#include "base/util.h"
 
 int type_register(PyObject *module, PyType_Spec *spec, PyObject **type)
 {

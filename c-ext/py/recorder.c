@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/guest_text.h"
-#include "../core/lines.h"
-#include "../core/recorder.h"
-#include "../core/util.h"
-#include "../core/variables.h"
+#include "base/util.h"
+#include "elf/lines.h"
+#include "flow/guest_text.h"
+#include "flow/variables.h"
+#include "record/recorder.h"
 #include "relay.h"
 #include "trace.h"
 

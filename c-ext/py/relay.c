@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/borrow.h"
-#include "../core/counter.h"
-#include "../core/replay.h"
-#include "../core/util.h"
+#include "base/util.h"
+#include "record/counter.h"
+#include "relay/borrow.h"
+#include "rsp/icount.h"
 #include "trace.h"
 
 struct relay_object {

@@ -7,7 +7,7 @@
 
 #include "convert.h"
 
-#include "../core/relay.h"
+#include "relay/relay.h"
 
 /* The relay behind a Relay object; NULL with an exception set for another object or a closed one. */
 struct relay *relay_object_relay(PyObject *object);

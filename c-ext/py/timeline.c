@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../core/util.h"
+#include "base/util.h"
 
 PyObject *text_to_object(const char *text, size_t length)
 {

@@ -4,8 +4,8 @@
 
 #include <string.h>
 
-#include "../core/sql.h"
-#include "../core/util.h"
+#include "base/util.h"
+#include "trace/sql.h"
 
 struct trace_object {
 	PyObject_HEAD struct trace *trace; /* NULL once closed */

@@ -5,9 +5,9 @@
 
 #include "convert.h"
 
-#include "../core/store.h"
-#include "../core/timeline.h"
-#include "../core/trace.h"
+#include "trace/store.h"
+#include "trace/timeline.h"
+#include "trace/trace.h"
 
 /* The store behind a TraceWriter, valid for as long as that object lives (also once it is closed, when
  * each call on it is an error); NULL with TypeError set for another object. */

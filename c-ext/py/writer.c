@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../core/record_path.h"
-#include "../core/util.h"
+#include "base/util.h"
+#include "record/path_rows.h"
 
 struct trace_writer {
 	PyObject_HEAD struct store *store;

@@ -6,10 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../core/insn.h"
-#include "../core/lines.h"
-#include "../core/util.h"
-#include "../core/xref_graph.h"
+#include "arch/x86/insn.h"
+#include "base/util.h"
+#include "elf/lines.h"
+#include "xref/call_graph.h"
 
 #define LOOKUPS_KEPT 512
 

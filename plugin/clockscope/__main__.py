@@ -3,6 +3,6 @@
 
 import sys
 
-from clockscope.cli import main
+from clockscope.front.cli import main
 
 sys.exit(main())

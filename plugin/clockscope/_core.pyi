@@ -120,7 +120,7 @@ class BranchRecorder:
         """`intrusive`: windows may be probed. `allow_patched`: so may text that the kernel patches, for the stub's
         breakpoints change no memory. `budget`: most probes a function; 0 for no limit. `hit_limit`: a probe hit so often
         in one invocation is lifted until it ends; 0 for never. `references`: addresses of functions that read a
-        reference clock. See c-ext/core/recorder.h for the rest. FormatError, SystemError for the ELF."""
+        reference clock. See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
     def add(self, name: str) -> list[dict[str, Any]]:
         """Analyse what the compiler made of one function, parts included, and record how it looks. For each: {"id",
         "name", "address", "probes", "windows", "branches", "determined", "note", "cost", "naive_cost"}; empty where the
@@ -313,7 +313,7 @@ def diff_function(a: Trace, function_a: int, b: Trace, function_b: int) -> dict[
 
     {"same_code": bool, "branches": (int, int), "paired": int, "invocations": (int, int), "compared": int,
     "differing": int, "unpaired": (int, int), "cut_short": int, "decisions": int, "divergence": None or (point, point)}
-    with the points {"invocation", "seq", "ordinal", "address", "taken", "decided", "reached"}; c-ext/core/diff.h says what
+    with the points {"invocation", "seq", "ordinal", "address", "taken", "decided", "reached"}; c-ext/core/trace/diff.h says what
     they mean. Ctrl-C interrupts.
     """
 

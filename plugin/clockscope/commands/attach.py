@@ -3,8 +3,8 @@
 
 import argparse
 
-from clockscope import connection
-from clockscope.ui import Ui
+from clockscope.live import connection
+from clockscope.base.ui import Ui
 
 NAME = "attach"
 SUMMARY = "attach to the gdbstub of a guest"

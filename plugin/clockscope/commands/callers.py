@@ -3,10 +3,10 @@
 
 import argparse
 
-from clockscope import kernel
+from clockscope.live import chosen_kernel
 from clockscope._core import Xref
 from clockscope.reports import xref
-from clockscope.ui import Ui
+from clockscope.base.ui import Ui
 
 NAME = "callers"
 SUMMARY = "list the calls of a function, and the shortest paths to it from the kernel's beginning"
@@ -21,6 +21,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    answer = Xref(kernel.chosen(args.elf)).callers(args.function)
+    answer = Xref(chosen_kernel.chosen(args.elf)).callers(args.function)
     ui.out(xref.format_callers(answer, args.format, ui))
     return 0

@@ -5,12 +5,13 @@ import argparse
 import json
 from pathlib import Path
 
-from clockscope import graph, kernel
+from clockscope.live import chosen_kernel
+from clockscope.model import flow_graph
 from clockscope._core import Trace
-from clockscope.errors import UserError
+from clockscope.base.errors import UserError
 from clockscope.reports import cfg as report
 from clockscope.reports import graphviz
-from clockscope.ui import Ui
+from clockscope.base.ui import Ui
 
 NAME = "cfg"
 SUMMARY = "show a function's blocks, branches, timing windows and probes, and with a trace what ran of it"
@@ -54,25 +55,25 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     return 0
 
 
-def _graphs(args: argparse.Namespace) -> list[graph.Record]:
+def _graphs(args: argparse.Namespace) -> list[flow_graph.Record]:
     if args.trace is not None:
         if args.elf is not None:
             raise UserError(f"{args.elf}: a trace keeps its functions itself; leave the ELF file out with --trace")
         with Trace(args.trace) as trace:
-            return graph.from_trace(trace, args.function)
-    path = kernel.chosen(args.elf)
-    return graph.from_elf(path, args.function, _text(args), intrusive=args.intrusive, virtual=args.virtual)
+            return flow_graph.from_trace(trace, args.function)
+    path = chosen_kernel.chosen(args.elf)
+    return flow_graph.from_elf(path, args.function, _text(args), intrusive=args.intrusive, virtual=args.virtual)
 
 
-def _text(args: argparse.Namespace) -> graph.Text:
+def _text(args: argparse.Namespace) -> flow_graph.Text:
     """Where the text of source lines comes from: a tree that was named, or GDB's own search for its symbol file's."""
     if args.source is not None:
-        return graph.text_below(Path(args.source))
+        return flow_graph.text_below(Path(args.source))
     if args.elf is not None:
-        return graph.no_text
-    from clockscope import debugger  # kernel.chosen() found a symbol file, so this is GDB
+        return flow_graph.no_text
+    from clockscope.gdbside import debugger  # chosen_kernel.chosen() found a symbol file, so this is GDB
 
-    return graph.text_found_by(debugger.source_file)
+    return flow_graph.text_found_by(debugger.source_file)
 
 
 def _svg(drawn: str, count: int) -> str:

@@ -4,13 +4,13 @@
 import argparse
 import json
 
-from clockscope import told
+from clockscope.model import told
 from clockscope._core import Trace
-from clockscope.errors import UserError
-from clockscope.guests import profile
+from clockscope.base.errors import UserError
+from clockscope.profiles import profile
 from clockscope.reports import cpuid as report
-from clockscope.told import Told
-from clockscope.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.model.told import Told
+from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "cpuid"
 SUMMARY = "print the CPUID leaves and MSRs that a guest is told of its clocks, decoded"
@@ -69,17 +69,18 @@ def _recorded(name: str, moment: str) -> Told:
 
 def _live() -> Told:
     try:
-        from clockscope import borrowing, connection, debugger, target
+        from clockscope.gdbside import debugger
+        from clockscope.live import borrowing, connection, traced_kernel
     except ModuleNotFoundError as error:
         raise UserError("live: there is no guest outside GDB; there it is `clock cpuid live`") from error
-    from clockscope.elffile import ElfFile
+    from clockscope.kernel.elffile import ElfFile
 
     relay = connection.require().relay
     path = debugger.symbol_file()
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
     elf = ElfFile(path)
-    found = borrowing.Lender(relay, elf, target.offset_of(elf), profile.recognise(elf)).read_told()
+    found = borrowing.Lender(relay, elf, traced_kernel.offset_of(elf), profile.recognise(elf)).read_told()
     if not found.leaves:
         raise UserError(f"nothing could be read: {found.refused[0]}")
     return found

@@ -5,10 +5,10 @@ import argparse
 import json
 from typing import Any
 
-from clockscope import diagnose
+from clockscope.model import diagnosing
 from clockscope._core import Trace
 from clockscope.reports import diagnose as report
-from clockscope.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "diagnose"
 SUMMARY = "say what went wrong in a recorded guest, with the evidence and the known fix"
@@ -34,7 +34,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    rules = diagnose.load(args.rules)
+    rules = diagnosing.load(args.rules)
     files = [_examine(name, rules) for name in args.files or [trace_meant(None, ui)]]
     if args.format == "json":
         ui.out(json.dumps({"rules": len(rules), "files": files}, indent=2))
@@ -43,6 +43,6 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     return 1 if any(file["findings"] for file in files) else 0
 
 
-def _examine(name: str, rules: list[diagnose.Rule]) -> dict[str, Any]:
+def _examine(name: str, rules: list[diagnosing.Rule]) -> dict[str, Any]:
     with Trace(name) as trace:
-        return diagnose.examine(name, trace, rules)
+        return diagnosing.examine(name, trace, rules)

@@ -4,10 +4,10 @@
 import argparse
 import json
 
-from clockscope import diff
+from clockscope.model import comparison
 from clockscope._core import Trace
 from clockscope.reports import diff as report
-from clockscope.ui import Ui
+from clockscope.base.ui import Ui
 
 NAME = "diff"
 SUMMARY = "compare two recorded guests: what they are told, clocks, events, the first decision that differs"
@@ -33,7 +33,7 @@ def add_tolerance(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ppm",
         type=_ppm,
-        default=diff.DEFAULT_PPM,
+        default=comparison.DEFAULT_PPM,
         help="frequencies that differ by so many parts in a million, or less, are the same (default: %(default)g)",
     )
 
@@ -50,9 +50,9 @@ def _ppm(text: str) -> float:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(args.a) as a, Trace(args.b) as b:
-        result = diff.compare(a, b, args.ppm, ui.progress)
+        result = comparison.compare(a, b, args.ppm, ui.progress)
     if args.format == "json":
         ui.out(json.dumps(result, indent=2))
     else:
         ui.out(report.difference(result, (args.a, args.b), ui))
-    return diff.status(result)
+    return comparison.status(result)

@@ -5,14 +5,17 @@ import argparse
 import json
 import os
 
-from clockscope import connection, debugger, diff, experiment, intervention_options
+from clockscope.gdbside import debugger
+from clockscope.kernel import wish
+from clockscope.live import connection
+from clockscope.model import comparison, experiment_result
 from clockscope._core import Trace
 from clockscope.commands import launch, record
 from clockscope.commands.diff import add_tolerance
-from clockscope.errors import UserError
-from clockscope.recording import Recording
+from clockscope.base.errors import UserError
+from clockscope.live.session import Recording
 from clockscope.reports import experiment as report
-from clockscope.ui import Ui
+from clockscope.base.ui import Ui
 
 NAME = "experiment"
 SUMMARY = "record a boot in which something is changed, and say what that changed"
@@ -38,7 +41,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    if not intervention_options.wishes(args):
+    if not wish.wishes(args):
         raise UserError("an experiment changes something: give --force, --set or --return; see `help clock experiment`")
     _as_baseline(args)
     if args.output and os.path.realpath(args.output) == os.path.realpath(args.baseline):
@@ -49,9 +52,9 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     record.run_guest(current, ui)
     if Recording.current is current:
         return 2  # the guest stopped before; that has been said
-    result = experiment.compare((args.baseline, current.path), args.ppm, ui.progress)
+    result = experiment_result.compare((args.baseline, current.path), args.ppm, ui.progress)
     ui.out(json.dumps(result, indent=2) if args.format == "json" else report.experiment(result, ui))
-    return diff.status(result["diff"])
+    return comparison.status(result["diff"])
 
 
 def _as_baseline(args: argparse.Namespace) -> None:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from clockscope import outfile
+from clockscope.base import outfile
 from clockscope._core import Trace
-from clockscope.errors import UserError
-from clockscope.exports import graphs, perfetto, table
-from clockscope.exports.rows import Progress, Write
-from clockscope.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.base.errors import UserError
+from clockscope.exports import csv_views, graphs, perfetto
+from clockscope.exports.stream import Progress, Write
+from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "export"
 SUMMARY = "write a trace for other programs: Perfetto, Graphviz, spreadsheets"
@@ -39,7 +39,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=("csv", "dot", "perfetto"), required=True, help="what to write")
     parser.add_argument("-o", "--output", metavar="OUT", default=_STDOUT, help="the file to write (default: print it)")
     parser.add_argument("--force", action="store_true", help="replace OUT where it exists")
-    parser.add_argument("--table", choices=tuple(table.KEYS), help="of csv: which one (default: timeline)")
+    parser.add_argument("--table", choices=tuple(csv_views.KEYS), help="of csv: which one (default: timeline)")
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
 def _export(args: argparse.Namespace, trace: Trace, write: Write, progress: Progress) -> None:
     if args.format == "csv":
-        table.export(trace, args.table or "timeline", write, progress)
+        csv_views.export(trace, args.table or "timeline", write, progress)
     elif args.format == "dot":
         graphs.export(trace, write, progress)
     else:

@@ -4,12 +4,12 @@
 import argparse
 from pathlib import Path
 
-from clockscope import imported
+from clockscope.importing import log_events
 from clockscope._core import TraceWriter
-from clockscope.dmesg import LOG_MAX, Log
-from clockscope.errors import UserError
-from clockscope.guests import profile
-from clockscope.ui import Ui, one_line
+from clockscope.importing.kernel_log import LOG_MAX, Log
+from clockscope.base.errors import UserError
+from clockscope.profiles import profile
+from clockscope.base.ui import Ui, one_line
 
 NAME = "import"
 SUMMARY = "make a trace of a kernel's log, for a guest that no debugger reaches"
@@ -36,11 +36,11 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ui: Ui) -> int:
     log = Log(_content(args.file))
     name = Path(args.file).name
-    boot = imported.recognise(log, args.file, profile.load(args.profile) if args.profile else None)
+    boot = log_events.recognise(log, args.file, profile.load(args.profile) if args.profile else None)
     output = args.output or Path(name).with_suffix(".trace").name
     writer = TraceWriter(output, force=args.force)
     try:
-        count = imported.write(log, boot, name, writer, ui.progress)
+        count = log_events.write(log, boot, name, writer, ui.progress)
     except BaseException:
         writer.close(False, "the import was broken off")
         raise
@@ -62,7 +62,7 @@ def _content(path: str) -> bytes:
     return content
 
 
-def _conclude(boot: imported.Boot, count: int, output: str, ui: Ui) -> None:
+def _conclude(boot: log_events.Boot, count: int, output: str, ui: Ui) -> None:
     if boot.count > 1:
         ui.note(f"The log tells of {boot.count} boots: the last is imported.")
     if not count:

@@ -6,10 +6,12 @@ import os
 import shlex
 from collections.abc import Sequence
 
-from clockscope import connection, debugger, qemu, settings
-from clockscope.errors import UserError
-from clockscope.guest import Guest, free_port
-from clockscope.ui import Ui
+from clockscope.base import settings
+from clockscope.gdbside import debugger
+from clockscope.live import connection, qemu
+from clockscope.base.errors import UserError
+from clockscope.live.guest_process import Guest, free_port
+from clockscope.base.ui import Ui
 
 NAME = "launch"
 SUMMARY = "start a guest, paused at its first instruction, and attach to it"

@@ -4,10 +4,10 @@
 import argparse
 import json
 
-from clockscope import interventions, paths
+from clockscope.model import changes_made, paths
 from clockscope._core import Trace
 from clockscope.reports import path as report
-from clockscope.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "path"
 SUMMARY = "print each invocation's decisions of the traced functions, in source lines"
@@ -25,7 +25,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
         functions = paths.functions(trace, args.function)
-        changed = interventions.of(trace)
+        changed = changes_made.of(trace)
     if args.format == "text":
         ui.out(report.paths(functions, changed, ui))
     elif args.function and len(functions) == 1:

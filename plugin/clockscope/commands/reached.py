@@ -3,11 +3,11 @@
 
 import argparse
 
-from clockscope import interventions, reach
+from clockscope.model import changes_made, reach
 from clockscope._core import Trace, Xref
-from clockscope.errors import UserError
+from clockscope.base.errors import UserError
 from clockscope.reports import xref
-from clockscope.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "reached"
 SUMMARY = "tell which functions ran in a recorded boot, and what kept it from the others"
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     file = trace_meant(args.file, ui)
     with Trace(file) as trace:
         functions = reach.examine(trace, args.glob, Xref(args.elf) if args.elf else None)
-        changed = interventions.of(trace)
+        changed = changes_made.of(trace)
     if not functions:
         advice = "" if args.elf else "; --elf names the kernel, for functions that it does not know"
         raise UserError(f"no function '{args.glob}' in {args.elf or file}{advice}")

@@ -3,10 +3,10 @@
 
 import argparse
 
-from clockscope import kernel
+from clockscope.live import chosen_kernel
 from clockscope._core import Xref
 from clockscope.reports import xref
-from clockscope.ui import Ui
+from clockscope.base.ui import Ui
 
 NAME = "readers"
 SUMMARY = "list every instruction in a kernel that loads from a variable"
@@ -21,6 +21,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    answer = Xref(kernel.chosen(args.elf)).readers(args.variable)
+    answer = Xref(chosen_kernel.chosen(args.elf)).readers(args.variable)
     ui.out(xref.format_accesses(answer, "readers", args.format, ui))
     return 0

@@ -3,11 +3,13 @@
 
 import argparse
 
-from clockscope import branches, connection, debugger, intervening, intervention_options, recording, target
-from clockscope.errors import UserError
-from clockscope.guests.profile import Branches
-from clockscope.recording import Goal, Recording
-from clockscope.ui import Ui
+from clockscope.gdbside import debugger
+from clockscope.kernel import wish
+from clockscope.live import branches, changer, connection, session, traced_kernel
+from clockscope.base.errors import UserError
+from clockscope.profiles.profile import Branches
+from clockscope.live.session import Goal, Recording
+from clockscope.base.ui import Ui
 
 NAME = "record"
 SUMMARY = "record how the attached guest brings up its clocks"
@@ -18,7 +20,7 @@ COMPLETE = {
     "watch": "variable",
     "profile": "profile",
     "until": "event",
-    **intervention_options.COMPLETE,
+    **wish.COMPLETE,
 }
 EXAMPLES = (
     "-o early.trace --until clock.selected:tsc-early",
@@ -63,7 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--until", metavar="EVENT|idle|exit", help="let the guest run until then, and end the recording"
     )
     parser.add_argument("--profile", metavar="P", help="the guest profile, by name or file")
-    intervention_options.add_options(parser)
+    wish.add_options(parser)
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
@@ -87,19 +89,19 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
     """Plant what is to be recorded, and changed, in the guest that stands."""
     check_free()
     made = connection.require()
-    wishes = intervention_options.wishes(args)
+    wishes = wish.wishes(args)
     if wishes and made.replay_shift is not None:
         raise UserError(f"--{wishes[0].kind}: a replay cannot be changed; `clock launch` the guest without --replay")
-    found = target.prepare(args.profile, recording.names_of(args.functions), recording.names_of(args.watch))
+    found = traced_kernel.prepare(args.profile, session.names_of(args.functions), session.names_of(args.watch))
     current = Recording(
         made,
         found,
-        args.output or recording.default_path(),
-        force=intervention_options.replaces(args),
+        args.output or session.default_path(),
+        force=wish.replaces(args),
         goal=Goal.parse(args.until, found) if args.until else None,
         branches=_branches(args, found),
         intrusive=args.intrusive,
-        interventions=intervening.prepare(wishes, found),
+        interventions=changer.prepare(wishes, found),
     )
     current.note("plan.functions", args.functions)
     for line in current.arm():
@@ -107,12 +109,12 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
     return current
 
 
-def _branches(args: argparse.Namespace, found: target.Target) -> Branches:
+def _branches(args: argparse.Namespace, found: traced_kernel.Target) -> Branches:
     """Which functions' branches to trace."""
     default = found.profile.branches if found.profile else Branches()
     if args.no_branches:
         return branches.chosen(default, [])
-    names = recording.names_of(args.functions)
+    names = session.names_of(args.functions)
     return branches.chosen(default, names) if names else default
 
 

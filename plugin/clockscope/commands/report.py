@@ -4,10 +4,11 @@
 import argparse
 from contextlib import ExitStack
 
-from clockscope import diagnose, diff, outfile
+from clockscope.base import outfile
+from clockscope.model import comparison, diagnosing
 from clockscope._core import Trace
-from clockscope.errors import UserError
-from clockscope.ui import Ui, trace_meant
+from clockscope.base.errors import UserError
+from clockscope.base.ui import Ui, trace_meant
 
 NAME = "report"
 SUMMARY = "write a page to look at: the timeline, diagnoses, clocks and traced functions of one guest, or of two"
@@ -41,13 +42,13 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
     if len(args.files) > 2:
         raise UserError(f"a page shows one guest or two, not {len(args.files)}")
-    rules = diagnose.load(args.rules)
+    rules = diagnosing.load(args.rules)
     files = args.files or [trace_meant(None, ui)]
     with ExitStack() as stack:
         write = stack.enter_context(outfile.create(args.output, force=args.force))
         traces = [stack.enter_context(Trace(file)) for file in files]
         guests = [page_guest.read(*item, rules) for item in zip("AB", files, traces)]
-        difference = diff.compare(traces[0], traces[1], progress=ui.progress) if len(traces) == 2 else None
+        difference = comparison.compare(traces[0], traces[1], progress=ui.progress) if len(traces) == 2 else None
         html = page.render(guests, difference, ui.progress).encode()
         write(html)
     ui.note(f"Wrote {args.output} ({len(html) / 1e6:.1f} MB); open it in a browser.")

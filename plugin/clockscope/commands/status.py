@@ -3,8 +3,8 @@
 
 import argparse
 
-from clockscope import connection, recording
-from clockscope.ui import Ui, one_line
+from clockscope.live import connection, session
+from clockscope.base.ui import Ui, one_line
 
 NAME = "status"
 SUMMARY = "say what the guest's stub can do, what is recorded, and what it cost so far"
@@ -22,7 +22,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     rows = [("guest", f"{made.relay.state}, at {made.address}")]
     if made.guest is not None:
         rows.append(("command", one_line(" ".join(made.guest.command))))
-    rows += _stub_rows(made) + _cost_rows(made) + recording.describe()
+    rows += _stub_rows(made) + _cost_rows(made) + session.describe()
     width = max(len(name) for name, _ in rows)
     ui.out("\n".join(f"{name:{width}}  {text}" for name, text in rows))
     return 0

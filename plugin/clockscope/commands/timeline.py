@@ -3,10 +3,10 @@
 
 import argparse
 
-from clockscope import interventions
+from clockscope.model import changes_made
 from clockscope._core import Trace
 from clockscope.reports import json, text
-from clockscope.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
 
 NAME = "timeline"
 SUMMARY = "print how a recorded guest brought up its clocks, in order"
@@ -25,6 +25,6 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
-        content = {**trace.timeline(), "interventions": interventions.of(trace)}
+        content = {**trace.timeline(), "interventions": changes_made.of(trace)}
     ui.out(_FORMATS[args.format](content, ui, backtrace=args.backtrace))
     return 2 if content["damage"] is not None else 0

@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-from clockscope import lanes
+from clockscope.model import lanes
 from clockscope._core import Trace
-from clockscope.errors import UserError
-from clockscope.exports.rows import Progress, Record, Write, stream
-from clockscope.paths import source
+from clockscope.base.errors import UserError
+from clockscope.exports.stream import Progress, Record, Write, stream
+from clockscope.model.paths import source
 from clockscope.reports.text import guest_name
-from clockscope.reports.values import cut, words
-from clockscope.ui import one_line
+from clockscope.reports.values import words
+from clockscope.base.ui import cut, one_line
 
 Values = Mapping[str, int | str | None]
 

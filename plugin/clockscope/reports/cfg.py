@@ -6,8 +6,7 @@ from typing import Any
 
 from clockscope.reports.path import short
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.reports.values import cut
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/cfg.schema.json."""

@@ -4,10 +4,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clockscope import cpuid, interventions
+from clockscope.model import changes_made, cpuid_leaves
 from clockscope.reports.table import Column, render, styled
-from clockscope.told import Told, raw
-from clockscope.ui import Ui, one_line
+from clockscope.model.told import Told, raw
+from clockscope.base.ui import Ui, one_line
 
 Record = dict[str, Any]
 
@@ -18,9 +18,9 @@ def content(told: Told, only: int | None) -> Record:
         {
             "leaf": f"{leaf:#x}",
             "subleaf": subleaf,
-            "name": cpuid.leaf_name(leaf),
+            "name": cpuid_leaves.leaf_name(leaf),
             **{name: f"{value:#x}" for name, value in zip(("eax", "ebx", "ecx", "edx"), registers)},
-            "fields": [_field(*field) for field in cpuid.describe(leaf, subleaf, told.leaves)],
+            "fields": [_field(*field) for field in cpuid_leaves.describe(leaf, subleaf, told.leaves)],
         }
         for (leaf, subleaf), registers in sorted(told.leaves.items())
         if only in (None, leaf)
@@ -28,14 +28,14 @@ def content(told: Told, only: int | None) -> Record:
     msrs = [
         {
             "msr": f"{number:#x}",
-            "name": cpuid.MSRS.get(number, ""),
+            "name": cpuid_leaves.MSRS.get(number, ""),
             "value": f"{value:#x}",
-            "fields": [_field(*field) for field in cpuid.describe_msr(number, value)],
+            "fields": [_field(*field) for field in cpuid_leaves.describe_msr(number, value)],
         }
         for number, value in sorted(told.msrs.items())
         if only is None
     ]
-    return {"vendor": cpuid.vendor(told.leaves), "hypervisor": cpuid.hypervisor(told.leaves), "leaves": leaves,
+    return {"vendor": cpuid_leaves.vendor(told.leaves), "hypervisor": cpuid_leaves.hypervisor(told.leaves), "leaves": leaves,
             "msrs": msrs, "refused": told.refused, "interventions": told.interventions}  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def _field(place: str, name: str, value: str) -> Record:
 
 def tables(told: Told, only: int | None, ui: Ui) -> str:
     found = content(told, only)
-    lines = list(interventions.lines(told.interventions))
+    lines = list(changes_made.lines(told.interventions))
     for leaf in found["leaves"]:
         number = leaf["leaf"] + (f".{leaf['subleaf']}" if leaf["subleaf"] else "")
         registers = told.leaves[int(leaf["leaf"], 16), leaf["subleaf"]]

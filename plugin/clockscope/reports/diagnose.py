@@ -5,10 +5,10 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from clockscope import interventions
+from clockscope.model import changes_made
 from clockscope.reports import values
 from clockscope.reports.table import Column, render, styled
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/diagnose.schema.json."""
@@ -23,7 +23,7 @@ def diagnosis(files: Sequence[Record], rules: int, ui: Ui) -> str:
 
 
 def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
-    guest = f" ({values.cut(one_line(file['guest']), _SAID_LIMIT)})" if file["guest"] else ""
+    guest = f" ({cut(one_line(file['guest']), _SAID_LIMIT)})" if file["guest"] else ""
     yield styled(f"{one_line(file['file'])}{guest}", "bold", ui.colour)
     if not file["complete"]:
         yield styled(
@@ -31,7 +31,7 @@ def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
         )
     if file["mode"] == "log":
         yield "  from a log: nothing is known beyond what the kernel printed, so much cannot be found"
-    yield from interventions.lines(file["interventions"], "  ")
+    yield from changes_made.lines(file["interventions"], "  ")
     if not file["findings"]:
         seen = f"{file['events']} events and {file['invocations']} calls of traced functions"
         yield f"  Nothing wrong found: {rules} rules, {seen}."
@@ -57,8 +57,8 @@ def _finding(number: int, finding: Record, ui: Ui) -> Iterator[str]:
 
 def _row(row: Record) -> list[str]:
     if not row["seq"]:
-        return ["-", "-", one_line(row["place"]), values.cut(one_line(row["said"]), _SAID_LIMIT)]
-    said = values.cut(one_line(row["said"]), _SAID_LIMIT)
+        return ["-", "-", one_line(row["place"]), cut(one_line(row["said"]), _SAID_LIMIT)]
+    said = cut(one_line(row["said"]), _SAID_LIMIT)
     return [str(row["seq"]), values.milliseconds(row["run_ns"]), one_line(row["place"]), said]
 
 

@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from clockscope import interventions
+from clockscope.model import changes_made
 from clockscope.reports import values
 from clockscope.reports.path import compared, short
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/diff.schema.json."""
@@ -43,7 +43,7 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
         elif not complete:
             lines.append(styled(f"{letter} is incomplete: its recording did not end in order", "yellow", ui.colour))
     for side in "ab":
-        lines += interventions.lines(result["interventions"][side], f"{side.upper()}: ")
+        lines += changes_made.lines(result["interventions"][side], f"{side.upper()}: ")
     if result["same"]:
         compared = result["functions"]["compared"]
         lines.append(f"No difference: frequencies within {result['ppm']:g} ppm, {compared} functions compared")
@@ -128,7 +128,7 @@ def event_rows(events: Record) -> list[list[str]]:
 
 
 def _what(event: Record) -> str:
-    return values.cut(values.words(event["what"]), _TEXT_LIMIT)
+    return cut(values.words(event["what"]), _TEXT_LIMIT)
 
 
 def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
@@ -158,7 +158,7 @@ def value(name: str, value: Any) -> str:
 
 
 def _cut(text: str) -> str:
-    return values.cut(one_line(text), _TEXT_LIMIT)
+    return cut(one_line(text), _TEXT_LIMIT)
 
 
 # ---------------------------------------------------------------- decisions

@@ -4,10 +4,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clockscope import interventions
+from clockscope.model import changes_made
 from clockscope.reports import diff, values
 from clockscope.reports.table import styled
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/experiment.schema.json."""
@@ -28,7 +28,7 @@ def experiment(result: Record, ui: Ui) -> str:
 
 
 def _made(one: Record) -> str:
-    return f"{interventions.name(one)} ({interventions.how_often(one)})"
+    return f"{changes_made.name(one)} ({changes_made.how_often(one)})"
 
 
 def _changes(result: Record) -> Iterator[str]:
@@ -58,7 +58,7 @@ def _clocks(clocks: Record) -> Iterator[str]:
 
 
 def _name(clock: Record) -> str:
-    return values.cut(one_line(clock["name"]), 48)
+    return cut(one_line(clock["name"]), 48)
 
 
 def _details(clock: Record) -> str:

@@ -4,7 +4,7 @@
 import shutil
 import subprocess
 
-from clockscope.errors import UserError
+from clockscope.base.errors import UserError
 
 
 def svg(drawn: str, seconds: float | None = None) -> str:

@@ -4,7 +4,7 @@
 import json
 from typing import Any
 
-from clockscope.ui import Ui
+from clockscope.base.ui import Ui
 
 
 def timeline(content: dict[str, Any], ui: Ui, *, backtrace: bool = False) -> str:

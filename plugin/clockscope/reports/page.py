@@ -12,8 +12,8 @@ import jinja2
 from markupsafe import Markup
 
 from clockscope import __version__
-from clockscope.diff_paths import base_name
-from clockscope.errors import UserError
+from clockscope.model.comparison_paths import base_name
+from clockscope.base.errors import UserError
 from clockscope.reports import diff, page_functions, page_guest, page_timeline
 from clockscope.reports.page_functions import Progress
 from clockscope.reports.page_guest import Guest

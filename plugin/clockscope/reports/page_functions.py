@@ -7,9 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from clockscope import interventions
-from clockscope.diff_paths import base_name
-from clockscope.errors import UserError
+from clockscope.model import changes_made
+from clockscope.model.comparison_paths import base_name
+from clockscope.base.errors import UserError
 from clockscope.reports import cfg, diff, graphviz, path, values
 from clockscope.reports.page_guest import TEXT_LIMIT, Guest, shown
 
@@ -82,7 +82,7 @@ def _call(guest: Guest, call: Record) -> Record:
 
 def _marks(guest: Guest, parted: Sequence[Record]) -> Mapping[str, str]:
     """Words by the address of an instruction: where something was changed, and where the guests parted."""
-    marks = {one["address"]: shown(f"changed: {interventions.name(one)}") for one in guest.timeline["interventions"]}
+    marks = {one["address"]: shown(f"changed: {changes_made.name(one)}") for one in guest.timeline["interventions"]}
     for side in parted:
         said = f"the decision that differs: {diff.taken(side['taken'])}"
         marks[side["address"]] = "; ".join(filter(None, (said, marks.get(side["address"]))))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from clockscope import diagnose, graph, interventions, paths, told
+from clockscope.model import changes_made, diagnosing, flow_graph, paths, told
 from clockscope._core import FormatError, Trace
 from clockscope.reports import cpuid, text, values
-from clockscope.ui import one_line
+from clockscope.base.ui import cut, one_line
 
 Record = dict[str, Any]
 T = TypeVar("T")
@@ -38,9 +38,9 @@ class Guest:
     sources: Mapping[str, str]  # the text of each source line that an event or its backtrace names
 
 
-def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -> Guest:
+def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule]) -> Guest:
     """All there is; of a damaged trace, what can still be read."""
-    timeline = {**trace.timeline(), "interventions": interventions.of(trace)}
+    timeline = {**trace.timeline(), "interventions": changes_made.of(trace)}
     damaged = timeline["damage"] is not None
 
     def left(make: Callable[[], T], otherwise: T) -> T:
@@ -58,11 +58,11 @@ def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnose.Rule]) -
         file,
         trace,
         timeline,
-        left(lambda: diagnose.examine(file, trace, rules), None),
+        left(lambda: diagnosing.examine(file, trace, rules), None),
         functions,
         graphs,
         left(lambda: cpuid.content(told.of_trace(trace, told.BEGIN), None), {"leaves": [], "msrs": [], "refused": []}),
-        left(lambda: interventions.moments(trace, _CHANGES_MAX), []),
+        left(lambda: changes_made.moments(trace, _CHANGES_MAX), []),
         left(lambda: _sources(trace), {}),
     )
 
@@ -71,7 +71,7 @@ def _traced(trace: Trace) -> tuple[list[Record], list[Record]]:
     """The traced functions with their calls, and their graphs, in the same order."""
     if not trace.rows("SELECT 1 FROM function LIMIT 1"):
         return [], []
-    return paths.functions(trace), graph.from_trace(trace, "*")
+    return paths.functions(trace), flow_graph.from_trace(trace, "*")
 
 
 def _sources(trace: Trace) -> Mapping[str, str]:
@@ -85,7 +85,7 @@ def _sources(trace: Trace) -> Mapping[str, str]:
 
 
 def shown(value: str | None, limit: int = _NAME_LIMIT) -> str:
-    return values.cut(one_line(value or ""), limit)
+    return cut(one_line(value or ""), limit)
 
 
 def describe(guest: Guest) -> Record:
@@ -135,10 +135,10 @@ def _facts(content: Record) -> Iterator[tuple[str, str]]:
 
 def _intervention(guest: Guest, one: Record) -> Record:
     return {
-        "option": shown(interventions.name(one), TEXT_LIMIT),
+        "option": shown(changes_made.name(one), TEXT_LIMIT),
         "function": shown(one["function"]),
         "source": shown(one["source"], TEXT_LIMIT),
-        "often": interventions.how_often(one),
+        "often": changes_made.how_often(one),
         "target": "" if one["first_seq"] is None else f"{guest.letter}-{one['first_seq']}",
     }
 

@@ -2,9 +2,10 @@
 """One guest as the page's program draws it: the timeline, its events in words, the calls of traced functions."""
 
 from collections.abc import Iterator
+from clockscope.base.ui import cut
 from typing import Any
 
-from clockscope import interventions, lanes
+from clockscope.model import changes_made, lanes
 from clockscope.reports import path, text, values
 from clockscope.reports.page_guest import LONGEST, TEXT_LIMIT, Guest, shown
 
@@ -58,7 +59,7 @@ def _change(change: Record, axis: lanes.Axis) -> Record:
         "at": axis.at(change["run_ns"]),
         "ms": values.milliseconds(change["run_ns"]),
         "cpu": change["cpu"],
-        "what": shown(interventions.name(change), TEXT_LIMIT),
+        "what": shown(changes_made.name(change), TEXT_LIMIT),
         "values": shown(f"{change['was']} → {change['became']}", TEXT_LIMIT),
         "where": _where(change),
     }
@@ -90,7 +91,7 @@ def exact(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [exact(item) for item in value]
     if isinstance(value, str):
-        return values.cut(value, LONGEST)
+        return cut(value, LONGEST)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _EXACT_MAX:
         return str(value)
     return value

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from clockscope import interventions
+from clockscope.model import changes_made
 from clockscope.reports import values
 from clockscope.reports.table import Column, render, styled
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/path.schema.json."""
@@ -21,7 +21,7 @@ _COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"
 
 def paths(functions: Sequence[Record], changed: Sequence[Record], ui: Ui) -> str:
     """`changed`: the interventions of the recording."""
-    sections = [list(interventions.lines(changed)), *(list(_function(function, ui)) for function in functions)]
+    sections = [list(changes_made.lines(changed)), *(list(_function(function, ui)) for function in functions)]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
@@ -127,7 +127,7 @@ def _choice(choice: Record) -> list[str]:
 
 def _place(shown: Record) -> list[str]:
     text = shown["text"] or (f"in {shown['inlined']}" if shown["inlined"] else "")
-    return [short(shown["source"]) or shown["address"], values.cut(one_line(text.strip()), _TEXT_LIMIT)]
+    return [short(shown["source"]) or shown["address"], cut(one_line(text.strip()), _TEXT_LIMIT)]
 
 
 def _mnemonic(shown: Record) -> str:
@@ -153,7 +153,7 @@ def _window(window: Record) -> list[str]:
 
 def _intervention(one: Record) -> list[str]:
     times = "" if one["times"] == 1 else f", {one['times']} times"
-    what = f"… {interventions.name(one)}: {one_line(one['was'])} → {one_line(one['became'])}{times}"
+    what = f"… {changes_made.name(one)}: {one_line(one['was'])} → {one_line(one['became'])}{times}"
     return [short(one["source"]) or "?", what, "", "", ""]
 
 

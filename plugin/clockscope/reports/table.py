@@ -2,12 +2,12 @@
 """Tables for the terminal: one line a row, whatever the width, so that they can be searched and compared."""
 
 import io
+from clockscope.base.ui import cut
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from clockscope.reports.values import cut
 
 # Wider than any table: a terminal folds a long line better than a table folds its columns.
 _UNLIMITED = 10_000

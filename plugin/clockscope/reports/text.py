@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from clockscope import interventions
-from clockscope.lanes import Axis
+from clockscope.model import changes_made
+from clockscope.model.lanes import Axis
 from clockscope.reports import values
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/timeline.schema.json."""
@@ -78,7 +78,7 @@ def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
         lines.append("complete: " + one_line(content["end_reason"]))
     else:
         lines.append(styled("INCOMPLETE: " + one_line(content["end_reason"]), "red", ui.colour))
-    lines += interventions.lines(content["interventions"])
+    lines += changes_made.lines(content["interventions"])
     if content["damage"] is not None:
         lines.append(styled("DAMAGED: " + one_line(content["damage"]), "red", ui.colour))
     return lines
@@ -95,7 +95,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _name(text: str | None) -> str:
-    return values.cut(one_line(text or ""), _NAME_LIMIT)
+    return cut(one_line(text or ""), _NAME_LIMIT)
 
 
 def _where(function: str, source: str) -> str:
@@ -136,9 +136,9 @@ def _event(event: Record, time: Clock) -> list[Cell | str]:
     return [
         time(event),
         str(event["cpu"]) if event["cpu"] >= 0 else "?",
-        Cell(values.cut(values.words(event["what"]), _NAME_LIMIT), _STYLES.get(event["what"], "")),
+        Cell(cut(values.words(event["what"]), _NAME_LIMIT), _STYLES.get(event["what"], "")),
         Cell(_name(event["clock"]), "bold"),
-        values.cut(values.describe(event["values"]), _DETAILS_LIMIT),
+        cut(values.describe(event["values"]), _DETAILS_LIMIT),
         _where(event["function"], event["source"]),
     ]
 
@@ -171,7 +171,7 @@ def _selected(clock: Record, time: Clock) -> str:
 
 def _lost(clock: Record, time: Clock) -> str:
     lost = clock["lost"]
-    return f"{time(lost)}: {values.cut(one_line(lost['reason']), _DETAILS_LIMIT)}" if lost else ""
+    return f"{time(lost)}: {cut(one_line(lost['reason']), _DETAILS_LIMIT)}" if lost else ""
 
 
 def _number(key: str) -> Callable[[Record, Clock], str]:

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from clockscope.ui import one_line
+from clockscope.base.ui import one_line
 
 Value = int | str | None
 
@@ -13,11 +13,6 @@ _FIRST = ("rating", "quality", "frequency_hz", "frequency_khz", "mhz", "mask", "
 _ELSEWHERE = ("name", "kind", "message")
 # Told together: "0 → 62500000".
 _CHANGE = ("old", "new")
-
-
-def cut(text: str, limit: int) -> str:
-    """At most `limit` characters; an ellipsis stands for what is left out."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def milliseconds(ns: int) -> str:

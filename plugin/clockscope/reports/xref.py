@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from clockscope import interventions
+from clockscope.model import changes_made
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.ui import Ui, one_line
+from clockscope.base.ui import Ui, one_line
 
 Record = dict[str, Any]
 """An object of schemas/xref.schema.json."""
@@ -107,7 +107,7 @@ def format_reached(answer: Record, form: str, ui: Ui) -> str:
     functions = answer["functions"]
     columns = [Column("function"), Column("reached"), Column("why")]
     header, *rows = render(columns, [_reached_row(function) for function in functions], ui.colour)
-    lines = [*interventions.lines(answer["interventions"]), header]
+    lines = [*changes_made.lines(answer["interventions"]), header]
     for row, function in zip(rows, functions):
         lines += [row, *(f"    {_branch(branch)}" for branch in function["skipped_by"])]
     return "\n".join(lines) + "\n"

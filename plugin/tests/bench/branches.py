@@ -20,10 +20,10 @@ from model import model
 from bench.boots import untouched
 from bench.measure import Pairs, paired, show
 from clockscope._core import Analyser, Relay, Trace, TraceWriter
-from clockscope.branches import BranchTrace, Options
-from clockscope.elffile import ElfFile
-from clockscope.guests import profile
-from clockscope.guests.profile import Branches
+from clockscope.live.branches import BranchTrace, Options
+from clockscope.kernel.elffile import ElfFile
+from clockscope.profiles import profile
+from clockscope.profiles.profile import Branches
 
 PAIRS = 3
 BOOTS = int(os.environ.get("BENCH_BOOTS", "10"))

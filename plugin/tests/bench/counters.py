@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from clockscope._core import Relay
-from clockscope.elffile import ElfFile
+from clockscope.kernel.elffile import ElfFile
 from gdbrun import run_gdb
 from guest import Guest, Machine
 

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+#include "flow/analysis.h"
+
+#include <string.h>
+
+#include "base/util.h"
+#include "flow/loop_bounds.h"
+
+struct analyser {
+	struct elf *elf;
+	struct sites *sites;
+	struct insn_decoder *decoder;
+	uint64_t return_thunk;
+	uint64_t indirect_thunks[2];
+	struct cfg_code replacements; /* .altinstr_replacement */
+	struct cfg_code out_of_line;  /* .altinstr_aux: the late halves of static_cpu_has() */
+	uint64_t *noreturn;
+	size_t noreturn_count;
+};
+
+/* Functions that never return and are called in the midst of others. Linux: tools/objtool/noreturns.h; BSD: those
+ * declared __dead2 or __dead. */
+static const char *const noreturn_names[] = {
+	"__fortify_panic",
+	"__ia32_sys_exit",
+	"__ia32_sys_exit_group",
+	"__invalid_creds",
+	"__kunit_abort",
+	"__module_put_and_kthread_exit",
+	"__reiserfs_panic",
+	"__stack_chk_fail",
+	"__tdx_hypercall_failed",
+	"__ubsan_handle_builtin_unreachable",
+	"__x64_sys_exit",
+	"__x64_sys_exit_group",
+	"acpi_processor_ffh_play_dead",
+	"arch_cpu_idle_dead",
+	"arch_call_rest_init",
+	"cpu_bringup_and_idle",
+	"cpu_reboot",
+	"cpu_startup_entry",
+	"do_exit",
+	"do_group_exit",
+	"do_task_dead",
+	"ex_handler_msr_mce",
+	"fortify_panic",
+	"hlt_play_dead",
+	"hv_ghcb_terminate",
+	"kthread_complete_and_exit",
+	"kthread_exit",
+	"lbug_with_loc",
+	"machine_real_restart",
+	"make_task_dead",
+	"mpt_halt_firmware",
+	"mwait_play_dead",
+	"nmi_panic_self_stop",
+	"panic",
+	"panic_smp_self_stop",
+	"rcu_boost_kthread",
+	"rest_init",
+	"rewind_stack_and_make_dead",
+	"sev_es_terminate",
+	"snp_abort",
+	"start_kernel",
+	"stop_this_cpu",
+	"usercopy_abort",
+	"vpanic",
+	"x86_64_start_kernel",
+	"x86_64_start_reservations",
+	"xen_cpu_bringup_again",
+	"xen_start_kernel",
+};
+
+static int compare_addresses(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+static struct cs_error *find_noreturn(struct analyser *analyser)
+{
+	const struct elf_symbol *symbol = NULL;
+
+	analyser->noreturn = calloc(ARRAY_SIZE(noreturn_names), sizeof(*analyser->noreturn));
+	if (!analyser->noreturn)
+		return &cs_error_no_memory;
+	for (size_t i = 0; i < ARRAY_SIZE(noreturn_names); i++) {
+		CS_TRY(elf_find(analyser->elf, noreturn_names[i], NULL, &symbol));
+		if (symbol)
+			analyser->noreturn[analyser->noreturn_count++] = symbol->address;
+	}
+	qsort(analyser->noreturn, analyser->noreturn_count, sizeof(*analyser->noreturn), compare_addresses);
+	return NULL;
+}
+
+static struct cs_error *address_of(struct elf *elf, const char *name, uint64_t *ret)
+{
+	const struct elf_symbol *symbol = NULL;
+
+	CS_TRY(elf_find(elf, name, NULL, &symbol));
+	*ret = symbol ? symbol->address : 0;
+	return NULL;
+}
+
+/* Linux keeps its thunks one after the other: __x86_indirect_thunk_rax first, that of r15 last, 32 bytes each. */
+static struct cs_error *find_thunks(struct analyser *analyser)
+{
+	CS_TRY(address_of(analyser->elf, "__x86_return_thunk", &analyser->return_thunk));
+	CS_TRY(address_of(analyser->elf, "__x86_indirect_thunk_rax", &analyser->indirect_thunks[0]));
+	CS_TRY(address_of(analyser->elf, "__x86_indirect_thunk_r15", &analyser->indirect_thunks[1]));
+	if (analyser->indirect_thunks[1] > analyser->indirect_thunks[0])
+		analyser->indirect_thunks[1] += 32;
+	return NULL;
+}
+
+static void find_sections(struct analyser *analyser)
+{
+	size_t count;
+	const struct elf_section *sections = elf_sections(analyser->elf, &count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct cfg_code code = {
+			.address = sections[i].address,
+			.bytes = elf_bytes(analyser->elf, sections[i].address, sections[i].size),
+			.size = sections[i].size,
+		};
+
+		if (!code.bytes)
+			continue;
+		if (!strcmp(sections[i].name, ".altinstr_replacement"))
+			analyser->replacements = code;
+		else if (!strcmp(sections[i].name, ".altinstr_aux"))
+			analyser->out_of_line = code;
+	}
+}
+
+static struct cs_error *prepare(struct analyser *analyser)
+{
+	CS_TRY(insn_decoder_create(&analyser->decoder));
+	CS_TRY(sites_create(analyser->elf, &analyser->sites));
+	CS_TRY(find_thunks(analyser));
+	CS_TRY(find_noreturn(analyser));
+	find_sections(analyser);
+	return NULL;
+}
+
+struct cs_error *analyser_create(struct elf *elf, struct analyser **ret)
+{
+	struct analyser *analyser = calloc(1, sizeof(*analyser));
+	struct cs_error *error;
+
+	if (!analyser)
+		return &cs_error_no_memory;
+	analyser->elf = elf;
+	error = prepare(analyser);
+	if (error) {
+		analyser_destroy(analyser);
+		return error;
+	}
+	*ret = analyser;
+	return NULL;
+}
+
+void analyser_destroy(struct analyser *analyser)
+{
+	if (!analyser)
+		return;
+	sites_destroy(analyser->sites);
+	insn_decoder_destroy(analyser->decoder);
+	free(analyser->noreturn);
+	free(analyser);
+}
+
+struct elf *analyser_elf(const struct analyser *analyser)
+{
+	return analyser->elf;
+}
+
+const struct sites *analyser_sites(const struct analyser *analyser)
+{
+	return analyser->sites;
+}
+
+struct insn_decoder *analyser_decoder(const struct analyser *analyser)
+{
+	return analyser->decoder;
+}
+
+/* Cold parts bear the name of what they were split off. Static functions may share both names: then each of the parts
+ * is a candidate, and only one that is jumped to becomes part of the graph. */
+struct cs_error *analysis_ranges(struct analyser *analyser, const struct elf_symbol *symbol, struct analysis_range *ret,
+				 size_t limit, size_t *count_ret)
+{
+	size_t length = strlen(symbol->name);
+	const struct elf_symbol *part = NULL;
+	size_t count = 0;
+
+	*count_ret = 0;
+	if (!limit)
+		return NULL;
+	ret[count++] = (struct analysis_range){symbol->address, symbol->address + symbol->size};
+	for (;;) {
+		CS_TRY(elf_find_variant(analyser->elf, symbol->name, part, &part));
+		if (!part || count == limit)
+			break;
+		if (part->function && part->address != symbol->address && !strncmp(part->name, symbol->name, length) &&
+		    !strncmp(part->name + length, ".cold", 5) && elf_is_cold_part(part->name))
+			ret[count++] = (struct analysis_range){part->address, part->address + part->size};
+	}
+	*count_ret = count;
+	return NULL;
+}
+
+static bool read_constant(void *context, uint64_t address, void *buffer, size_t size)
+{
+	const uint8_t *bytes = elf_bytes(context, address, size);
+
+	if (bytes)
+		memcpy(buffer, bytes, size);
+	return bytes;
+}
+
+/* A range's bytes: the guest's where the caller has read all of them, the ELF's otherwise. */
+static const uint8_t *bytes_of(const struct analyser *analyser, const struct analysis_options *options,
+			       const struct analysis_range *range)
+{
+	size_t size = range->end - range->start;
+
+	for (size_t i = 0; i < options->text_count; i++) {
+		const struct analysis_text *text = &options->text[i];
+		uint64_t offset = range->start - text->address;
+
+		if (offset <= text->size && size <= text->size - offset)
+			return text->bytes + offset;
+	}
+	return elf_bytes(analyser->elf, range->start, size);
+}
+
+static struct cs_error *build_cfg(struct analyser *analyser, const struct elf_symbol *symbol,
+				  const struct analysis_options *options, struct cfg **ret)
+{
+	struct analysis_range ranges[ANALYSIS_MAX_RANGES];
+	struct cfg_code code[ANALYSIS_MAX_RANGES + 1];
+	struct cfg_input input = {
+		.entry = symbol->address,
+		.code = code,
+		.sites = analyser->sites->count ? analyser->sites : NULL,
+		.replacements = analyser->replacements.size ? &analyser->replacements : NULL,
+		.return_thunk = analyser->return_thunk,
+		.indirect_thunks = {analyser->indirect_thunks[0], analyser->indirect_thunks[1]},
+		.noreturn = analyser->noreturn,
+		.noreturn_count = analyser->noreturn_count,
+		.read = read_constant,
+		.context = analyser->elf,
+	};
+	size_t count;
+
+	CS_TRY(analysis_ranges(analyser, symbol, ranges, ANALYSIS_MAX_RANGES, &count));
+	for (size_t i = 0; i < count; i++) {
+		struct cfg_code part = {
+			.address = ranges[i].start,
+			.bytes = bytes_of(analyser, options, &ranges[i]),
+			.size = ranges[i].end - ranges[i].start,
+		};
+
+		if (part.bytes && part.size)
+			code[input.code_count++] = part;
+	}
+	if (analyser->out_of_line.size)
+		code[input.code_count++] = analyser->out_of_line;
+	return cfg_create(analyser->decoder, &input, ret);
+}
+
+struct cs_error *analysis_create(struct analyser *analyser, const struct elf_symbol *symbol,
+				 const struct analysis_options *options, struct analysis **ret)
+{
+	struct analysis *analysis = calloc(1, sizeof(*analysis));
+	struct cs_error *error;
+
+	if (!analysis)
+		return &cs_error_no_memory;
+	analysis->symbol = *symbol;
+	error = build_cfg(analyser, symbol, options, &analysis->cfg);
+	if (!error)
+		bounds_find(analyser->decoder, analysis->cfg);
+	if (!error)
+		error = windows_create(analysis->cfg, options->references, options->reference_count,
+				       &analysis->windows);
+	if (!error)
+		error = plan_create(analysis->cfg, analysis->windows, &options->plan, &analysis->plan);
+	if (error) {
+		analysis_destroy(analysis);
+		return error;
+	}
+	*ret = analysis;
+	return NULL;
+}
+
+void analysis_destroy(struct analysis *analysis)
+{
+	if (!analysis)
+		return;
+	plan_destroy(analysis->plan);
+	windows_destroy(analysis->windows);
+	cfg_destroy(analysis->cfg);
+	free(analysis);
+}
+
+/* The index of the instruction that holds an address, or CFG_NONE. */
+static uint32_t insn_around(const struct cfg *cfg, uint64_t address)
+{
+	uint32_t number = cfg_block_at(cfg, address);
+	const struct cfg_block *block = number == CFG_NONE ? NULL : &cfg->blocks[number];
+
+	for (uint32_t i = 0; block && i < block->insn_count; i++) {
+		const struct insn *insn = &cfg->insns[block->insn + i].insn;
+
+		if (address - insn->address < insn->length)
+			return block->insn + i;
+	}
+	return CFG_NONE;
+}
+
+/* *held is false where the address is no instruction of this function. */
+static struct cs_error *in_window_of(struct analyser *analyser, const struct elf_symbol *symbol, uint64_t address,
+				     const struct analysis_options *options, bool *held, bool *ret)
+{
+	struct windows *windows = NULL;
+	struct cs_error *error = NULL;
+	struct cfg *cfg;
+	uint32_t index;
+
+	CS_TRY(build_cfg(analyser, symbol, options, &cfg));
+	index = insn_around(cfg, address);
+	*held = index != CFG_NONE;
+	if (*held)
+		error = windows_create(cfg, options->references, options->reference_count, &windows);
+	*ret = windows && windows->inside[index];
+	windows_destroy(windows);
+	cfg_destroy(cfg);
+	return error;
+}
+
+struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const uint64_t *references,
+				    size_t reference_count, bool *ret)
+{
+	struct analysis_options options = {.references = references, .reference_count = reference_count};
+	const struct elf_symbol *symbol = NULL;
+	FREE char *base = NULL;
+	bool held = false;
+
+	*ret = false;
+	CS_TRY(elf_symbol_at(analyser->elf, address, &symbol));
+	if (!symbol || !symbol->function)
+		return NULL;
+	base = strndup(symbol->name, elf_base_name_length(symbol->name));
+	if (!base)
+		return &cs_error_no_memory;
+	/* Cold parts belong to the function that jumps there; static functions may share a name. */
+	for (symbol = NULL; !held;) {
+		CS_TRY(elf_find_variant(analyser->elf, base, symbol, &symbol));
+		if (!symbol)
+			return NULL;
+		if (symbol->function && !elf_is_cold_part(symbol->name))
+			CS_TRY(in_window_of(analyser, symbol, address, &options, &held, ret));
+	}
+	return NULL;
+}
+
+/* Whether a table says that the kernel rewrites a byte of its text. */
+static bool may_change(const struct sites *sites, uint64_t address)
+{
+	size_t count;
+	const struct site *items = sites_between(sites, address, address + 1, &count);
+
+	for (size_t i = 0; i < count; i++)
+		if (site_is_patched(items[i].kind) && address - items[i].address < items[i].length)
+			return true;
+	return false;
+}
+
+struct cs_error *analysis_compare(const struct analyser *analyser, const struct analysis_text *text, uint64_t *ret)
+{
+	const uint8_t *bytes = elf_bytes(analyser->elf, text->address, text->size);
+
+	if (!bytes)
+		return cs_error_create(CS_ERROR_FORMAT, "%s: has no text at 0x%llx", elf_path(analyser->elf),
+				       (unsigned long long)text->address);
+	*ret = UINT64_MAX;
+	for (size_t i = 0; i < text->size && *ret == UINT64_MAX; i++)
+		if (bytes[i] != text->bytes[i] && !may_change(analyser->sites, text->address + i))
+			*ret = text->address + i;
+	return NULL;
+}

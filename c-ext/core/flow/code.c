@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT */
+#include "flow/code.h"
+
+#include <string.h>
+
+#include "base/util.h"
+#include "flow/jump_table.h"
+
+/* The state of one walk over a function's code. */
+struct walk {
+	struct insn_decoder *decoder;
+	const struct cfg_input *input;
+	struct code *code;
+	uint64_t *pending; /* addresses still to be visited */
+	size_t pending_count, pending_room;
+	uint32_t run; /* number of the first instruction of the run being followed */
+};
+
+const struct cfg_code *code_part(const struct cfg_input *input, uint64_t address)
+{
+	for (size_t i = 0; i < input->code_count; i++)
+		if (address - input->code[i].address < input->code[i].size)
+			return &input->code[i];
+	return NULL;
+}
+
+uint32_t code_at(const struct code *code, const struct cfg_input *input, uint64_t address)
+{
+	const struct cfg_code *part = code_part(input, address);
+	const uint32_t *index = part ? code->index[part - input->code] : NULL;
+
+	return index ? index[address - part->address] - 1 : CFG_NONE;
+}
+
+/* Doubles an array when it is full. */
+static struct cs_error *grow(void *array, uint32_t count, uint32_t *room, size_t size)
+{
+	void **pointer = array;
+	uint32_t wanted = *room ? *room * 2 : 64;
+	void *grown;
+
+	if (count < *room)
+		return NULL;
+	grown = reallocarray(*pointer, wanted, size);
+	if (!grown)
+		return &cs_error_no_memory;
+	*pointer = grown;
+	*room = wanted;
+	return NULL;
+}
+
+static struct cs_error *add_target(struct walk *walk, struct code_insn *from, uint64_t address, enum cfg_edge_kind kind)
+{
+	struct code *code = walk->code;
+
+	for (uint32_t i = from->targets; i < code->target_count; i++)
+		if (code->targets[i].address == address)
+			return NULL;
+	CS_TRY(grow(&code->targets, code->target_count, &code->target_room, sizeof(*code->targets)));
+	code->targets[code->target_count++] = (struct code_target){.address = address, .kind = kind};
+	from->target_count++;
+	if (walk->pending_count == walk->pending_room) {
+		size_t wanted = walk->pending_room ? walk->pending_room * 2 : 64;
+		uint64_t *grown = reallocarray(walk->pending, wanted, sizeof(*grown));
+
+		if (!grown)
+			return &cs_error_no_memory;
+		walk->pending = grown;
+		walk->pending_room = wanted;
+	}
+	walk->pending[walk->pending_count++] = address;
+	return NULL;
+}
+
+/* A transfer to an address: an edge where it stays in the function, an exit where it does not. */
+static struct cs_error *go_to(struct walk *walk, struct code_insn *from, uint64_t address, enum cfg_edge_kind kind)
+{
+	const struct cfg_input *input = walk->input;
+
+	if (code_part(input, address))
+		return add_target(walk, from, address, kind);
+	if (input->return_thunk && address == input->return_thunk)
+		from->exits |= CFG_RETURNS;
+	else if (kind == CFG_ALTERNATE && from->base.flags & CFG_FIXUP)
+		from->exits |= CFG_UNKNOWN; /* out-of-line code without a name; Linux before 5.16 has such fixups */
+	else
+		from->exits |= CFG_TAIL_CALLS;
+	return NULL;
+}
+
+/* The ways a replacement of an alternative can leave: its jumps, and its end. */
+static struct cs_error *follow_replacement(struct walk *walk, struct code_insn *from, const struct site *site)
+{
+	const struct cfg_code *text = walk->input->replacements;
+	uint64_t offset = text ? site->target - text->address : 0;
+	uint64_t end = site->target + site->extent;
+	struct insn insn = {.kind = INSN_NOP};
+
+	if (!text || offset > text->size || site->extent > text->size - offset)
+		return go_to(walk, from, site->address + site->length, CFG_ALTERNATE);
+	for (uint64_t at = site->target; at < end; at = insn_next(&insn)) {
+		if (!insn_decode(walk->decoder, text->bytes + (at - text->address), end - at, at, &insn))
+			break;
+		if ((insn.kind == INSN_BRANCH || insn.kind == INSN_JUMP) &&
+		    (insn.target < site->target || insn.target > end))
+			CS_TRY(go_to(walk, from, insn.target, CFG_ALTERNATE));
+	}
+	if (insn.kind == INSN_RETURN || (insn.kind == INSN_JUMP_INDIRECT))
+		from->exits |= insn.kind == INSN_RETURN ? CFG_RETURNS : CFG_TAIL_CALLS;
+	if (insn.kind == INSN_RETURN || insn.kind == INSN_JUMP_INDIRECT || insn.kind == INSN_JUMP)
+		return NULL;
+	return go_to(walk, from, site->address + site->length, CFG_ALTERNATE);
+}
+
+/* What the kernel's tables say of an instruction. */
+static struct cs_error *apply_sites(struct walk *walk, struct code_insn *from)
+{
+	const struct insn *insn = &from->base.insn;
+	const struct site *sites;
+	size_t count;
+
+	sites = sites_between(walk->input->sites, insn->address, insn_next(insn), &count);
+	for (size_t i = 0; i < count; i++) {
+		bool here = sites[i].address == insn->address;
+
+		if (sites[i].length && sites[i].address + sites[i].length <= insn->address)
+			continue;
+		if (site_is_patched(sites[i].kind) || (here && sites[i].kind == SITE_FIXUP)) {
+			from->base.flags |= site_is_patched(sites[i].kind) ? CFG_PATCHED : CFG_FIXUP;
+			from->base.site = sites[i].kind;
+		}
+		if (!here)
+			continue;
+		if (sites[i].kind == SITE_STATIC_KEY) {
+			from->falls = true;
+			CS_TRY(go_to(walk, from, sites[i].target, CFG_ALTERNATE));
+		} else if (sites[i].kind == SITE_FIXUP) {
+			CS_TRY(go_to(walk, from, sites[i].target, CFG_ALTERNATE));
+		} else if (sites[i].kind == SITE_ALTERNATIVE) {
+			CS_TRY(follow_replacement(walk, from, &sites[i]));
+		} else if (sites[i].kind == SITE_WARN) {
+			from->falls = true;
+		} else if (sites[i].kind == SITE_BUG) {
+			from->perhaps = false;
+		}
+	}
+	return NULL;
+}
+
+static int compare_addresses(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+	return a < b ? -1 : a > b;
+}
+
+static bool never_returns(const struct cfg_input *input, uint64_t callee)
+{
+	return input->noreturn_count &&
+	       bsearch(&callee, input->noreturn, input->noreturn_count, sizeof(callee), compare_addresses);
+}
+
+static struct cs_error *follow_call(struct walk *walk, struct code_insn *from)
+{
+	const struct insn *insn = &from->base.insn;
+
+	/* The end of a part, with nothing after it: the callee cannot come back. */
+	from->falls = !never_returns(walk->input, insn->target) && code_part(walk->input, insn_next(insn));
+	if (!from->falls)
+		from->exits |= CFG_NEVER_RETURNS;
+	/* A call into the function itself, but not of it, is a trick with the stack. */
+	if (insn->kind == INSN_CALL && insn->target != walk->input->entry && code_part(walk->input, insn->target))
+		return add_target(walk, from, insn->target, CFG_JUMP);
+	return NULL;
+}
+
+static struct cs_error *follow_indirect_jump(struct walk *walk, struct code_insn *from)
+{
+	struct code *code = walk->code;
+	uint64_t targets[TABLE_LIMIT];
+	size_t count = 0;
+
+	switch (table_resolve(walk->decoder, walk->input, code->insns + walk->run, code->count - walk->run, targets,
+			      &count)) {
+	case TABLE_NONE: from->exits |= CFG_TAIL_CALLS; return NULL;
+	case TABLE_UNKNOWN: from->exits |= CFG_UNKNOWN; return NULL;
+	case TABLE_RESOLVED: break;
+	}
+	for (size_t i = 0; i < count; i++)
+		CS_TRY(add_target(walk, from, targets[i], CFG_TABLE));
+	return NULL;
+}
+
+static bool is_thunk(const struct cfg_input *input, uint64_t address)
+{
+	return address - input->indirect_thunks[0] < input->indirect_thunks[1] - input->indirect_thunks[0];
+}
+
+/* Where control goes after an instruction, as its bytes say. */
+static struct cs_error *follow(struct walk *walk, struct code_insn *from)
+{
+	const struct insn *insn = &from->base.insn;
+
+	switch (insn->kind) {
+	case INSN_BRANCH: from->falls = true; return go_to(walk, from, insn->target, CFG_TAKEN);
+	case INSN_JUMP:
+		if (!is_thunk(walk->input, insn->target))
+			return go_to(walk, from, insn->target, CFG_JUMP);
+		from->exits |= CFG_TAIL_CALLS;
+		return NULL;
+	case INSN_JUMP_INDIRECT: return follow_indirect_jump(walk, from);
+	case INSN_CALL:
+	case INSN_CALL_INDIRECT: return follow_call(walk, from);
+	case INSN_RETURN: from->exits |= CFG_RETURNS; return NULL;
+	case INSN_TRAP:
+		/* ud2 is how Linux writes BUG and WARN; a table tells which (see apply_sites()). */
+		from->perhaps = insn->bytes[0] == 0x0f && !walk->input->sites;
+		from->exits |= CFG_NEVER_RETURNS;
+		return NULL;
+	case INSN_OTHER:
+	case INSN_NOP:
+	case INSN_HALT:
+	case INSN_CMOV:
+	case INSN_SETCC:
+	case INSN_TSC:
+	case INSN_RDPMC:
+	case INSN_IN:
+	case INSN_OUT:
+	case INSN_RDMSR:
+	case INSN_WRMSR:
+	case INSN_CPUID: from->falls = true; return NULL;
+	}
+	return NULL;
+}
+
+static struct cs_error *index_of(struct code *code, const struct cfg_input *input, uint64_t address, uint32_t **ret)
+{
+	const struct cfg_code *part = code_part(input, address);
+	uint32_t **index = &code->index[part - input->code];
+
+	if (!*index)
+		*index = calloc(part->size, sizeof(**index));
+	if (!*index)
+		return &cs_error_no_memory;
+	*ret = *index + (address - part->address);
+	return NULL;
+}
+
+/* Decodes the instruction at an address and finds out where it leads. `*falls_ret`: whether the next one is to be
+ * visited. */
+static struct cs_error *visit(struct walk *walk, uint64_t address, bool *falls_ret)
+{
+	const struct cfg_code *part = code_part(walk->input, address);
+	uint64_t offset = address - part->address;
+	struct code *code = walk->code;
+	struct code_insn *insn;
+	uint32_t *slot;
+
+	*falls_ret = false;
+	CS_TRY(index_of(code, walk->input, address, &slot));
+	if (*slot)
+		return NULL;
+	if (code->count >= CFG_MAX_INSNS)
+		return cs_error_create(CS_ERROR_REFUSED, "the function at 0x%llx is too large to analyse",
+				       (unsigned long long)walk->input->entry);
+	CS_TRY(grow(&code->insns, code->count, &code->room, sizeof(*code->insns)));
+	insn = &code->insns[code->count];
+	*insn = (struct code_insn){.targets = code->target_count};
+	if (!insn_decode(walk->decoder, part->bytes + offset, part->size - offset, address, &insn->base.insn))
+		return NULL;
+	*slot = ++code->count;
+	CS_TRY(follow(walk, insn));
+	CS_TRY(apply_sites(walk, insn));
+	if (insn->falls && insn->base.insn.kind == INSN_TRAP)
+		insn->exits &= ~(unsigned)CFG_NEVER_RETURNS;
+	*falls_ret = insn->falls && code_part(walk->input, insn_next(&insn->base.insn));
+	return NULL;
+}
+
+static struct cs_error *walk_all(struct walk *walk)
+{
+	uint64_t address = walk->input->entry;
+	bool falls;
+
+	for (;;) {
+		walk->run = walk->code->count;
+		do {
+			CS_TRY(visit(walk, address, &falls));
+			if (falls)
+				address = insn_next(&walk->code->insns[walk->code->count - 1].base.insn);
+		} while (falls);
+		if (!walk->pending_count)
+			return NULL;
+		address = walk->pending[--walk->pending_count];
+	}
+}
+
+struct cs_error *code_create(struct insn_decoder *decoder, const struct cfg_input *input, struct code **ret)
+{
+	struct code *code = calloc(1, sizeof(*code));
+	struct walk walk = {.decoder = decoder, .input = input, .code = code};
+	struct cs_error *error;
+
+	if (!code)
+		return &cs_error_no_memory;
+	code->part_count = input->code_count;
+	code->index = calloc(input->code_count + 1, sizeof(*code->index));
+	error = code->index ? walk_all(&walk) : &cs_error_no_memory;
+	free(walk.pending);
+	if (error) {
+		code_destroy(code);
+		return error;
+	}
+	*ret = code;
+	return NULL;
+}
+
+void code_destroy(struct code *code)
+{
+	if (!code)
+		return;
+	for (size_t i = 0; code->index && i < code->part_count; i++)
+		free(code->index[i]);
+	free(code->index);
+	free(code->insns);
+	free(code->targets);
+	free(code);
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "flow/loop_bounds.h"
+
+#include "arch/x86/emulate.h"
+#include "arch/x86/operands.h"
+
+/* System V ABI, 3.2.1: what a callee need not preserve. */
+#define CALLER_SAVED                                                                                                   \
+	(1u << EMULATE_RAX | 1u << EMULATE_RCX | 1u << EMULATE_RDX | 1u << EMULATE_RSI | 1u << EMULATE_RDI | 1u << 8 | \
+	 1u << 9 | 1u << 10 | 1u << 11)
+
+struct search {
+	struct insn_decoder *decoder;
+	const struct cfg *cfg;
+	uint32_t loop;
+	int reg;
+	uint32_t step_insn; /* the one instruction in the loop that changes the register */
+	struct operands step;
+	struct operands test; /* whose flags the branch reads; may be the step itself */
+	uint32_t test_insn;
+	uint32_t branch; /* block */
+	int64_t start;
+};
+
+static bool writes(const struct search *search, uint32_t index, struct operands *ret)
+{
+	const struct insn *insn = &search->cfg->insns[index].insn;
+
+	operands_of(search->decoder, insn, ret);
+	if (insn->kind == INSN_CALL || insn->kind == INSN_CALL_INDIRECT)
+		ret->written |= CALLER_SAVED;
+	return ret->written >> search->reg & 1;
+}
+
+/* Whether a block runs in each full round of the loop. */
+static bool runs_each_round(const struct search *search, uint32_t block)
+{
+	const struct cfg *cfg = search->cfg;
+	uint32_t head = cfg->loops[search->loop].head;
+
+	if (cfg->blocks[block].loop != search->loop)
+		return false;
+	for (uint32_t k = 0; k < cfg->blocks[head].prev_count; k++) {
+		uint32_t from = cfg->edges[cfg->backward[cfg->blocks[head].prev + k]].from;
+
+		if (cfg_in_loop(cfg, search->loop, from) && !cfg_dominates(cfg, block, from))
+			return false;
+	}
+	return true;
+}
+
+static bool find_test(struct search *search)
+{
+	search->test_insn = cfg_comparison(search->cfg, search->branch);
+	if (search->test_insn == CFG_NONE)
+		return false;
+	operands_of(search->decoder, &search->cfg->insns[search->test_insn].insn, &search->test);
+	search->reg = search->test.reg;
+	return search->reg >= 0 && search->test.size >= 4 &&
+	       (search->test.shape == OPERANDS_ADD || search->test.shape == OPERANDS_COMPARE);
+}
+
+/* The loop must change the register in one place, by a constant, in each round. */
+static bool find_step(struct search *search)
+{
+	const struct cfg *cfg = search->cfg;
+	uint32_t found = 0;
+
+	for (uint32_t i = 0; i < cfg->block_count; i++) {
+		const struct cfg_block *block = &cfg->blocks[i];
+
+		if (!cfg_in_loop(cfg, search->loop, i))
+			continue;
+		for (uint32_t k = block->insn; k < block->insn + block->insn_count; k++) {
+			struct operands operands;
+
+			if (!writes(search, k, &operands))
+				continue;
+			if (found++ || operands.shape != OPERANDS_ADD || operands.size != search->test.size ||
+			    !runs_each_round(search, i))
+				return false;
+			search->step = operands;
+			search->step_insn = k;
+		}
+	}
+	return found == 1;
+}
+
+/* The last write to the register in a block; false where there is none. */
+static bool last_write(const struct search *search, uint32_t block, struct operands *ret)
+{
+	const struct cfg_block *it = &search->cfg->blocks[block];
+
+	for (uint32_t i = it->insn + it->insn_count; i-- > it->insn;)
+		if (writes(search, i, ret))
+			return true;
+	return false;
+}
+
+/* The constant that the register has when the loop is entered: set in a block that dominates the loop, with no other
+ * write in between. */
+static bool find_start(struct search *search)
+{
+	const struct cfg *cfg = search->cfg;
+	uint32_t head = cfg->loops[search->loop].head;
+	struct operands operands;
+	uint32_t above = cfg->blocks[head].dominator;
+
+	while (above != CFG_NONE && !last_write(search, above, &operands))
+		above = cfg->blocks[above].dominator;
+	if (above == CFG_NONE || operands.shape != OPERANDS_SET)
+		return false;
+	search->start = operands.constant;
+	for (uint32_t i = above + 1; i < cfg->block_count; i++)
+		if (!cfg_in_loop(cfg, search->loop, i) && i < head && cfg_dominates(cfg, above, i) &&
+		    last_write(search, i, &operands))
+			return false;
+	/* Around the loop an outer one may come back without passing where the register is set. */
+	for (uint32_t i = cfg->loops[search->loop].parent; i != CFG_NONE; i = cfg->loops[i].parent)
+		if (!cfg_in_loop(cfg, i, above))
+			return false;
+	return true;
+}
+
+/* Flags of left - right in 32 or 64 bits: SDM vol. 1, 3.4.3.1. */
+static uint64_t flags_of(uint64_t left, uint64_t right, unsigned size)
+{
+	uint64_t mask = size == 8 ? UINT64_MAX : UINT32_MAX;
+	uint64_t sign = size == 8 ? 1ull << 63 : 1ull << 31;
+	uint64_t result;
+
+	left &= mask;
+	right &= mask;
+	result = (left - right) & mask;
+	return (left < right ? 0x1 : 0) | (result ? 0 : 0x40) | (result & sign ? 0x80 : 0) |
+	       ((left ^ right) & (left ^ result) & sign ? 0x800 : 0);
+}
+
+/* Counts the rounds out. Which of step and test comes first in a round is seen from the graph: in the branch's block by
+ * position, otherwise by dominance. */
+static uint32_t count_rounds(const struct search *search)
+{
+	const struct cfg *cfg = search->cfg;
+	const struct insn *jump = &cfg_last(cfg, search->branch)->insn;
+	uint32_t step_block = cfg_block_at(cfg, cfg->insns[search->step_insn].insn.address);
+	bool same = search->step_insn == search->test_insn;
+	bool step_first = step_block == search->branch ? search->step_insn < search->test_insn
+						       : cfg_dominates(cfg, step_block, search->branch);
+	uint64_t value = (uint64_t)search->start;
+	uint32_t taken, not_taken;
+	bool stays_if_taken;
+
+	cfg_decides(cfg, search->branch, &taken, &not_taken);
+	stays_if_taken = taken != CFG_NONE && cfg_in_loop(cfg, search->loop, taken);
+	for (uint32_t round = 1; round <= BOUNDS_LIMIT; round++) {
+		uint64_t flags;
+
+		if (same) {
+			/* add and sub compare with the constant's negative, but for the carry of an addition. */
+			flags = flags_of(value, -(uint64_t)search->step.constant, search->step.size);
+			value += (uint64_t)search->step.constant;
+		} else {
+			value += step_first ? (uint64_t)search->step.constant : 0;
+			flags = flags_of(value,
+					 search->test.shape == OPERANDS_COMPARE ? (uint64_t)search->test.constant : 0,
+					 search->test.size);
+			value += step_first ? 0 : (uint64_t)search->step.constant;
+		}
+		if (emulate_condition(jump->condition, false, flags, 0) != stays_if_taken)
+			return round;
+	}
+	return 0;
+}
+
+/* Conditions whose flags are computed above; for an addition the carry is another one. */
+static bool is_understood(const struct search *search)
+{
+	enum insn_condition condition = cfg_last(search->cfg, search->branch)->insn.condition;
+	bool carry = condition == INSN_B || condition == INSN_AE || condition == INSN_BE || condition == INSN_A;
+
+	if (condition > INSN_G || condition == INSN_P || condition == INSN_NP || condition == INSN_O ||
+	    condition == INSN_NO)
+		return false;
+	return !carry || search->test.shape == OPERANDS_COMPARE;
+}
+
+static bool leaves_loop(const struct search *search)
+{
+	const struct cfg *cfg = search->cfg;
+	uint32_t taken, not_taken;
+
+	if (!cfg_decides(cfg, search->branch, &taken, &not_taken))
+		return false;
+	return (taken != CFG_NONE && cfg_in_loop(cfg, search->loop, taken)) !=
+	       (not_taken != CFG_NONE && cfg_in_loop(cfg, search->loop, not_taken));
+}
+
+void bounds_find(struct insn_decoder *decoder, struct cfg *cfg)
+{
+	for (uint32_t i = 0; i < cfg->loop_count; i++) {
+		struct search search = {.decoder = decoder, .cfg = cfg, .loop = i};
+
+		for (uint32_t k = 0; k < cfg->block_count && !cfg->loops[i].rounds && !cfg->loops[i].irreducible; k++) {
+			search.branch = k;
+			if (!cfg_in_loop(cfg, i, k) || !leaves_loop(&search) || !runs_each_round(&search, k) ||
+			    !find_test(&search) || !is_understood(&search) || !find_step(&search) ||
+			    !find_start(&search))
+				continue;
+			cfg->loops[i].rounds = count_rounds(&search);
+			cfg->loops[i].counter = cfg->loops[i].rounds ? k : CFG_NONE;
+		}
+	}
+}

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "record/counter.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "rsp/icount.h"
+
+struct item {
+	struct probe probe; /* first: the hit gets its address */
+	struct counters *owner;
+	struct counter counter;
+	char *name;
+	bool changed; /* since it was last written */
+};
+
+struct counters {
+	struct relay *relay;
+	pthread_mutex_t lock; /* guards all below; the relay's thread counts under it */
+	struct item **items;  /* by number */
+	size_t count;
+	int last_number;
+	bool replay;
+	struct store *store;
+};
+
+static void on_hit(struct probe *probe, const struct probe_hit *hit)
+{
+	struct item *item = (struct item *)probe;
+	struct counter *counter = &item->counter;
+
+	pthread_mutex_lock(&item->owner->lock);
+	item->changed = true;
+	if (counter->hits++ == 0) {
+		uint64_t instructions;
+		struct cs_error *error = NULL;
+
+		counter->first_run_ns = (int64_t)hit->run_ns;
+		counter->first_cpu = hit->cpu;
+		if (item->owner->replay && !(error = replay_instructions(hit->stub, &instructions)))
+			counter->first_icount = (int64_t)instructions;
+		cs_error_destroy(error); /* the count is worth having without the time */
+	}
+	pthread_mutex_unlock(&item->owner->lock);
+}
+
+static void item_destroy(struct item *item)
+{
+	if (!item)
+		return;
+	free(item->name);
+	free(item);
+}
+
+struct cs_error *counters_create(struct relay *relay, struct counters **ret)
+{
+	struct counters *counters = calloc(1, sizeof(*counters));
+
+	if (!counters)
+		return &cs_error_no_memory;
+	counters->relay = relay;
+	pthread_mutex_init(&counters->lock, NULL);
+	*ret = counters;
+	return NULL;
+}
+
+void counters_destroy(struct counters *counters)
+{
+	if (!counters)
+		return;
+	for (size_t i = 0; i < counters->count; i++)
+		item_destroy(counters->items[i]);
+	free(counters->items);
+	pthread_mutex_destroy(&counters->lock);
+	free(counters);
+}
+
+static struct cs_error *item_create(struct counters *counters, uint64_t address, const char *name, struct item **ret)
+{
+	struct item *item = calloc(1, sizeof(*item));
+
+	if (!item || !(item->name = strdup(name))) {
+		item_destroy(item);
+		return &cs_error_no_memory;
+	}
+	item->owner = counters;
+	item->probe.address = address;
+	item->probe.hit = on_hit;
+	item->counter = (struct counter){
+		.address = address,
+		.name = item->name,
+		.planted = true,
+		.first_run_ns = RECORD_UNKNOWN,
+		.first_cpu = RECORD_UNKNOWN,
+		.first_icount = RECORD_UNKNOWN,
+	};
+	*ret = item;
+	return NULL;
+}
+
+static struct cs_error *list(struct counters *counters, struct item *item)
+{
+	struct item **grown;
+
+	pthread_mutex_lock(&counters->lock);
+	grown = reallocarray(counters->items, counters->count + 1, sizeof(struct item *));
+	if (grown) {
+		counters->items = grown;
+		grown[counters->count++] = item;
+		item->counter.number = ++counters->last_number;
+	}
+	pthread_mutex_unlock(&counters->lock);
+	return grown ? NULL : &cs_error_no_memory;
+}
+
+/* The index of a counter, with the lock held; the count where there is none of that number. */
+static size_t find(const struct counters *counters, int number)
+{
+	size_t i = 0;
+
+	while (i < counters->count && counters->items[i]->counter.number != number)
+		i++;
+	return i;
+}
+
+static void unlist(struct counters *counters, const struct item *item)
+{
+	size_t i;
+
+	pthread_mutex_lock(&counters->lock);
+	i = find(counters, item->counter.number);
+	if (i < counters->count) {
+		counters->count--;
+		memmove(&counters->items[i], &counters->items[i + 1], (counters->count - i) * sizeof(struct item *));
+	}
+	pthread_mutex_unlock(&counters->lock);
+}
+
+struct cs_error *counters_add(struct counters *counters, uint64_t address, const char *name, int *number)
+{
+	struct cs_error *error;
+	struct item *item;
+
+	CS_TRY(item_create(counters, address, name, &item));
+	error = list(counters, item);
+	if (!error) {
+		*number = item->counter.number;
+		error = relay_add_probe(counters->relay, &item->probe);
+		if (error) /* what was never planted must not be recorded as never reached */
+			unlist(counters, item);
+	}
+	if (error) {
+		item_destroy(item);
+		return error;
+	}
+	pthread_mutex_lock(&counters->lock);
+	item->changed = true; /* a counter that stays at zero is a result too */
+	pthread_mutex_unlock(&counters->lock);
+	return NULL;
+}
+
+struct cs_error *counters_remove(struct counters *counters, int number)
+{
+	struct item *item = NULL;
+	size_t i;
+
+	pthread_mutex_lock(&counters->lock);
+	i = find(counters, number);
+	if (i < counters->count)
+		item = counters->items[i];
+	pthread_mutex_unlock(&counters->lock);
+	if (!item)
+		return cs_error_create(CS_ERROR_NOT_FOUND, "there is no counter %d", number);
+	CS_TRY(relay_remove_probe(counters->relay, &item->probe));
+	pthread_mutex_lock(&counters->lock);
+	item->counter.planted = false;
+	pthread_mutex_unlock(&counters->lock);
+	return NULL;
+}
+
+void counters_set_replay(struct counters *counters, bool replay)
+{
+	pthread_mutex_lock(&counters->lock);
+	counters->replay = replay;
+	pthread_mutex_unlock(&counters->lock);
+}
+
+int counters_each(struct counters *counters, int (*function)(const struct counter *counter, void *context),
+		  void *context)
+{
+	int result = 0;
+
+	for (size_t i = 0; result == 0; i++) {
+		struct counter snapshot = {0};
+
+		pthread_mutex_lock(&counters->lock);
+		if (i < counters->count)
+			snapshot = counters->items[i]->counter;
+		pthread_mutex_unlock(&counters->lock);
+		if (!snapshot.number)
+			break;
+		result = function(&snapshot, context);
+	}
+	return result;
+}
+
+static struct cs_error *write_item(struct store *store, struct item *item)
+{
+	struct record_counter row = {
+		.address = item->counter.address,
+		.function = item->name,
+		.hits = (int64_t)item->counter.hits,
+		.first_run_ns = item->counter.first_run_ns,
+		.first_cpu = item->counter.first_cpu,
+		.first_icount = item->counter.first_icount,
+	};
+
+	item->changed = false;
+	return store_counter(store, &row);
+}
+
+static struct cs_error *write_changed(struct counters *counters)
+{
+	if (!counters->store)
+		return NULL;
+	for (size_t i = 0; i < counters->count; i++)
+		if (counters->items[i]->changed)
+			CS_TRY(write_item(counters->store, counters->items[i]));
+	return store_flush_if_due(counters->store);
+}
+
+struct cs_error *counters_write(struct counters *counters)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&counters->lock);
+	error = write_changed(counters);
+	pthread_mutex_unlock(&counters->lock);
+	return error;
+}
+
+struct cs_error *counters_set_store(struct counters *counters, struct store *store)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&counters->lock);
+	error = write_changed(counters);
+	counters->store = store;
+	for (size_t i = 0; store && i < counters->count; i++)
+		counters->items[i]->changed = true;
+	pthread_mutex_unlock(&counters->lock);
+	return error;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include "record/intervention.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86/emulate.h"
+#include "base/util.h"
+
+struct intervention {
+	struct probe probe; /* first: the hit gets its address */
+	struct interventions *owner;
+	int64_t number;
+	struct insn insn; /* of a forced branch; length 0: a function that returns at once */
+	bool taken;
+	uint64_t value;
+	uint64_t ret;
+	uint64_t times;
+	bool verified; /* memory holds the branch */
+	_Atomic bool other_text;
+	_Atomic bool refused;
+	_Atomic uint64_t uses;
+	int64_t seq; /* of the use that is under way; 0: none */
+	bool was;    /* what it would have done */
+	struct intervention *next;
+};
+
+struct interventions {
+	struct relay *relay;
+	struct store *store;
+	const struct target_register *flags;
+	struct intervention *first;
+	bool stopped;
+};
+
+/* --- Flags --- */
+
+bool intervention_flags(enum insn_condition condition, bool taken, uint64_t flags, uint64_t *ret)
+{
+	/* By condition code without its lowest bit, which negates it: what to set for it to hold, what to clear for it
+	 * not to. A signed comparison differs in SF and OF: there SF is made to. */
+	static const struct {
+		uint64_t set;
+		uint64_t clear;
+	} changes[] = {
+		{EMULATE_OF, EMULATE_OF},
+		{EMULATE_CF, EMULATE_CF},
+		{EMULATE_ZF, EMULATE_ZF},
+		{EMULATE_CF, EMULATE_CF | EMULATE_ZF},
+		{EMULATE_SF, EMULATE_SF},
+		{EMULATE_PF, EMULATE_PF},
+		{0, 0},
+		{0, EMULATE_ZF},
+	};
+	size_t kind = (size_t)condition >> 1;
+	bool holds = taken != ((unsigned)condition & 1);
+
+	*ret = flags;
+	if (condition > INSN_G)
+		return false;
+	if (emulate_condition(condition, false, flags, 0) == taken)
+		return true;
+	*ret = holds ? flags | changes[kind].set : flags & ~changes[kind].clear;
+	if (emulate_condition(condition, false, *ret, 0) != taken)
+		*ret ^= EMULATE_SF;
+	return true;
+}
+
+/* --- Stops --- */
+
+/* Whether memory holds the branch that was analysed; looked at once. */
+static bool verify(struct intervention *intervention, const struct probe_hit *hit)
+{
+	uint8_t bytes[INSN_MAX_LENGTH];
+	struct cs_error *error;
+
+	if (!intervention->insn.length || intervention->verified)
+		return true;
+	error = stub_read(hit->stub, hit->address, bytes, intervention->insn.length);
+	intervention->verified = !error && memcmp(bytes, intervention->insn.bytes, intervention->insn.length) == 0;
+	cs_error_destroy(error);
+	intervention->other_text = !intervention->verified;
+	return intervention->verified;
+}
+
+static void change(struct probe *probe, const struct probe_hit *hit, struct probe_change *ret)
+{
+	struct intervention *intervention = (struct intervention *)probe;
+	const struct target_register *flags = intervention->owner->flags;
+	uint64_t now = flags ? target_value(flags, hit->registers, hit->registers_size) : 0;
+
+	intervention->seq = 0;
+	if (intervention->uses >= intervention->times || intervention->other_text || !verify(intervention, hit))
+		return;
+	/* Taken here: the rows of all who look at this stop come later. */
+	intervention->seq = store_next_seq(intervention->owner->store);
+	if (intervention->insn.length) {
+		intervention->was = emulate_condition(intervention->insn.condition, false, now, 0);
+		ret->writes_flags = intervention->was != intervention->taken;
+		intervention_flags(intervention->insn.condition, intervention->taken, now, &ret->flags);
+	} else {
+		ret->returns = true;
+		ret->value = intervention->value;
+		ret->ret = intervention->ret;
+	}
+}
+
+static void describe(const struct intervention *intervention, struct record_intervention_use *row, char became[32])
+{
+	if (intervention->insn.length) {
+		row->was = intervention->was ? "taken" : "not taken";
+		row->became = intervention->taken ? "taken" : "not taken";
+	} else {
+		snprintf(became, 32, "returned 0x%llx", (unsigned long long)intervention->value);
+		row->was = "called";
+		row->became = became;
+	}
+}
+
+static void on_hit(struct probe *probe, const struct probe_hit *hit)
+{
+	struct intervention *intervention = (struct intervention *)probe;
+	struct record_intervention_use row = {
+		.seq = intervention->seq,
+		.intervention = intervention->number,
+		.run_ns = (int64_t)hit->run_ns,
+		.cpu = hit->cpu,
+	};
+	char became[32];
+
+	if (!intervention->seq)
+		return;
+	if (probe->change_refused) {
+		intervention->refused = true;
+		return;
+	}
+	describe(intervention, &row, became);
+	/* The store keeps its failure, and the recording's end tells it. */
+	cs_error_destroy(store_intervention_use(intervention->owner->store, &row));
+	if (++intervention->uses >= intervention->times)
+		relay_defer(intervention->owner->relay, probe, false);
+}
+
+/* --- Life --- */
+
+struct cs_error *interventions_create(struct relay *relay, struct store *store, struct interventions **ret)
+{
+	struct interventions *interventions = calloc(1, sizeof(*interventions));
+
+	if (!interventions)
+		return &cs_error_no_memory;
+	*interventions = (struct interventions){
+		.relay = relay,
+		.store = store,
+		.flags = target_find(relay_stub(relay)->target, "eflags"),
+	};
+	*ret = interventions;
+	return NULL;
+}
+
+void interventions_destroy(struct interventions *interventions)
+{
+	if (!interventions)
+		return;
+	while (interventions->first) {
+		struct intervention *next = interventions->first->next;
+
+		free(interventions->first);
+		interventions->first = next;
+	}
+	free(interventions);
+}
+
+static struct cs_error *add(struct interventions *interventions, const struct intervention *wanted, uint64_t address)
+{
+	struct intervention *intervention = malloc(sizeof(*intervention));
+	struct cs_error *error;
+
+	if (!intervention)
+		return &cs_error_no_memory;
+	*intervention = *wanted;
+	intervention->owner = interventions;
+	intervention->probe = (struct probe){.address = address, .hit = on_hit, .change = change};
+	error = relay_add_probe(interventions->relay, &intervention->probe);
+	if (error) {
+		free(intervention);
+		return error;
+	}
+	intervention->next = interventions->first;
+	interventions->first = intervention;
+	return NULL;
+}
+
+struct cs_error *interventions_force(struct interventions *interventions, int64_t number, const struct insn *insn,
+				     bool taken, uint64_t times)
+{
+	struct intervention wanted = {.number = number, .insn = *insn, .taken = taken, .times = times};
+
+	if (insn->kind != INSN_BRANCH)
+		return cs_error_create(CS_ERROR_ARGUMENT, "0x%llx holds no conditional branch",
+				       (unsigned long long)insn->address);
+	if (insn->condition > INSN_G)
+		return cs_error_create(CS_ERROR_ARGUMENT,
+				       "the branch at 0x%llx decides by RCX, not by flags: it cannot be forced",
+				       (unsigned long long)insn->address);
+	return add(interventions, &wanted, insn->address);
+}
+
+struct cs_error *interventions_return(struct interventions *interventions, int64_t number, uint64_t entry,
+				      uint64_t value, uint64_t ret)
+{
+	struct intervention wanted = {.number = number, .value = value, .ret = ret, .times = INTERVENTION_ALWAYS};
+
+	return add(interventions, &wanted, entry);
+}
+
+struct cs_error *interventions_stop(struct interventions *interventions)
+{
+	for (struct intervention *at = interventions->first; at && !interventions->stopped; at = at->next) {
+		struct cs_error *error = relay_remove_probe(interventions->relay, &at->probe);
+
+		/* What the guest's end leaves planted, nobody will hit any more. */
+		if (error && error->code == CS_ERROR_STATE)
+			return error;
+		cs_error_destroy(error);
+	}
+	interventions->stopped = true;
+	return NULL;
+}
+
+void interventions_each(const struct interventions *interventions,
+			void (*function)(const struct intervention_state *state, void *context), void *context)
+{
+	for (const struct intervention *at = interventions->first; at; at = at->next) {
+		struct intervention_state state = {at->number, at->uses, at->other_text, at->refused};
+
+		function(&state, context);
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interventions: branches that go as they are told, functions that return at once. Both are probes of the relay's that
+ * change the guest at the stop, before anybody else looks at it (struct probe_change); so the recorder, GDB and the
+ * processor all see the same.
+ *
+ * Each use becomes a row of the trace's table intervention_use, whose number lies before those of the stop itself.
+ */
+#ifndef CLOCKSCOPE_INTERVENTION_H
+#define CLOCKSCOPE_INTERVENTION_H
+
+#include "relay/relay.h"
+#include "trace/store.h"
+
+struct interventions;
+
+/* For `times`. */
+#define INTERVENTION_ALWAYS UINT64_MAX
+
+struct intervention_state {
+	int64_t number;
+	uint64_t uses;
+	bool other_text; /* memory does not hold the instruction: it was left alone */
+	bool refused;    /* the stub writes no registers */
+};
+
+/* The flags with as few of them changed as make the condition come out so: as if the comparison before the branch had
+ * found it. False for those that do not depend on flags alone (jrcxz, loop, …). Facts: Intel SDM vol. 1, appendix B. */
+bool intervention_flags(enum insn_condition condition, bool taken, uint64_t flags, uint64_t *ret);
+
+/* The relay and the store must outlive it. The store must know each intervention (store_intervention) before it is
+ * added here. */
+struct cs_error *interventions_create(struct relay *relay, struct store *store, struct interventions **ret);
+
+/* The relay must have been stopped, or the interventions. */
+void interventions_destroy(struct interventions *interventions);
+
+/* Has a conditional branch go one way, the first so many times that the guest comes to it. The guest must stand.
+ * CS_ERROR_ARGUMENT for what is no branch, or one that does not depend on flags; CS_ERROR_REFUSED where the stub takes
+ * no breakpoint. */
+struct cs_error *interventions_force(struct interventions *interventions, int64_t number, const struct insn *insn,
+				     bool taken, uint64_t times);
+
+/* Has a function return a value whenever it is called, instead of running. `ret` is the address of a near return. */
+struct cs_error *interventions_return(struct interventions *interventions, int64_t number, uint64_t entry,
+				      uint64_t value, uint64_t ret);
+
+/* Lifts all probes. CS_ERROR_STATE while the guest runs. A second call does nothing, and the relay may be gone. */
+struct cs_error *interventions_stop(struct interventions *interventions);
+
+/* Calls FUNCTION for each. */
+void interventions_each(const struct interventions *interventions,
+			void (*function)(const struct intervention_state *state, void *context), void *context);
+
+#endif

@@ -1,0 +1,605 @@
+/* SPDX-License-Identifier: MIT */
+#include "relay/borrow.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/relay_internal.h"
+
+#define SIGNAL_TRAP 5 /* GDB's number, include/gdb/signals.def */
+
+#define RFLAGS_TF 0x100u /* Intel SDM vol. 1, 3.4.3 */
+#define RFLAGS_IF 0x200u
+#define OPCODE_STI 0xfbu
+
+/* How long a borrowed instruction may take. Where the guest has then not even begun, the host is slow, and it is
+ * given twice as long. Where it has, it runs on with borrowed registers: each millisecond is one too many. */
+#define LIMIT_MS 100
+#define TRIES_MAX 5
+
+static const uint8_t opcodes[][2] = {
+	[BORROW_RDTSC] = {0x0f, 0x31},
+	[BORROW_CPUID] = {0x0f, 0xa2},
+	[BORROW_RDMSR] = {0x0f, 0x32},
+};
+
+/* One borrowing. */
+struct borrowing {
+	struct relay *relay;
+	const char *thread;
+	uint64_t address; /* of the instruction */
+	uint64_t next;    /* the one behind it, where the guest is to stop */
+	uint64_t home;    /* where the guest stood */
+	char type;        /* of the breakpoint that it ran into, which is known to work */
+	bool planted;     /* at `next`, for this alone */
+	bool swapped;     /* `home` has lent its breakpoint's slot */
+	bool given_up;    /* its time was over */
+	bool ran_away;
+	struct registers saved;
+	struct registers now;
+};
+
+static void borrowing_clear(struct borrowing *borrowing)
+{
+	registers_clear(&borrowing->saved);
+	registers_clear(&borrowing->now);
+}
+
+/* --- Never again --- */
+
+/* Keeps the first reason why nothing is to be borrowed any more, and says it. */
+static struct cs_error *never_again(struct relay *relay, struct cs_error *why)
+{
+	pthread_mutex_lock(&relay->lock);
+	if (!relay->borrow_never)
+		relay->borrow_never = strdup(why->message);
+	pthread_mutex_unlock(&relay->lock);
+	return why;
+}
+
+char *relay_borrow_refusal(struct relay *relay)
+{
+	char *copy;
+
+	pthread_mutex_lock(&relay->lock);
+	copy = strdup(relay->borrow_never ? relay->borrow_never : "");
+	pthread_mutex_unlock(&relay->lock);
+	return copy;
+}
+
+/* --- Where --- */
+
+static bool is_privileged(const struct relay *relay, const struct registers *registers)
+{
+	const struct target_register *cs = relay->map.cs;
+
+	return !cs || !(target_value(cs, registers->bytes, registers->size) & 3);
+}
+
+/* A program may not execute the kernel's text; it would fault. Kernels under Xen are unprivileged too, but stand in the
+ * upper half of the addresses. */
+static struct cs_error *check_privilege(struct relay *relay, enum borrow_instruction instruction,
+					const struct registers *registers)
+{
+	if (is_privileged(relay, registers))
+		return NULL;
+	if (!(registers->pc >> 63))
+		return cs_error_create(CS_ERROR_REFUSED, "a program runs in the guest, not its kernel");
+	if (instruction == BORROW_RDMSR)
+		return cs_error_create(CS_ERROR_REFUSED,
+				       "the guest's kernel runs unprivileged: its hypervisor reads MSRs for it");
+	return NULL;
+}
+
+/* A guest that has run into a breakpoint stands between two instructions. Where else it is stopped, an access to a
+ * device may be half done (KVM completes it with the registers that it then finds), or the processor may be halted. */
+static struct cs_error *check_stop(struct borrowing *borrowing)
+{
+	struct relay *relay = borrowing->relay;
+
+	if (!relay->stopped_at_breakpoint)
+		return cs_error_create(
+			CS_ERROR_REFUSED,
+			"the guest did not run into a breakpoint, so it may stand within an instruction: "
+			"let it run into one (tbreak FUNCTION, continue)");
+	borrowing->type = guest_breakpoint_here(relay, borrowing->home);
+	if (!borrowing->type)
+		return cs_error_create(CS_ERROR_REFUSED,
+				       "the guest stands at no breakpoint (0x%llx): let it run "
+				       "into one (tbreak FUNCTION, continue)",
+				       (unsigned long long)borrowing->home);
+	return NULL;
+}
+
+/* The instruction before may hold interrupts off for the next one (sti), which would then be the borrowed one. */
+static struct cs_error *check_surroundings(struct borrowing *borrowing)
+{
+	struct relay *relay = borrowing->relay;
+	uint8_t bytes[1 + INSN_MAX_LENGTH] = {0};
+	struct cs_error *error = stub_read(relay->stub, borrowing->home - 1, bytes, sizeof(bytes));
+	struct insn insn;
+
+	if (error && error->code != CS_ERROR_REFUSED)
+		return error;
+	cs_error_destroy(error);
+	if (!insn_decode(relay->decoder, bytes + 1, INSN_MAX_LENGTH, borrowing->home, &insn))
+		insn.kind = INSN_OTHER;
+	if (bytes[0] == OPCODE_STI || insn.kind == INSN_IN || insn.kind == INSN_OUT)
+		return cs_error_create(
+			CS_ERROR_REFUSED,
+			"the guest stands at an instruction that waits for, or drives, a device (0x%llx)",
+			(unsigned long long)borrowing->home);
+	return NULL;
+}
+
+static struct cs_error *check_text(struct borrowing *borrowing, enum borrow_instruction instruction)
+{
+	struct relay *relay = borrowing->relay;
+	uint8_t bytes[2];
+
+	CS_TRY(stub_read(relay->stub, borrowing->address, bytes, sizeof(bytes)));
+	if (memcmp(bytes, opcodes[instruction], sizeof(bytes)) != 0)
+		return cs_error_create(CS_ERROR_REFUSED,
+				       "the guest's memory at 0x%llx does not hold the instruction to borrow",
+				       (unsigned long long)borrowing->address);
+	if (breakpoints_has(&relay->breakpoints, borrowing->address, 0, ~0u))
+		return cs_error_create(CS_ERROR_REFUSED, "there is a breakpoint at the instruction to borrow (0x%llx)",
+				       (unsigned long long)borrowing->address);
+	return NULL;
+}
+
+/* A stub that cannot let one thread run alone lets all of them, whose stops nobody expects. */
+static struct cs_error *check_threads(struct relay *relay)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+
+	if (relay->stub->vcont[0])
+		return NULL;
+	CS_TRY(stub_request(relay->stub, "qfThreadInfo", strlen("qfThreadInfo"), &reply));
+	if (reply.text[0] == 'm' && strchr(reply.text, ','))
+		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub cannot let one processor run alone",
+				       relay->stub->address);
+	return NULL;
+}
+
+static uint64_t flags_of(const struct relay *relay, const struct registers *registers)
+{
+	return target_value(relay->map.flags, registers->bytes, registers->size);
+}
+
+static struct cs_error *check_replay(struct relay *relay)
+{
+	if (!relay->replay)
+		return NULL;
+	return cs_error_create(CS_ERROR_STATE, "in a replay nothing can be executed beside what was recorded");
+}
+
+/* Reads the registers, and refuses where the guest is not in a state to lend. Nothing is written before that. */
+static struct cs_error *check(struct borrowing *borrowing, enum borrow_instruction instruction)
+{
+	struct relay *relay = borrowing->relay;
+
+	if (relay->borrow_never)
+		return cs_error_create(CS_ERROR_REFUSED, "%s", relay->borrow_never);
+	CS_TRY(check_replay(relay));
+	CS_TRY(step_read_registers(relay, borrowing->thread, &borrowing->saved));
+	borrowing->home = borrowing->saved.pc;
+	if (!step_known_registers(&relay->map, &borrowing->saved) || !step_in_long_mode(&relay->map, &borrowing->saved))
+		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's registers are not those of a 64-bit x86",
+				       relay->stub->address);
+	CS_TRY(check_privilege(relay, instruction, &borrowing->saved));
+	CS_TRY(check_stop(borrowing));
+	if (flags_of(relay, &borrowing->saved) & RFLAGS_TF)
+		return cs_error_create(CS_ERROR_REFUSED, "the guest single-steps itself");
+	CS_TRY(check_text(borrowing, instruction));
+	CS_TRY(check_surroundings(borrowing));
+	return check_threads(relay);
+}
+
+/* --- The breakpoint behind it --- */
+
+static struct cs_error *put_home_back(struct borrowing *borrowing)
+{
+	struct cs_error *error = guest_insert(borrowing->relay, borrowing->type, borrowing->home);
+	struct cs_error *said;
+
+	borrowing->swapped = false;
+	if (!error || error->code != CS_ERROR_REFUSED)
+		return error;
+	said = cs_error_create(CS_ERROR_REFUSED, "the breakpoint at 0x%llx, lent for a moment, is lost: %s",
+			       (unsigned long long)borrowing->home, error->message);
+	cs_error_destroy(error);
+	return never_again(borrowing->relay, said);
+}
+
+/* Of the processor's few breakpoints, the one that the guest stands at has done its work for the moment. */
+static struct cs_error *swap(struct borrowing *borrowing, struct cs_error *refusal)
+{
+	struct relay *relay = borrowing->relay;
+	struct cs_error *error;
+
+	if (!breakpoints_has(&relay->breakpoints, borrowing->home, borrowing->type, ~0u))
+		return refusal;
+	error = guest_take_out(relay, borrowing->type, borrowing->home);
+	if (error) {
+		cs_error_destroy(refusal);
+		return error;
+	}
+	borrowing->swapped = true;
+	error = guest_insert(relay, borrowing->type, borrowing->next);
+	if (!error) {
+		cs_error_destroy(refusal);
+		return NULL;
+	}
+	cs_error_destroy(error);
+	error = put_home_back(borrowing);
+	if (!error)
+		return refusal;
+	cs_error_destroy(refusal);
+	return error;
+}
+
+static struct cs_error *plant(struct borrowing *borrowing)
+{
+	struct relay *relay = borrowing->relay;
+	struct cs_error *error;
+	bool first;
+
+	CS_TRY(breakpoints_add(&relay->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED, &first));
+	borrowing->planted = true;
+	error = first ? guest_insert(relay, borrowing->type, borrowing->next) : NULL;
+	if (error && error->code == CS_ERROR_REFUSED)
+		error = swap(borrowing, error);
+	if (!error)
+		return NULL;
+	borrowing->planted = false;
+	breakpoints_remove(&relay->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED);
+	return error;
+}
+
+/* Where it cannot be lifted it stays, and its stops are the relay's to ignore. */
+static struct cs_error *lift(struct borrowing *borrowing)
+{
+	struct relay *relay = borrowing->relay;
+	struct cs_error *error = NULL;
+
+	if (!borrowing->planted)
+		return NULL;
+	borrowing->planted = false;
+	if (breakpoints_remove(&relay->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED))
+		error = guest_take_out(relay, borrowing->type, borrowing->next);
+	if (error && error->code == CS_ERROR_REFUSED)
+		CS_TRY(guest_leave_breakpoint(relay, borrowing->type, borrowing->next));
+	if (borrowing->swapped && !error)
+		return put_home_back(borrowing);
+	return error;
+}
+
+/* --- Registers --- */
+
+static void put(struct registers *registers, const struct target_register *reg, uint64_t value)
+{
+	memcpy(registers->bytes + reg->offset, &value, reg->bits / 8);
+}
+
+static struct cs_error *copy_registers(const struct registers *from, struct registers *to)
+{
+	*to = *from;
+	to->bytes = malloc(from->size);
+	if (!to->bytes)
+		return &cs_error_no_memory;
+	memcpy(to->bytes, from->bytes, from->size);
+	return NULL;
+}
+
+/* Writes one register, unless the guest holds that value already. */
+static struct cs_error *write_one(struct borrowing *borrowing, const struct target_register *reg,
+				  struct registers *wanted)
+{
+	uint64_t value = target_value(reg, wanted->bytes, wanted->size);
+
+	if (value == target_value(reg, borrowing->now.bytes, borrowing->now.size))
+		return NULL;
+	return step_write_register(borrowing->relay, borrowing->thread, reg, value, wanted);
+}
+
+/* One by one: RIP comes first, so that a stub which refuses to write it is left untouched. */
+static struct cs_error *write_some(struct borrowing *borrowing, struct registers *wanted)
+{
+	const struct register_map *map = &borrowing->relay->map;
+
+	CS_TRY(write_one(borrowing, map->pc, wanted));
+	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
+		CS_TRY(write_one(borrowing, map->gpr[i], wanted));
+	return write_one(borrowing, map->flags, wanted);
+}
+
+/* All registers by one `G`, as `g` gave them, where the stub takes so long a packet, and `G`. */
+static struct cs_error *write_registers(struct borrowing *borrowing, struct registers *wanted)
+{
+	struct relay *relay = borrowing->relay;
+	FREE char *hex = malloc(2 * wanted->size + 1);
+	struct cs_error *error;
+
+	if (!hex)
+		return &cs_error_no_memory;
+	CS_TRY(step_select_general(relay, borrowing->thread));
+	if (2 * wanted->size + 1 > relay->stub->packet_size)
+		return write_some(borrowing, wanted);
+	packet_hex(wanted->bytes, wanted->size, hex);
+	error = stub_command(relay->stub, "G%s", hex);
+	if (!error || error->code != CS_ERROR_REFUSED)
+		return error;
+	cs_error_destroy(error);
+	return write_some(borrowing, wanted);
+}
+
+/* Whether the guest has these registers, as far as a borrowed instruction could have changed them. */
+static bool same_registers(const struct relay *relay, const struct registers *a, const struct registers *b)
+{
+	static const uint64_t flags = RFLAGS_IF | RFLAGS_TF;
+
+	if (a->size != b->size || a->pc != b->pc || (flags_of(relay, a) & flags) != (flags_of(relay, b) & flags))
+		return false;
+	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
+		if (target_value(relay->map.gpr[i], a->bytes, a->size) !=
+		    target_value(relay->map.gpr[i], b->bytes, b->size))
+			return false;
+	return true;
+}
+
+/* Reads the registers, which may come in another size than before. */
+static struct cs_error *look(struct borrowing *borrowing)
+{
+	struct relay *relay = borrowing->relay;
+
+	CS_TRY(step_read_registers(relay, borrowing->thread, &borrowing->now));
+	if (step_known_registers(&relay->map, &borrowing->now))
+		return NULL;
+	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub tells other registers than before",
+			       relay->stub->address);
+}
+
+static struct cs_error *write_and_check(struct borrowing *borrowing, struct registers *wanted)
+{
+	struct relay *relay = borrowing->relay;
+
+	CS_TRY(write_registers(borrowing, wanted));
+	CS_TRY(look(borrowing));
+	if (same_registers(relay, &borrowing->now, wanted))
+		return NULL;
+	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub does not write the registers that it is told to",
+			       relay->stub->address);
+}
+
+/* --- Running it --- */
+
+static struct cs_error *resume(struct borrowing *borrowing)
+{
+	struct relay *relay = borrowing->relay;
+	char payload[REPLY_THREAD_MAX + 16] = "c";
+
+	CS_TRY(step_select_resumed(relay, borrowing->thread));
+	if (relay->stub->vcont[0])
+		snprintf(payload, sizeof(payload), borrowing->thread[0] ? "vCont;c:%s" : "vCont;c", borrowing->thread);
+	return step_run(relay, payload);
+}
+
+/* Which registers a completed instruction leaves alone: all but RAX, RBX, RCX, RDX. */
+static bool left_alone(const struct borrowing *borrowing)
+{
+	const struct registers *now = &borrowing->now;
+	const struct registers *saved = &borrowing->saved;
+
+	for (size_t i = EMULATE_RSP; i < EMULATE_REGISTERS; i++) {
+		const struct target_register *reg = borrowing->relay->map.gpr[i];
+
+		if (target_value(reg, now->bytes, now->size) != target_value(reg, saved->bytes, saved->size))
+			return false;
+	}
+	return true;
+}
+
+static struct cs_error *ran_away(struct borrowing *borrowing, const struct stop_reply *stop)
+{
+	borrowing->ran_away = true;
+	return cs_error_create(CS_ERROR_REFUSED,
+			       "an instruction borrowed at 0x%llx did not end there: the guest was stopped at 0x%llx "
+			       "(signal %u%s), having run with registers that were not its own",
+			       (unsigned long long)borrowing->address, (unsigned long long)borrowing->now.pc,
+			       stop->signal, borrowing->given_up ? ", its time was over" : "");
+}
+
+/* Sets it going and judges where it stops. *done once the instruction has run; false where nothing has. */
+static struct cs_error *run_once(struct borrowing *borrowing, const struct registers *working, unsigned limit_ms,
+				 bool *done)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	struct relay *relay = borrowing->relay;
+	struct stop_reply stop;
+
+	CS_TRY(resume(borrowing));
+	CS_TRY(step_await(relay, limit_ms, &reply, &borrowing->given_up));
+	reply_parse_stop(reply.text, reply.length, &stop);
+	if (stop.kind == STOP_NONE)
+		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub answers a resume with \"%.40s\"",
+				       relay->stub->address, reply.text);
+	if (stop.kind != STOP_SIGNAL)
+		return cs_error_create(CS_ERROR_CLOSED, "%s: the guest ended", relay->stub->address);
+	copy_thread(relay->stub_general, stop.thread);
+	step_settles_interrupt(relay, &stop);
+	CS_TRY(look(borrowing));
+	*done = borrowing->now.pc == borrowing->next && left_alone(borrowing) &&
+		(borrowing->given_up || (stop.signal == SIGNAL_TRAP && stop.cause != STOP_CAUSE_WATCHPOINT &&
+					 (!stop.thread[0] || same_thread(stop.thread, borrowing->thread))));
+	if (*done || same_registers(relay, &borrowing->now, working))
+		return NULL;
+	return ran_away(borrowing, &stop);
+}
+
+static struct cs_error *run(struct borrowing *borrowing, const struct registers *working)
+{
+	unsigned limit_ms = LIMIT_MS;
+	bool done = false;
+
+	for (unsigned n = 0; n < TRIES_MAX && !done; n++, limit_ms *= 2)
+		CS_TRY(run_once(borrowing, working, limit_ms, &done));
+	if (done)
+		return NULL;
+	return cs_error_create(CS_ERROR_REFUSED,
+			       "an instruction borrowed at 0x%llx was not executed: the guest stayed "
+			       "where it was",
+			       (unsigned long long)borrowing->address);
+}
+
+static uint32_t low_half(const struct borrowing *borrowing, enum emulate_register which)
+{
+	const struct registers *now = &borrowing->now;
+
+	return (uint32_t)target_value(borrowing->relay->map.gpr[which], now->bytes, now->size);
+}
+
+/* --- The whole of it --- */
+
+/* The connection is lost with the guest's registers in a borrower's hands. */
+static struct cs_error *lost(const struct borrowing *borrowing, struct cs_error *error)
+{
+	struct cs_error *said = cs_error_create(
+		error->code,
+		"%s. An instruction was being borrowed: a guest that still lives has registers that are "
+		"not its own (RIP 0x%llx instead of 0x%llx), and is to be started again",
+		error->message, (unsigned long long)borrowing->address, (unsigned long long)borrowing->home);
+
+	cs_error_destroy(error);
+	return said;
+}
+
+/* Adds what state the guest is in to an error after which nothing more is borrowed. */
+static struct cs_error *and_state(const struct borrowing *borrowing, struct cs_error *error, struct cs_error *restored)
+{
+	const char *state =
+		borrowing->ran_away
+			? "Its registers have been put back; what it wrote to memory cannot be undone: do not "
+			  "trust it any further"
+			: "The guest is as it was";
+	struct cs_error *said;
+
+	if (restored)
+		said = cs_error_create(CS_ERROR_REFUSED,
+				       "%s. The guest's registers could not be put back (%s): it stands at 0x%llx "
+				       "instead of 0x%llx and is to be started again",
+				       error->message, restored->message, (unsigned long long)borrowing->now.pc,
+				       (unsigned long long)borrowing->home);
+	else
+		said = cs_error_create(CS_ERROR_REFUSED, "%s. %s. Nothing more is borrowed from this stub",
+				       error->message, state);
+	cs_error_destroy(error);
+	return said;
+}
+
+static bool refused(const struct cs_error *error)
+{
+	return error && error->code == CS_ERROR_REFUSED;
+}
+
+/* After a failure the guest may have its own registers still, of which a stub may take none. */
+static struct cs_error *restore(struct borrowing *borrowing, bool failed)
+{
+	if (failed)
+		CS_TRY(look(borrowing));
+	if (failed && same_registers(borrowing->relay, &borrowing->now, &borrowing->saved))
+		return NULL;
+	return write_and_check(borrowing, &borrowing->saved);
+}
+
+/* The guest's own registers go back, whatever has happened; the breakpoint goes. */
+static struct cs_error *give_back(struct borrowing *borrowing, struct cs_error *error)
+{
+	struct cs_error *restored = restore(borrowing, error != NULL);
+	struct cs_error *lifted;
+
+	if (restored && !refused(restored)) {
+		cs_error_destroy(error);
+		return lost(borrowing, restored);
+	}
+	lifted = lift(borrowing);
+	if (lifted && !refused(lifted)) { /* the connection is gone, the guest as it was */
+		cs_error_destroy(error);
+		cs_error_destroy(restored);
+		return lifted;
+	}
+	if (!error && restored)
+		error = cs_error_create(CS_ERROR_REFUSED, "an instruction was borrowed at 0x%llx",
+					(unsigned long long)borrowing->address);
+	if (error)
+		error = never_again(borrowing->relay, and_state(borrowing, error, restored));
+	else if (lifted) /* the instruction has run, and its breakpoint stays: one is enough */
+		never_again(borrowing->relay, lifted);
+	cs_error_destroy(restored);
+	cs_error_destroy(lifted);
+	return error;
+}
+
+static struct cs_error *borrow(struct borrowing *borrowing, uint32_t eax, uint32_t ecx, struct borrow_result *ret)
+{
+	CLEANUP(registers_clear) struct registers working = {0};
+	struct relay *relay = borrowing->relay;
+	struct cs_error *error;
+
+	CS_TRY(copy_registers(&borrowing->saved, &working));
+	CS_TRY(copy_registers(&borrowing->saved, &borrowing->now));
+	put(&working, relay->map.gpr[EMULATE_RAX], eax);
+	put(&working, relay->map.gpr[EMULATE_RCX], ecx);
+	put(&working, relay->map.pc, borrowing->address);
+	/* An interrupt would run its handler, perhaps another task, on top of the borrowed state. It comes right after.
+	 */
+	put(&working, relay->map.flags, flags_of(relay, &borrowing->saved) & ~(uint64_t)RFLAGS_IF);
+	working.pc = borrowing->address;
+	CS_TRY(plant(borrowing));
+	error = write_and_check(borrowing, &working);
+	if (!error)
+		error = run(borrowing, &working);
+	*ret = (struct borrow_result){
+		.eax = low_half(borrowing, EMULATE_RAX),
+		.ebx = low_half(borrowing, EMULATE_RBX),
+		.ecx = low_half(borrowing, EMULATE_RCX),
+		.edx = low_half(borrowing, EMULATE_RDX),
+	};
+	return error && !refused(error) ? lost(borrowing, error) : give_back(borrowing, error);
+}
+
+struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
+			      uint32_t ecx, struct borrow_result *ret)
+{
+	CLEANUP(borrowing_clear)
+	struct borrowing borrowing = {
+		.relay = relay,
+		.thread = relay->stop.thread,
+		.address = address,
+		.next = address + sizeof(opcodes[0]),
+	};
+
+	CS_TRY(check(&borrowing, instruction));
+	return borrow(&borrowing, eax, ecx, ret);
+}
+
+static uint64_t ticks_of(const struct borrow_result *result)
+{
+	return (uint64_t)result->edx << 32 | result->eax;
+}
+
+struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
+				   uint64_t *elapsed_ns)
+{
+	struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = (long)(wait_ms % 1000) * 1000000};
+	struct borrow_result first;
+	struct borrow_result second;
+	uint64_t began = util_now_ns();
+
+	CS_TRY(relay_borrow(relay, BORROW_RDTSC, rdtsc_address, 0, 0, &first));
+	nanosleep(&pause, NULL);
+	CS_TRY(relay_borrow(relay, BORROW_RDTSC, rdtsc_address, 0, 0, &second));
+	*elapsed_ns = util_now_ns() - began;
+	*ticks = ticks_of(&second) - ticks_of(&first);
+	return NULL;
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include "rsp/handshake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* What the relay can do itself: GDB is offered no more than this (relay_client.c). */
+static const char supported[] = "qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=i386";
+
+/* The manual's default where a stub says nothing (appendix E.4, PacketSize). */
+#define PACKET_SIZE_DEFAULT 400
+
+static struct cs_error *add_feature(struct stub *stub, const struct reply_field *field)
+{
+	struct stub_feature *grown = reallocarray(stub->features, stub->feature_count + 1, sizeof(*grown));
+
+	if (!grown)
+		return &cs_error_no_memory;
+	stub->features = grown;
+	grown += stub->feature_count;
+	grown->name = strndup(field->name, field->name_length);
+	grown->value = strndup(field->value ? field->value : "", field->value ? field->value_length : 0);
+	if (!grown->name || !grown->value) {
+		free(grown->name);
+		free(grown->value);
+		return &cs_error_no_memory;
+	}
+	stub->feature_count++;
+	return NULL;
+}
+
+static bool has(const struct stub *stub, const char *feature)
+{
+	const char *value = stub_feature(stub, feature);
+
+	return value && value[0] == '+';
+}
+
+static struct cs_error *ask_features(struct stub *stub)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	struct reply_field field;
+	const char *at;
+	const char *size;
+	uint64_t number;
+	int code;
+
+	CS_TRY(stub_request(stub, supported, strlen(supported), &reply));
+	at = reply.text;
+	if (!reply_is_error(reply.text, reply.length, &code))
+		while (stub->feature_count < 256 && reply_next_field(&at, reply.text + reply.length, &field))
+			CS_TRY(add_feature(stub, &field));
+	size = stub_feature(stub, "PacketSize");
+	/* The value is in hexadecimal. What does not leave room for a `g` reply cannot be meant. */
+	if (size && packet_hex_number(&size, &number) && number >= 64)
+		stub->packet_size = number < PACKET_MAX ? (size_t)number : PACKET_MAX;
+	stub->multiprocess = has(stub, "multiprocess");
+	return NULL;
+}
+
+static struct cs_error *leave_acknowledgements(struct stub *stub)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+
+	if (!has(stub, "QStartNoAckMode"))
+		return NULL;
+	CS_TRY(stub_request(stub, "QStartNoAckMode", strlen("QStartNoAckMode"), &reply));
+	/* The reply itself was still acknowledged, by stub_receive(). */
+	stub->no_ack = strcmp(reply.text, "OK") == 0;
+	return NULL;
+}
+
+/* Keeps the one-letter actions; `t` and `r` are not needed. */
+static struct cs_error *ask_vcont(struct stub *stub)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	struct reply_field field;
+	const char *at;
+	size_t n = 0;
+
+	CS_TRY(stub_request(stub, "vCont?", strlen("vCont?"), &reply));
+	if (strncmp(reply.text, "vCont", 5) != 0)
+		return NULL;
+	at = reply.text + 5;
+	while (n < sizeof(stub->vcont) - 1 && reply_next_field(&at, reply.text + reply.length, &field))
+		if (field.name_length == 1 && memchr("cCsS", field.name[0], 4))
+			stub->vcont[n++] = field.name[0];
+	/* GDB uses vCont only where both c and s are there, with signals (remote.c). */
+	if (n < 4)
+		stub->vcont[0] = '\0';
+	return NULL;
+}
+
+/* Reads an annex of the target description piece by piece. */
+static struct cs_error *fetch_annex(void *context, const char *annex, char **ret, size_t *ret_length)
+{
+	struct stub *stub = context;
+	FREE char *text = NULL;
+	size_t length = 0;
+	size_t piece = stub->packet_size - 8 < 0x1000 ? stub->packet_size - 8 : 0x1000;
+
+	for (;;) {
+		CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+		char request[256];
+		char *grown;
+		int n = snprintf(request, sizeof(request), "qXfer:features:read:%s:%zx,%zx", annex, length, piece);
+
+		/* A name must not end the packet and begin another one. */
+		if (n < 0 || (size_t)n >= sizeof(request) || strpbrk(annex, "#$}*"))
+			return cs_error_create(
+				CS_ERROR_PROTOCOL,
+				"the stub's target description includes \"%.40s\", which is no file's name", annex);
+		CS_TRY(stub_request(stub, request, (size_t)n, &reply));
+		if (!reply.length || (reply.text[0] != 'm' && reply.text[0] != 'l') ||
+		    length + reply.length > PACKET_MAX || (reply.text[0] == 'm' && reply.length == 1))
+			return cs_error_create(CS_ERROR_PROTOCOL, "%s: the stub does not deliver its \"%s\"",
+					       stub->address, annex);
+		grown = realloc(text, length + reply.length);
+		if (!grown)
+			return &cs_error_no_memory;
+		text = grown;
+		memcpy(text + length, reply.text + 1, reply.length - 1);
+		length += reply.length - 1;
+		text[length] = '\0';
+		if (reply.text[0] == 'l')
+			break;
+	}
+	*ret = TAKE_PTR(text);
+	*ret_length = length;
+	return NULL;
+}
+
+static struct cs_error *ask_registers(struct stub *stub)
+{
+	if (!has(stub, "qXfer:features:read"))
+		return target_create_default(&stub->target);
+	CS_TRY(target_create(fetch_annex, stub, &stub->target));
+	if (stub->target->count)
+		return NULL;
+	/* A description may name an architecture alone: GDB then assumes its own layout. */
+	target_destroy(stub->target);
+	stub->target = NULL;
+	return target_create_default(&stub->target);
+}
+
+static struct cs_error *ask_stop(struct stub *stub)
+{
+	struct stop_reply stop;
+
+	CS_TRY(stub_request(stub, "?", 1, &stub->first_stop));
+	reply_parse_stop(stub->first_stop.text, stub->first_stop.length, &stop);
+	if (stop.kind == STOP_NONE)
+		return cs_error_create(CS_ERROR_PROTOCOL,
+				       "%s: the stub does not say why the guest stands (it sent \"%.40s\")",
+				       stub->address, stub->first_stop.text);
+	return NULL;
+}
+
+struct cs_error *handshake(struct stub *stub)
+{
+	stub->packet_size = PACKET_SIZE_DEFAULT;
+	CS_TRY(ask_features(stub));
+	CS_TRY(leave_acknowledgements(stub));
+	CS_TRY(ask_vcont(stub));
+	/* First the stop: gdbserver 13 crashes where it is asked for the description of a static program
+	 * before it has been made to choose a thread. */
+	CS_TRY(ask_stop(stub));
+	return ask_registers(stub);
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A trace being recorded.
+ *
+ * Rows gather in a transaction that is committed as a batch: by store_flush_if_due(), which the
+ * relay's thread calls while the guest runs, so that commits do not lengthen stops; failing that, when
+ * a batch is far overdue; and by store_flush(). Killed at any time, the file has all but the last
+ * batch, in the write-ahead log beside it.
+ *
+ * Any thread may call any function but store_create() and store_destroy(). Arguments are copied.
+ *
+ * After a failure to write (CS_ERROR_SYSTEM: the disk is full, …) the rows committed before it stay,
+ * and each later call, store_close() too, returns the same error. A row that the schema does not
+ * allow is CS_ERROR_ARGUMENT and leaves the recording as it was. After store_close(), all are
+ * CS_ERROR_STATE.
+ */
+#ifndef CLOCKSCOPE_STORE_H
+#define CLOCKSCOPE_STORE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "trace/rows.h"
+
+struct store;
+
+/* Texts longer than this are cut (provenance is not: it may be up to STORE_LENGTH_MAX). In bytes. */
+#define STORE_TEXT_MAX 65536
+/* The longest value of any kind that a trace may hold, in bytes. */
+#define STORE_LENGTH_MAX 1048576
+
+/* Creates the trace PATH, replacing a file only with FORCE; errors as in store_file_create(). The caller
+ * owns *RET. */
+struct cs_error *store_create(const char *path, bool force, struct store **ret);
+
+/* Releases a store; one that was not closed is closed as incomplete. NULL is legal. */
+void store_destroy(struct store *store);
+
+/* Commits, writes whether the recording is complete and how it ended (one line), and leaves one ordinary
+ * file. A second call does nothing. After a failure to write, it saves what it can, the trace says
+ * "incomplete", and the failure is returned once more. */
+struct cs_error *store_close(struct store *store, bool complete, const char *reason);
+
+/* The name given to store_create(). */
+const char *store_path(const struct store *store);
+
+/* Sets one row of provenance. */
+struct cs_error *store_meta(struct store *store, const char *key, const char *value);
+
+/* Takes the next number of the one sequence that orders events, stops and decisions; the first is 1. */
+int64_t store_next_seq(struct store *store);
+
+/* Host time since the recording began, stops of the guest included, in nanoseconds. */
+int64_t store_host_ns(const struct store *store);
+
+/* Records an event with its values and backtrace; its number. */
+struct cs_error *store_event(struct store *store, const struct record_event *event, int64_t *seq);
+
+/* Adds a value after those that event SEQ has. CS_ERROR_ARGUMENT: there is no such event. */
+struct cs_error *store_add_value(struct store *store, int64_t seq, const struct record_value *value);
+
+/* Records, or replaces, what the profile expects of one rule and function. */
+struct cs_error *store_expect(struct store *store, const struct record_expectation *expectation);
+
+/* Records, or replaces, the counter at an address. */
+struct cs_error *store_counter(struct store *store, const struct record_counter *counter);
+
+/* Records, or replaces, what a leaf, or an MSR, told the guest. The moment is "begin" or "end". */
+struct cs_error *store_cpuid(struct store *store, const struct record_cpuid *cpuid);
+struct cs_error *store_msr(struct store *store, const char *moment, uint32_t number, uint64_t value);
+
+/* Records an intervention, and each use of one; `seq` of a use is from store_next_seq(). */
+struct cs_error *store_intervention(struct store *store, const struct record_intervention *intervention);
+struct cs_error *store_intervention_use(struct store *store, const struct record_intervention_use *use);
+
+/* Commits what is pending. */
+struct cs_error *store_flush(struct store *store);
+
+/* Commits what is pending if the batch is large or old enough. Cheap, and returns at once where another
+ * thread is writing. */
+struct cs_error *store_flush_if_due(struct store *store);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* Flags that make a branch go as wished: for every condition and every state of the flags, both ways. The probes are
+ * tested on real guests (plugin/tests/test_interventions*.py). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "arch/x86/emulate.h"
+#include "base/util.h"
+#include "record/intervention.h"
+
+static const uint64_t arithmetic[] = {EMULATE_CF, EMULATE_PF, EMULATE_AF, EMULATE_ZF, EMULATE_SF, EMULATE_OF};
+
+#define OTHERS 0x202u /* the interrupt flag, and the bit that is always set */
+
+static uint64_t state_of(unsigned bits)
+{
+	uint64_t flags = OTHERS;
+
+	for (size_t i = 0; i < ARRAY_SIZE(arithmetic); i++)
+		flags |= bits >> i & 1 ? arithmetic[i] : 0;
+	return flags;
+}
+
+static void every_condition_both_ways(void **state)
+{
+	(void)state;
+	for (unsigned condition = INSN_O; condition <= INSN_G; condition++)
+		for (unsigned bits = 0; bits < 1u << ARRAY_SIZE(arithmetic); bits++)
+			for (int taken = 0; taken <= 1; taken++) {
+				uint64_t flags = 0;
+
+				assert_true(intervention_flags(condition, taken, state_of(bits), &flags));
+				assert_int_equal(emulate_condition(condition, false, flags, 0), taken);
+			}
+}
+
+static void nothing_else_changes(void **state)
+{
+	uint64_t compared = EMULATE_CF | EMULATE_PF | EMULATE_ZF | EMULATE_SF | EMULATE_OF;
+
+	(void)state;
+	for (unsigned condition = INSN_O; condition <= INSN_G; condition++)
+		for (unsigned bits = 0; bits < 1u << ARRAY_SIZE(arithmetic); bits++)
+			for (int taken = 0; taken <= 1; taken++) {
+				uint64_t before = state_of(bits);
+				uint64_t flags = 0;
+
+				intervention_flags(condition, taken, before, &flags);
+				assert_int_equal((flags ^ before) & ~compared, 0);
+				if (emulate_condition(condition, false, before, 0) == taken)
+					assert_int_equal(flags, before);
+			}
+}
+
+static void counters_are_refused(void **state)
+{
+	(void)state;
+	for (unsigned condition = INSN_RCXZ; condition <= INSN_ALWAYS; condition++) {
+		uint64_t flags = 0;
+
+		assert_false(intervention_flags(condition, true, OTHERS, &flags));
+		assert_int_equal(flags, OTHERS);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_condition_both_ways),
+		cmocka_unit_test(nothing_else_changes),
+		cmocka_unit_test(counters_are_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

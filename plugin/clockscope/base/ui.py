@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""How a command speaks to its user, whether in GDB or as a program."""
+
+import os
+import shutil
+import sys
+import time
+from typing import Protocol
+
+from clockscope.base.errors import UserError
+
+# C0 and C1 controls but tab and newline: what a guest sent must not steer the user's terminal.
+_CONTROLS = {code: f"\\x{code:02x}" for code in [*range(0x20), *range(0x7F, 0xA0)] if code not in (0x09, 0x0A)}
+
+
+def printable(text: str) -> str:
+    """`text` with control characters shown as escapes; lone surrogates too."""
+    return text.translate(_CONTROLS).encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def one_line(text: str) -> str:
+    """`printable`, with line breaks and tabs shown as escapes as well."""
+    return printable(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def cut(text: str, limit: int) -> str:
+    """At most `limit` characters; an ellipsis stands for what is left out."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+TRACE_HELP = "a recorded trace; in GDB, by default the one that was written last"
+
+
+class Ui(Protocol):
+    """What a command may ask of the place it runs in."""
+
+    colour: bool
+    width: int
+
+    def out(self, text: str) -> None:
+        """Print a result (through the pager, where there is one)."""
+
+    def note(self, text: str) -> None:
+        """Print one line beside the result: progress, advice, a warning."""
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        """Show how far long work has come; total 0 means unknown."""
+
+    def made(self, trace: str) -> None:
+        """A trace was written to this file: what is asked next may mean it."""
+
+    @property
+    def trace(self) -> str | None:
+        """The trace that was written last, where that is known."""
+
+
+def trace_meant(given: str | None, ui: Ui) -> str:
+    """The trace that was named, or else the one that was written last."""
+    path = given if given is not None else ui.trace
+    if path is None:
+        raise UserError("no trace was named: give its FILE")
+    return path
+
+
+class TerminalUi:
+    """The program's own: results to standard output, notes and progress to standard error."""
+
+    trace: str | None = None  # each run of the program is its own
+
+    def __init__(self) -> None:
+        self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        self.width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+        self._last = 0.0
+
+    def out(self, text: str) -> None:
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+    def note(self, text: str) -> None:
+        sys.stderr.write(printable(text) + "\n")
+
+    def made(self, trace: str) -> None:
+        pass
+
+    def progress(self, done: int, total: int, what: str) -> None:
+        now = time.monotonic()
+        if not sys.stderr.isatty() or (now - self._last < 0.1 and done != total):
+            return
+        self._last = now
+        share = f"{100 * done // total:3d}%" if total else f"{done}"
+        sys.stderr.write(f"\r{share} {what}\x1b[K" + ("\n" if total and done >= total else ""))

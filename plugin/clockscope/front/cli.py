@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: MIT
+"""The program `clockscope`: the commands that need no live guest, outside GDB."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn, cast
+
+from clockscope import __version__
+from clockscope.front import verbs
+from clockscope.base.errors import UserError
+from clockscope.base.ui import TerminalUi, one_line
+from clockscope.front.verbs import Verb
+
+DESCRIPTION = "Show how a guest kernel brought up its clocks, from a trace that was recorded in GDB."
+EXAMPLES = """\
+examples:
+  clockscope timeline boot.trace
+  clockscope timeline --format json boot.trace | jq '.clocks[].name'
+
+Record a trace in GDB: `source plugin/clockscope.py`, then `help clockscope`.
+Exit status: 0 done, 1 a difference was found, 2 trouble.
+"""
+
+# What a shell reports of a program that SIGINT or SIGPIPE ended.
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+_TROUBLE = 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """One line for a mistake, instead of the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(_TROUBLE, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+
+def find_verbs(arguments: Sequence[str]) -> list[Verb]:
+    """The verb that is asked for; where that is not clear, all that can run outside GDB, by name."""
+    asked = [name for name in verbs.names() if name in arguments[:1]]
+    return _load(asked) or _load(verbs.names())
+
+
+def _load(names: Sequence[str]) -> list[Verb]:
+    """Those of these verbs that can run outside GDB."""
+    found = []
+    for name in names:
+        try:
+            verb = verbs.load(name)
+        except ModuleNotFoundError as error:
+            if error.name != "gdb":
+                raise
+            continue
+        if verb.NEEDS not in verbs.GDB_ONLY:
+            found.append(verb)
+    return found
+
+
+def make_parser(offered: Sequence[Verb]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="clockscope",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"clockscope {__version__}")
+    choices = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
+    for verb in offered:
+        own = choices.add_parser(verb.NAME, help=verb.SUMMARY)
+        verbs.prepare(own, verb, in_gdb=False)
+        own.set_defaults(run=verb.run)
+    return parser
+
+
+def _fail(message: str) -> int:
+    sys.stderr.write(f"clockscope: {one_line(message)}\n")
+    return _TROUBLE
+
+
+def _discard_output() -> None:
+    """Nobody reads it any more: let the interpreter's last flush go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _complete(line: str, word: str) -> None:
+    """For clockscope.bash: what may stand for the last word of a line."""
+    from clockscope.front import completion
+
+    name, space, typed = line.lstrip().partition(" ")[2].lstrip().partition(" ")
+    offered = {verb.NAME: verb for verb in find_verbs([name])}
+    if not space or name not in offered:
+        found = [verb for verb in offered if verb.startswith(name)]
+    else:
+        verb = offered[name]
+        own = _Parser(prog=f"clockscope {name}")
+        verbs.prepare(own, verb, in_gdb=False)
+        found = completion.complete(verb, own, typed, completion.Known())
+    sys.stdout.write("\n".join(completion.tails(found, line, word)))
+
+
+def _run(arguments: Sequence[str]) -> int:
+    try:
+        from clockscope._core import Error
+    except ImportError as error:
+        return _fail(f"the extension cannot be loaded ({error}); build it with: make -f setup.mk build")
+    if arguments[:1] == ["--complete"] and len(arguments) == 3:
+        _complete(*arguments[1:])
+        return 0
+    args = make_parser(find_verbs(arguments)).parse_args(arguments)
+    try:
+        return cast(int, args.run(args, TerminalUi()))
+    except (Error, UserError) as error:
+        return _fail(str(error))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program; its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack a character
+    try:
+        status = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        _discard_output()
+        return _BROKEN_PIPE
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except OSError as error:
+        _discard_output()
+        return _fail(f"cannot write the result: {error.strerror}")

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""What each module of `commands` declares, and the help that both fronts make of it."""
+
+import argparse
+import importlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, cast
+
+from clockscope import commands
+from clockscope.base.ui import Ui
+
+GDB_ONLY = ("gdb", "guest")
+"""What NEEDS of a verb that runs in GDB alone: GDB itself, or in it a guest that is attached."""
+
+
+class Verb(Protocol):
+    """A module of clockscope.commands. It may have two constants more:
+
+    GDB_EXAMPLES: examples that need GDB with the kernel's symbols and a guest attached; shown there alone.
+    NOTES: what there is to say beside the options; printed above the examples.
+    """
+
+    NAME: str
+    SUMMARY: str
+    NEEDS: str
+    COMPLETE: Mapping[str, str]
+    EXAMPLES: Sequence[str]
+    prepare_parser: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, Ui], int]
+
+
+def names() -> list[str]:
+    """All verbs. None is imported: that takes as long as some need to answer."""
+    files = os.listdir(os.path.dirname(str(commands.__file__)))
+    return sorted(file.removesuffix(".py") for file in files if file.endswith(".py") and file != "__init__.py")
+
+
+def load(name: str) -> Verb:
+    """Import a verb. Outside GDB, one that works in GDB alone may raise ModuleNotFoundError for `gdb`."""
+    return cast(Verb, importlib.import_module(f"{commands.__name__}.{name}"))
+
+
+def examples(verb: Verb, *, in_gdb: bool) -> list[str]:
+    """The arguments of each example that this front can run."""
+    return [*verb.EXAMPLES, *(getattr(verb, "GDB_EXAMPLES", ()) if in_gdb else ())]
+
+
+def prepare(parser: argparse.ArgumentParser, verb: Verb, *, in_gdb: bool) -> None:
+    """Give a front's parser for a verb its options and its help."""
+    parser.description = f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}."
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    notes = str(getattr(verb, "NOTES", ""))
+    lines = "".join(f"  {parser.prog} {example}".rstrip() + "\n" for example in examples(verb, in_gdb=in_gdb))
+    parser.epilog = (f"{notes}\n" * bool(notes) + f"examples:\n{lines}").replace("%", "%%")
+    verb.prepare_parser(parser)

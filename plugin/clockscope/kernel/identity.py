@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: MIT
+"""Is the kernel in the guest's memory the one whose symbols were loaded?"""
+
+from clockscope._core import Error, Relay
+from clockscope.kernel.elffile import ElfFile, build_id_of
+from clockscope.base.errors import UserError
+from clockscope.profiles.profile import Profile
+
+
+class KernelCheck:
+    """Compares the build id, or else the banner, as soon as the guest's memory has them."""
+
+    def __init__(self, elf: ElfFile, offset: int, profile: Profile | None, relay: Relay) -> None:
+        self._elf = elf
+        self._offset = offset
+        self._profile = profile
+        self._relay = relay
+        self._known = False
+
+    @property
+    def early(self) -> int | None:
+        """Where to check again, once the guest gets there; None where that is known already, or cannot be."""
+        names = self._profile.early if self._profile and not self._known else ()
+        found = (symbol.address for name in names for symbol in self._elf.functions(name))
+        return next(found, None)
+
+    def now(self) -> None:
+        """UserError where the guest's memory holds another kernel.
+
+        Memory that cannot be read says nothing: the kernel has not mapped itself yet. Once it has, what the
+        file says of itself must be there.
+        """
+        if not self._known:
+            self._known = self._compare_build_id() or self._compare_banner()
+
+    def _compare_build_id(self) -> bool:
+        notes = self._elf.build_id_notes
+        memory = self._read(notes.address, notes.size) if notes is not None else b""
+        if not memory:
+            return False
+        found = build_id_of(memory)
+        if found != self._elf.build_id:
+            there = f"build id {found[:12]}" if found else "no build id in its place"
+            raise self._mismatch(there, f"build id {self._elf.build_id[:12]}")
+        return True
+
+    def _compare_banner(self) -> bool:
+        name = self._profile.banner if self._profile else None
+        address = self._elf.find(name) if name else None
+        expected = self._elf.string(address) if address is not None else ""
+        memory = self._read(address, len(expected.encode())) if address is not None and expected else b""
+        if not memory:
+            return False
+        found = memory.decode("utf-8", "replace")
+        if found != expected:
+            there = found.split("\n")[0] if found.isprintable() else "no banner in its place"
+            raise self._mismatch(there, expected.strip())
+        return True
+
+    def check_file(self, path: str) -> None:
+        """UserError where a file that the guest was started with is another kernel. What is no ELF file says nothing."""
+        try:
+            found = ElfFile(path).build_id
+        except UserError:
+            return
+        if found and self._elf.build_id and found != self._elf.build_id:
+            raise self._mismatch(f"{path}, build id {found[:12]}", f"build id {self._elf.build_id[:12]}")
+
+    def _read(self, address: int, size: int) -> bytes:
+        try:
+            return self._relay.read_memory(address + self._offset, size)
+        except Error:
+            return b""
+
+    def _mismatch(self, guest: str, file: str) -> UserError:
+        return UserError(
+            f"your guest runs another kernel ({guest}) than {self._elf.path} ({file}): load its own with `file vmlinux`"
+        )

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Interventions while a guest runs: planted, counted, and told of at the recording's end."""
+
+import functools
+from collections.abc import Iterator, Sequence
+
+from clockscope.gdbside import debugger
+from clockscope._core import Error, Interventions, RefusedError, Relay, TraceWriter
+from clockscope.gdbside.debugger import Stop
+from clockscope.base.errors import UserError
+from clockscope.kernel.wish import Wish
+from clockscope.kernel.change_sites import Guest, Planned, plan
+from clockscope.live.repeats import Repeats
+from clockscope.live.traced_kernel import Target
+from clockscope.base.ui import one_line
+
+
+def prepare(wishes: Sequence[Wish], target: Target) -> list[Planned]:
+    """Find the places of the interventions; UserError for one that cannot be."""
+    if not wishes:
+        return []
+    named = target.profile.branches.references if target.profile else ()
+    references = [symbol.address for name in named for symbol in target.elf.functions(name)]
+    check = functools.partial(_check, target)
+    return plan(wishes, Guest(target.elf, references, debugger.statements, _number, check))
+
+
+def _number(expression: str) -> int:
+    try:
+        return debugger.number_of(expression)
+    except debugger.Error as error:
+        raise UserError(f"{expression} is no value: {one_line(str(error))}") from error
+
+
+def _check(target: Target, address: int, expression: str, value: str) -> None:
+    try:
+        debugger.check_assignment(
+            address + target.offset, expression, value, lambda name: target.elf.find(name) is not None
+        )
+    except debugger.Error as error:
+        raise UserError(one_line(str(error))) from error
+
+
+class Intervening:
+    """The interventions of one recording."""
+
+    def __init__(self, planned: Sequence[Planned], relay: Relay, writer: TraceWriter, offset: int) -> None:
+        self._planned = planned
+        self._relay = relay
+        self._writer = writer
+        self._offset = offset
+        self._repeats = {one.number: Repeats(relay.run_ns) for one in planned}
+        self._core = Interventions(relay, writer) if planned else None
+        self._probes: list[debugger.Probe] = []
+        self._made = dict.fromkeys((one.number for one in planned), 0)  # by GDB
+        self._failures: dict[int, str] = {}
+        for one in planned:
+            wish, address = one.wish, one.address + offset
+            writer.intervention(one.number, wish.kind, wish.option, one.function, one.file, one.line, address)
+
+    @property
+    def replaced(self) -> set[int]:
+        """Where the functions begin that return at once."""
+        return {one.address for one in self._planned if one.wish.kind == "return"}
+
+    def plant(self, *, hardware: bool, memory: bool = True) -> Iterator[str]:
+        """Begin; what the user should know of it. The guest must stand, its kernel's text be there if breakpoints change
+        memory. `hardware`: GDB's breakpoints are to be such; `memory`: those that are bytes in memory do no harm."""
+        for one in self._planned:
+            try:
+                if not memory and one.wish.kind != "set":
+                    raise RefusedError("hardware breakpoints alone do not serve for that")
+                self._plant(one, hardware)
+            except (Error, debugger.Error) as error:
+                self._failures[one.number] = one_line(str(error))
+                yield f"Your guest takes no breakpoint for --{one.wish.kind} {one.wish.option}: {self._failures[one.number]}"
+            if one.in_window:
+                yield f"--{one.wish.kind} {one.wish.option} stops your guest within a timing window."
+
+    def _plant(self, one: Planned, hardware: bool) -> None:
+        address, wish = one.address + self._offset, one.wish
+        assert self._core is not None
+        if wish.kind == "force":
+            times = () if wish.times is None else (wish.times,)
+            self._core.force(one.number, address, one.code, wish.taken, *times)
+        elif wish.kind == "return":
+            self._core.have_return(one.number, address, one.value, one.ret + self._offset)
+        else:
+            act = functools.partial(self._assign, one)
+            self._probes.append(debugger.Probe(address, act, hardware=hardware))
+
+    def _assign(self, one: Planned, stop: Stop) -> bool:
+        if self._repeats[one.number].again(stop):
+            return False
+        try:
+            was, became = debugger.assign(one.wish.expression, one.wish.value)
+        except debugger.Error as error:
+            self._failures.setdefault(one.number, one_line(str(error)))
+            return False
+        self._repeats[one.number].keep(Stop())
+        self._made[one.number] += 1
+        self._writer.intervention_use(one.number, self._relay.run_ns(), stop.cpu, was, became)
+        return False
+
+    def lift(self) -> None:
+        for probe in self._probes:
+            probe.remove()
+        self._probes.clear()
+        if self._core is not None:
+            self._core.stop()
+
+    def summary(self, unreached: str = "never reached") -> Iterator[str]:
+        """How often each was made, and why one was not."""
+        states = self._core.states() if self._core is not None else {}
+        for one in self._planned:
+            state = states.get(one.number, {"uses": self._made[one.number], "other_text": False, "refused": False})
+            name = f"--{one.wish.kind} {one.wish.option}"
+            if state["refused"]:
+                yield f"{name} was not made: your guest's stub writes no registers"
+            elif state["other_text"]:
+                yield f"{name} was not made: your guest's memory holds another instruction there"
+            elif state["uses"]:
+                yield f"{name} was made {_times(state['uses'])}"
+            else:
+                failure = self._failures.get(one.number)
+                yield f"{name} was not made: {failure}" if failure else f"{name} was {unreached}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"

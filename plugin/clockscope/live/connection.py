@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""The one connection of this GDB to a guest, through the relay."""
+
+import re
+import time
+from dataclasses import dataclass
+from typing import ClassVar
+
+from clockscope.base import settings
+from clockscope.gdbside import debugger
+from clockscope._core import ConnectError, Relay
+from clockscope.base.errors import UserError
+from clockscope.live.guest_process import Guest
+from clockscope.base.ui import Ui, one_line
+
+
+@dataclass
+class Connection:
+    """A relay that GDB is connected to, and the guest's process if clockscope started it."""
+
+    relay: Relay
+    address: str
+    guest: Guest | None = None
+    replay_shift: int | None = None
+
+    current: ClassVar["Connection | None"] = None
+    leaving: ClassVar[bool] = False  # GDB ends
+
+    def fate(self) -> str:
+        """How the guest's process failed; empty where it ended in order, runs on, or is not ours."""
+        if self.guest is None or "detached" in self.relay.reason:
+            return ""
+        self.guest.settle()
+        return self.guest.ending()
+
+    def lost(self) -> None:
+        """GDB has let go of the guest, or it has ended: say which."""
+        fate = self.fate()
+        if self.guest is not None and self.guest.running and self.relay.state != "exited":
+            # It is this GDB's child: left alone by GDB, but not to outlive it.
+            said = f"Your guest ({self.guest.name}) runs on without GDB; it ends when GDB does."
+            _left_running.append(self.guest)
+            self.guest = None
+        elif "detached" in self.relay.reason:
+            said = "Your guest runs on without GDB."
+        else:
+            said = f"Your guest is gone: {fate or self.relay.reason}."
+        if not Connection.leaving:
+            debugger.Ui().note(one_line(said))
+        self.close()
+
+    def close(self) -> None:
+        """Let go of everything; a guest that clockscope started ends."""
+        self.relay.close()
+        if self.guest is not None:
+            self.guest.close()
+        if Connection.current is self:
+            Connection.current = None
+
+
+_left_running: list[Guest] = []
+
+
+def close_all() -> None:
+    """At GDB's very end: before that it takes leave of the guest, through the relay."""
+    if Connection.current is not None:
+        Connection.current.close()
+    for guest in _left_running:
+        guest.close()
+
+
+def require() -> Connection:
+    """The connection; UserError where there is none."""
+    connection = Connection.current
+    if connection is None or connection.relay.state in ("closed", "exited"):
+        raise UserError("no guest is attached: `clock launch -- qemu-system-x86_64 …`, or `clock attach HOST:PORT`")
+    return connection
+
+
+def check_free() -> None:
+    """UserError where GDB debugs something already."""
+    busy = debugger.connected_to()
+    if busy and Connection.current is not None:
+        raise UserError("a guest is attached already: `kill` ends it, `detach` lets it run on; then try again")
+    if busy:
+        raise UserError(
+            f"GDB is connected already ({busy}): `detach` first, clockscope must stand between it and the stub"
+        )
+
+
+def establish(address: str, guest: Guest | None, ui: Ui) -> Connection:
+    """Connect the relay to the stub and GDB to the relay. What fails leaves nothing behind but `guest`."""
+    _avoid_osabi_clash(ui)
+    relay = _connect(address, guest)
+    try:
+        debugger.connect(relay.socket_path)
+    except debugger.Error as error:
+        relay.close()
+        raise UserError(f"GDB cannot debug the guest at {address}: {error}") from error
+    except BaseException:
+        relay.close()
+        raise
+    Connection.current = Connection(relay, address, guest)
+    return Connection.current
+
+
+def _connect(address: str, guest: Guest | None) -> Relay:
+    """A relay to the stub; a guest that was only just started gets some time to open its socket."""
+    connect_limit = debugger.number(settings.CONNECT_TIMEOUT.full_name)
+    request_limit = debugger.number(settings.REQUEST_TIMEOUT.full_name)
+    deadline = time.monotonic() + connect_limit
+    while True:
+        try:
+            return Relay(address, connect_timeout=connect_limit, request_timeout=request_limit)
+        except ConnectError as error:
+            if guest is None:
+                raise
+            if not guest.running:
+                raise UserError(guest.ending() or f"{guest.name} ended before its stub answered") from error
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"{guest.name} runs, but no stub answers at {address} after {connect_limit} s;"
+                    f" `set {settings.CONNECT_TIMEOUT.full_name}` waits longer"
+                ) from error
+            time.sleep(0.02)
+
+
+def _avoid_osabi_clash(ui: Ui) -> None:
+    """Without support for a BSD's ABI, GDB rejects the stub's target description once its kernel is loaded."""
+    shown = debugger.ask("show osabi")
+    if re.search(r'"auto" \(currently "\w*BSD"', shown):
+        debugger.ask("set osabi none")
+        symbols = debugger.symbol_file()
+        if symbols is not None:
+            debugger.read_symbols_again(symbols)  # they were read for the ABI that GDB lacks: with 32-bit addresses
+        ui.note("Set GDB's osabi to none: it would reject the stub's description of a BSD guest.")

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""QEMU's command line: what it says of the stub and of record and replay. Pure."""
+
+import os
+import re
+from collections.abc import Sequence
+
+from clockscope.base.errors import UserError
+
+REPLAY_SHIFT = 7  # 2**7 ns an instruction, unless the user's -icount says otherwise
+
+
+def is_system_emulator(command: Sequence[str]) -> bool:
+    return os.path.basename(command[0]).startswith("qemu-system-")
+
+
+def option(command: Sequence[str], *names: str) -> str | None:
+    """The last value of an option by any of its names, which QEMU takes with one dash or two."""
+    found = None
+    for word, value in zip(command, [*command[1:], ""]):
+        if re.sub("^--?", "", word) in names and word.startswith("-"):
+            found = value
+    return found
+
+
+def has(command: Sequence[str], *names: str) -> bool:
+    return option(command, *names) is not None
+
+
+def stub_address(command: Sequence[str]) -> str | None:
+    """Where the stub that the command line asks for listens; None where it asks for none."""
+    if has(command, "s"):
+        return "localhost:1234"
+    device = option(command, "gdb")
+    if device is None:
+        return None
+    kind, _, rest = device.partition(":")
+    target = rest.split(",")[0]
+    if kind == "unix":
+        return os.path.abspath(target)
+    host, _, port = target.rpartition(":")
+    if kind != "tcp" or not port.isdigit():
+        raise UserError(f"-gdb {device}: not understood; use tcp:HOST:PORT or unix:PATH, or leave it out")
+    return f"{host or 'localhost'}:{port}"
+
+
+def stopped(command: Sequence[str]) -> list[str]:
+    """The command line with -S: the guest waits for its debugger."""
+    return list(command) if has(command, "S") else [*command, "-S"]
+
+
+def with_private_stub(command: Sequence[str], socket_path: str) -> list[str]:
+    return [*stopped(command), "-gdb", f"unix:{socket_path},server=on,wait=off"]
+
+
+def check_replayable(command: Sequence[str]) -> None:
+    """UserError where QEMU could not record and replay this machine."""
+    if not is_system_emulator(command):
+        raise UserError(f"--replay needs QEMU (qemu-system-…), which can record a boot; {command[0]} cannot")
+    processors = re.match(r"(?:cpus=)?(\d+)", option(command, "smp") or "1")
+    if processors and int(processors[1]) > 1:
+        raise UserError("--replay: QEMU records machines with one processor only; leave out -smp")
+    machine = option(command, "machine", "M") or ""
+    if has(command, "enable-kvm") or (option(command, "accel") or "").startswith("kvm") or "accel=kvm" in machine:
+        raise UserError("--replay: QEMU cannot record under KVM; leave out KVM, so that it emulates the processor")
+    if "rr=" in (option(command, "icount") or ""):
+        raise UserError("--replay adds rr=record and rr=replay itself; leave rr= out of -icount")
+
+
+def replay_shift(command: Sequence[str]) -> int:
+    """The exponent of the nanoseconds that an instruction takes in a recorded boot."""
+    asked = re.search(r"(?:^|shift=)(\d+)", option(command, "icount") or "")
+    return int(asked[1]) if asked else REPLAY_SHIFT
+
+
+def recorded(command: Sequence[str], file: str) -> list[str]:
+    """The command line of the boot to record."""
+    return _with_icount(command, "record", file)
+
+
+def replayed(command: Sequence[str], file: str) -> list[str]:
+    """The command line of the replay: files that the guest writes get another name, so that they can be compared."""
+    return [_elsewhere(word) for word in _with_icount(command, "replay", file)]
+
+
+def written_files(command: Sequence[str]) -> list[str]:
+    """The files that a guest's serial lines go to."""
+    return [match[2] for word in command if (match := _FILE.match(word))]
+
+
+# -serial file:X, and -chardev file,id=…,path=X
+_FILE = re.compile(r"^(file:|file,(?:.*,)?path=)([^,]+)")
+
+
+def _elsewhere(word: str) -> str:
+    return _FILE.sub(r"\1\2.replay", word)
+
+
+def _with_icount(command: Sequence[str], mode: str, file: str) -> list[str]:
+    words = list(command)
+    more = f"rr={mode},rrfile={file.replace(',', ',,')}"
+    for index, word in enumerate(words[:-1]):
+        if re.sub("^--?", "", word) == "icount" and word.startswith("-"):
+            words[index + 1] += f",{more}"
+            return words
+    return [*words, "-icount", f"shift={REPLAY_SHIFT},{more}"]

@@ -1,0 +1,431 @@
+# SPDX-License-Identifier: MIT
+"""A recording: from the planting of probes to the closed trace, whatever ends it."""
+
+import atexit
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from clockscope import __version__
+from clockscope.base import settings
+from clockscope.gdbside import debugger
+from clockscope.live import qemu
+from clockscope._core import Error, TraceWriter
+from clockscope.live.borrowing import Borrowing
+from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtual
+from clockscope.live.connection import Connection, close_all
+from clockscope.kernel.elffile import ElfFile
+from clockscope.base.errors import UserError
+from clockscope.live.event_engine import Engine, Observation
+from clockscope.live.changer import Intervening
+from clockscope.kernel.change_sites import Planned
+from clockscope.kernel.identity import KernelCheck
+from clockscope.profiles.profile import Branches
+from clockscope.live.standstill import Spans
+from clockscope.live.traced_kernel import Target
+from clockscope.base.ui import one_line
+from clockscope.live.watch import Watcher
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a recording waits for: an event, by its kind and perhaps its clock; or "idle", or "exit"."""
+
+    what: str
+    clock: str | None = None
+
+    @staticmethod
+    def parse(text: str, target: Target) -> "Goal":
+        """A goal as the user writes it; UserError where neither the profile nor --watch can bring it."""
+        what, _, clock = text.partition(":")
+        rules = [*(target.profile.rules if target.profile else ()), *(variable.rule for variable in target.watched)]
+        known = sorted({rule.what for rule in rules})
+        if text not in ("idle", "exit") and what not in known:
+            choices = ", ".join(["idle", "exit", *known])
+            raise UserError(f"--until {text}: no such event; expected one of: {choices}; an event may have :CLOCK")
+        return Goal(what, clock or None)
+
+    def met_by(self, observation: Observation) -> bool:
+        return observation.rule.what == self.what and self.clock in (None, observation.clock)
+
+    def __str__(self) -> str:
+        return f"{self.what}:{self.clock}" if self.clock else self.what
+
+
+class Recording:
+    """One boot of one guest being recorded. At most one at a time."""
+
+    current: ClassVar["Recording | None"] = None
+
+    def __init__(
+        self,
+        connection: Connection,
+        target: Target,
+        path: str,
+        *,
+        force: bool,
+        goal: Goal | None,
+        branches: Branches,
+        intrusive: bool,
+        interventions: Sequence[Planned] = (),
+    ) -> None:
+        """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows."""
+        self.path = path
+        self.target = target
+        self.goal = goal
+        self.events = 0
+        self._connection = connection
+        self._reached = False  # the goal's event was seen
+        self._failure = ""
+        self._counters: list[int] = []
+        self._branches = branches
+        self._intrusive = intrusive
+        self._branch_trace: BranchTrace | None = None
+        self._virtual = False  # the guest's breakpoints change no memory
+        self._few = _wants_hardware()  # only the processor's few are to be used
+        self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
+        self._settings: dict[str, str] = {}
+        self._ui = debugger.Ui()
+        self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
+        self._check.now()
+        started_with = qemu.option(connection.guest.command, "kernel") if connection.guest else None
+        if started_with is not None:
+            self._check.check_file(started_with)
+        self._writer = TraceWriter(path, force=force)
+        self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay_shift is not None)
+        self._endings: list[debugger.Probe] = []  # where the guest's kernel ends
+        self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
+        limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
+        self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
+        self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
+
+    def arm(self) -> list[str]:
+        """Plant everything; what the user should know of it. The guest must be stopped."""
+        Recording.current = self
+        try:
+            return self._arm()
+        except BaseException as error:
+            self.end(False, "it could not be begun")
+            relay = self._connection.relay
+            if isinstance(error, debugger.Error) and relay.state in ("closed", "exited"):
+                raise UserError(f"the recording could not be begun: {relay.reason}") from error
+            raise
+
+    def _arm(self) -> list[str]:
+        relay = self._connection.relay
+        self._write_provenance()
+        # So that each stop moves one breakpoint, not all of them.
+        self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
+        watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
+        self._virtual = breakpoints_are_virtual(relay)
+        self._few = self._few and not self._virtual
+        if self._check.early is not None:
+            scarce = not self._virtual and not self._few
+            self._engine.begin_at(self._check.early, self._meet_kernel, scarce=scarce)
+        refused = self._engine.plant()
+        # Where breakpoints are bytes in memory, they wait for the kernel's text.
+        waits = self._check.early is not None and not self._virtual
+        interventions = [] if waits else list(self._intervening.plant(hardware=True))
+        for expected in (*self.target.plan.expectations, *watched):
+            self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
+        for symbol in self.target.counted:
+            self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
+        relay.set_trace(self._writer)
+        notes = [*self._describe(refused), *interventions]
+        notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
+        if self._check.early is None:
+            self._measure_clock()
+            self._await_ending()
+            notes += self._trace_branches()
+        if self.goal is not None and self.goal.what == "idle":
+            relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
+        return notes
+
+    def _describe(self, refused: Sequence[tuple[int, str]]) -> list[str]:
+        """What the events will lack, in one line a probe."""
+        names = ((self.target.elf.function_at(address) or f"{address:#x}", why) for address, why in refused)
+        return [f"Your guest takes no breakpoint in {name}: {one_line(why.splitlines()[-1])}" for name, why in names]
+
+    def _trace_branches(self) -> list[str]:
+        """Plant the branch probes; what the user should know of it."""
+        relay, target = self._connection.relay, self.target
+        if not self._branches.functions:
+            return []
+        if self._few:
+            return ["Branches are not traced: hardware breakpoints are too few for that."]
+        if target.offset:
+            return ["Branches are not traced: your guest does not run at the addresses of its symbol file."]
+        options = Options(
+            replay=self._connection.replay_shift is not None,
+            intrusive=self._intrusive,
+            virtual=self._virtual,
+            task_pointer=_first_number(self._branches.task, target.elf),
+            task_name=_first_number(self._branches.task_name, target.elf),
+            replaced=self._intervening.replaced,
+        )
+        self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
+        added = self._branch_trace.start(self._ui.progress)
+        refused = sum(function["refused"] for function in added)
+        return [f"Your guest refused {refused} breakpoints on branches: some paths will have gaps."] if refused else []
+
+    def _write_provenance(self) -> None:
+        target, connection = self.target, self._connection
+        facts = {
+            "guest.elf": target.elf.path,
+            "guest.build_id": target.elf.build_id,
+            "guest.banner": target.banner,
+            "stub.address": connection.address,
+            "stub.capabilities": json.dumps(connection.relay.capabilities(), sort_keys=True),
+            "stub.mode": "live" if connection.replay_shift is None else "replay",
+            "plan.probes": str(len(target.plan.sites())),
+            "plan.counters": str(len(target.counted)),
+            "plan.until": str(self.goal or ""),
+            "tool.clockscope": __version__,
+            "tool.gdb": debugger.version(),
+        }
+        if connection.guest is not None:
+            facts["stub.command"] = json.dumps(connection.guest.command)
+        if target.profile is not None:
+            facts["guest.os"] = target.profile.os
+            facts["guest.release"] = target.profile.release_of(target.banner)
+            facts["profile.name"] = target.profile.name
+            facts["profile.sha256"] = target.profile.digest
+        for key, value in facts.items():
+            if value:
+                self._writer.meta(key, value)
+
+    def _meet_kernel(self) -> bool:
+        """At the profile's early function: the kernel's memory is mapped."""
+        try:
+            self._check.now()
+        except UserError as error:
+            self._failure = str(error)
+            return True
+        self._note_command_line()
+        self._measure_clock()
+        self._await_ending()
+        planted = self._intervening.plant(hardware=self._few, memory=not self._few)
+        interventions = [] if self._virtual else list(planted)
+        for note in [*interventions, *self._describe(self._engine.plant()), *self._trace_branches()]:
+            self._ui.note(note)
+        return False
+
+    def _measure_clock(self) -> None:
+        if self._borrowing.measure_clock() and self.target.profile is not None and self._spans is None:
+            self._spans = Spans(self.target.profile.spans)
+
+    def _await_ending(self) -> None:
+        """Look what the guest is told once more where its kernel ends."""
+        if self.target.profile is None or self._connection.replay_shift is not None or self._few:
+            return
+        for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
+            address = symbol.address + self.target.offset
+            self._endings.append(debugger.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
+
+    def _note_command_line(self) -> None:
+        profile = self.target.profile
+        if profile is not None and profile.command_line is not None:
+            line = debugger.evaluate(profile.command_line)
+            if isinstance(line, str) and line:
+                self._writer.meta("guest.command_line", line)
+
+    def _take(self, observation: Observation) -> bool:
+        """Write an event; True keeps the guest where it is."""
+        if self._failure:
+            return True
+        try:
+            if self.events == 0:
+                self._measure_clock()  # if the guest could not lend its rdtsc before
+            self._write(observation)
+            if self.events == 0:
+                self._borrowing.begin()
+        except Error as error:
+            if self._connection.relay.state in ("closed", "exited"):
+                return False  # GDB resumes, and so learns that the guest is gone
+            self._failure = str(error)
+            return True
+        self.events += 1
+        if self.goal is not None:
+            self._reached = self._reached or self.goal.met_by(observation)
+            what = " ".join(filter(None, (observation.rule.what.replace(".", " "), observation.clock)))
+            self._ui.progress(0, 0, f"{self.events} events, {what}")
+        return self._reached
+
+    def _write(self, observation: Observation) -> None:
+        relay, shift = self._connection.relay, self._connection.replay_shift
+        instructions = relay.instructions() if shift is not None else None
+        place = observation.backtrace[0]
+        run_ns = relay.run_ns()
+        error = self._spans.note(observation.rule.rule, run_ns) if self._spans is not None else None
+        values = [*observation.values, *([] if error is None else [("error_bound_ppm", error)])]
+        self._writer.event(
+            run_ns=run_ns,
+            icount=instructions,
+            guest_ns=None if instructions is None or shift is None else instructions << shift,
+            tsc=self._borrowing.tsc(observation),
+            cpu=observation.cpu,
+            thread=observation.thread,
+            what=observation.rule.what,
+            rule=observation.rule.rule,
+            clock=observation.clock,
+            function=place.function,
+            file=place.file,
+            line=place.line,
+            address=place.address,
+            values=values,
+            backtrace=observation.backtrace,
+        )
+
+    def guest_stopped(self) -> None:
+        """The guest stands, for the user or for us."""
+        if self._failure:
+            self.end(False, self._failure)
+        elif self._reached:
+            self.end(True, f"reached {self.goal}")
+        elif self.goal == Goal("idle") and self._connection.relay.idle_reached:
+            self.end(True, f"no event for {debugger.number(settings.IDLE_SECONDS.full_name)} s")
+
+    def guest_gone(self) -> None:
+        """The guest has ended, or GDB let go of it."""
+        relay = self._connection.relay
+        fate = self._connection.fate()
+        complete = relay.state == "exited" and "kill" not in relay.reason and not fate and self._ends_with_guest()
+        self.end(complete, fate or relay.reason or "the connection was lost")
+
+    def _ends_with_guest(self) -> bool:
+        return self.goal is None or self.goal.what == "exit"
+
+    def end(self, complete: bool, reason: str) -> None:
+        """Lift all probes and close the trace. A second call does nothing."""
+        if Recording.current is not self:
+            return
+        Recording.current = None
+        ran = self._connection.relay.run_ns() > 0
+        if ran and self._engine.waiting and self._check.early is not None:
+            start = self.target.elf.function_at(self._check.early)
+            complete, reason = False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
+        self._lift()
+        try:
+            self._borrowing.end()
+            self._writer.close(complete, one_line(reason))
+        except Error as error:
+            self._ui.note(f"The trace could not be finished: {one_line(str(error))}")
+            return
+        self._ui.made(self.path)
+        for line in self._intervening.summary():
+            self._ui.note(f"{line}.")
+        state = "complete" if complete else "incomplete"
+        self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
+
+    def _lift(self) -> None:
+        relay = self._connection.relay
+        self._engine.lift()
+        self._watcher.lift()
+        for probe in self._endings:
+            probe.remove()
+        self._lift_interventions()
+        if self._branch_trace is not None:
+            try:
+                self._branch_trace.stop(debugger.source_file)
+            except Error as error:
+                self._ui.note(f"The branch trace could not be finished: {one_line(str(error))}")
+        if relay.state == "stopped":
+            for number in self._counters:
+                relay.remove_counter(number)
+        relay.set_idle_limit(0)
+        relay.set_trace(None)
+        for name, value in self._settings.items():
+            debugger.replace_setting(name, value)
+
+    def interventions(self) -> list[str]:
+        """How often each was made so far."""
+        return list(self._intervening.summary("not reached so far"))
+
+    def _lift_interventions(self) -> None:
+        try:
+            self._intervening.lift()
+        except Error as error:
+            self._ui.note(f"The interventions could not be lifted: {one_line(str(error))}")
+
+    def note(self, key: str, value: str) -> None:
+        """Keep a fact of provenance, unless there is none."""
+        if value:
+            self._writer.meta(key, value)
+
+
+def _wants_hardware() -> bool:
+    """Whether the user wants hardware breakpoints alone."""
+    chosen = debugger.text(settings.BREAKPOINTS.full_name)
+    if chosen not in ("auto", "hardware"):
+        raise UserError(f"set clockscope breakpoints: auto or hardware is expected, not {chosen!r}")
+    return chosen == "hardware"
+
+
+def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:
+    """The first of these that holds for this kernel, by GDB; 0 where none does.
+
+    GDB reads all of a kernel's debug information to learn that it does not know a name: half a minute.
+    """
+    for expression in expressions:
+        variable = re.match(r"&(\w+)", expression)
+        if variable is None or variable[1] in elf:
+            value = debugger.evaluate(f"(unsigned long)({expression})")
+            if isinstance(value, int):
+                return value
+    return 0
+
+
+def describe() -> list[tuple[str, str]]:
+    """The current recording, for `status`."""
+    current = Recording.current
+    if current is None:
+        return [("recording", "none")]
+    profile = current.target.profile
+    rows = [
+        ("recording", f"{current.path}, {current.events} events so far"),
+        ("profile", f"{profile.name} ({profile.path})" if profile else "none"),
+        ("until", str(current.goal) if current.goal else "`clock record --stop`"),
+    ]
+    rows += [("intervention", line) for line in current.interventions()]
+    missing = [expected for expected in current.target.plan.expectations if expected.status == "missing"]
+    return rows + [("missing", f"{expected.rule}: {expected.note}") for expected in missing]
+
+
+def default_path() -> str:
+    return time.strftime("clockscope-%Y%m%d-%H%M%S.trace")
+
+
+def watch_session() -> None:
+    """Have recordings and connections hear of what becomes of the guest."""
+    debugger.on_stop(_stopped)
+    debugger.on_exit(_gone)
+    debugger.on_quit(_quit)
+    atexit.register(close_all)
+
+
+def _stopped() -> None:
+    if Recording.current is not None:
+        Recording.current.guest_stopped()
+
+
+def _gone() -> None:
+    connection = Connection.current
+    if connection is None or connection.relay.state not in ("closed", "exited"):
+        return
+    if Recording.current is not None:
+        Recording.current.guest_gone()
+    connection.lost()
+
+
+def _quit() -> None:
+    if Recording.current is not None:
+        Recording.current.end(False, "GDB was left")
+    Connection.leaving = True
+
+
+def names_of(patterns: str) -> Sequence[str]:
+    """The names and patterns in a list such as "tsc_*,hpet_enable"."""
+    return [name.strip() for name in patterns.split(",") if name.strip()]

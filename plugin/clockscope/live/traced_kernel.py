@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""What is to be recorded: the symbol file, its profile, the plan made of both, and functions to count."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from clockscope.base import settings
+from clockscope.gdbside import debugger
+from clockscope.kernel import event_sites
+from clockscope.live import watch
+from clockscope.kernel.elffile import ElfFile, Symbol
+from clockscope.base.errors import UserError
+from clockscope.profiles import profile
+from clockscope.profiles.profile import Profile
+from clockscope.kernel.event_sites import Plan
+from clockscope.live.watch import Variable
+
+
+@dataclass(frozen=True)
+class Target:
+    elf: ElfFile
+    offset: int  # of the guest's addresses from the file's
+    profile: Profile | None
+    plan: Plan
+    counted: tuple[Symbol, ...]
+    watched: tuple[Variable, ...]
+
+    @property
+    def banner(self) -> str:
+        """The kernel's own name and version, as the file has it."""
+        name = self.profile.banner if self.profile else None
+        address = self.elf.find(name) if name else None
+        return self.elf.string(address).strip() if address is not None else ""
+
+
+def prepare(profile_name: str | None, functions: Sequence[str], variables: Sequence[str] = ()) -> Target:
+    """Find everything out that can be known before the guest runs; UserError says what is missing."""
+    path = debugger.symbol_file()
+    if path is None:
+        raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
+    elf = ElfFile(path)
+    if elf.stripped:
+        raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
+    chosen = _choose(elf, profile_name or debugger.text(settings.PROFILE.full_name), bool(functions or variables))
+    made = event_sites.make_plan(chosen, elf, debugger.disassemble, debugger.inlined_copies) if chosen else Plan()
+    if chosen is not None:
+        debugger.warm_up(made.sites(), chosen.frames, _variables(chosen, elf))
+    return Target(elf, offset_of(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
+
+
+def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
+    """The named profile, or the one that fits. Without one, functions to count or variables to watch are `enough`."""
+    if name:
+        return profile.load(name)
+    found = profile.recognise(elf)
+    if found is None and not enough:
+        known = ", ".join(profile.names())
+        raise UserError(
+            f"{elf.path}: no profile fits this program (known: {known}); give --profile FILE, --functions to count, or --watch"
+        )
+    return found
+
+
+def _variables(chosen: Profile, elf: ElfFile) -> list[str]:
+    """The kernel's variables that the profile's expressions name. To look for any other name costs GDB long."""
+    captures = (text for rule in chosen.rules for capture in rule.captures for text in capture.expressions)
+    conditions = (rule.when for rule in chosen.rules if rule.when)
+    saved = (text for rule in chosen.rules for _, text in rule.saved)
+    words = {word for text in chain(captures, conditions, saved) for word in re.findall(r"[A-Za-z_]\w*", text)}
+    return sorted(word for word in words if word in elf)
+
+
+def _find(elf: ElfFile, patterns: Sequence[str]) -> tuple[Symbol, ...]:
+    """The functions that the patterns name; each pattern must name one."""
+    found: dict[int, Symbol] = {}
+    for pattern in patterns:
+        symbols = elf.functions(pattern)
+        if not symbols:
+            raise UserError(f"--functions: no function in {elf.path} is called, or matches, {pattern}")
+        found.update((symbol.address, symbol) for symbol in symbols)
+    return tuple(found.values())
+
+
+def _check_width(elf: ElfFile, address: int, expected: int) -> None:
+    """Where GDB read the symbols for an ABI that it lacks, and was told so only then, it keeps half of each address."""
+    if address != expected and address == expected & 0xFFFFFFFF:
+        again = f"`set osabi none`, `file`, `file {elf.path}`"
+        raise UserError(f"GDB has 32-bit addresses for {elf.path}: have it read the file anew ({again}), and try again")
+
+
+def offset_of(elf: ElfFile) -> int:
+    """How far the guest's code lies from where the file says: kernels and programs may be relocated."""
+    for symbol in elf.all_functions():
+        if symbol.name.isidentifier():
+            address = debugger.address_of(symbol.name)
+            if address is not None and symbol.address == elf.find(symbol.name):
+                _check_width(elf, address, symbol.address)
+                return address - symbol.address
+    return 0

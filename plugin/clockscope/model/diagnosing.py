@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""What went wrong in a recorded boot, by rules that are data: SQL over the trace, a text, and the known fix."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from clockscope.model import changes_made
+from clockscope._core import ArgumentError, Trace
+from clockscope.base.errors import UserError
+
+Record = dict[str, Any]
+
+DIAGNOSES = Path(__file__).resolve().parents[1] / "diagnoses"
+SCHEMA = DIAGNOSES.parent.parent.parent / "schemas" / "diagnosis.schema.json"
+
+# What a query must yield; what else it yields, the rule's texts may name in braces.
+_COLUMNS = ("seq", "run_ns", "place", "said")
+_EVIDENCE_MAX = 100
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A change of the kernel that has to do with the symptom."""
+
+    commit: str
+    change: str
+    known: str | None  # query: whether this kernel has it (has: 1, 0 or NULL; how)
+
+
+@dataclass(frozen=True)
+class Rule:
+    name: str
+    path: str
+    systems: tuple[str, ...]  # as meta guest.os has them; empty: all
+    symptom: str
+    cause: str
+    remedies: tuple[str, ...]
+    query: str  # its rows are the evidence; none: the rule does not fire
+    evidence: tuple[str, ...]  # queries for more
+    references: tuple[Reference, ...]
+
+
+def load(extra: Iterable[str] = ()) -> list[Rule]:
+    """The rules that come with clockscope, and those in other files or folders."""
+    paths = sorted(DIAGNOSES.glob("*.toml"))
+    for name in extra:
+        path = Path(name)
+        paths += sorted(path.glob("*.toml")) if path.is_dir() else [path]
+    return [_read(path) for path in paths]
+
+
+def _read(path: Path) -> Rule:
+    try:
+        return parse(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"diagnosis {path}: cannot be read ({error})") from error
+
+
+def parse(text: str, path: str) -> Rule:
+    """A rule from its text; `path` is for messages, and its last part names the rule."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+    _check(data, path)
+    return Rule(
+        name=Path(path).stem,
+        path=path,
+        systems=tuple(data.get("systems", ())),
+        symptom=data["symptom"],
+        cause=data["cause"],
+        remedies=tuple(data.get("try", ())),
+        query=data["query"],
+        evidence=tuple(data.get("evidence", ())),
+        references=tuple(
+            Reference(entry["commit"], entry["change"], entry.get("known")) for entry in data.get("reference", ())
+        ),
+    )
+
+
+def _check(data: Any, path: str) -> None:
+    schema = json.loads(SCHEMA.read_text("utf-8"))
+    error = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+    if error is None:
+        return
+    where = ".".join(str(part + 1) if isinstance(part, int) else part for part in error.absolute_path)
+    expected = error.schema.get("description") if isinstance(error.schema, dict) else None
+    hint = f"; expected: {expected}" if expected else ""
+    raise UserError(f"{path}: {where + ': ' if where else ''}{error.message[:200]}{hint}")
+
+
+def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
+    """What there is to say of one trace: an item of "files" in schemas/diagnose.schema.json."""
+    meta = trace.meta()
+    counts = trace.rows(
+        "SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM invocation) AS invocations"
+    )
+    return {
+        "file": file,
+        "guest": " ".join(filter(None, (meta.get("guest.os"), meta.get("guest.release")))),
+        "complete": trace.complete(),
+        "mode": meta.get("stub.mode", ""),
+        **counts[0],
+        "interventions": changes_made.of(trace),
+        "findings": diagnose(trace, rules),
+    }
+
+
+def diagnose(trace: Trace, rules: Sequence[Rule]) -> list[Record]:
+    """What the rules find in a trace: one record for each that fires, as schemas/diagnose.schema.json says."""
+    system = trace.meta().get("guest.os", "")
+    applying = [rule for rule in rules if not rule.systems or system in rule.systems]
+    return [finding for rule in applying for finding in _apply(trace, rule)]
+
+
+def _apply(trace: Trace, rule: Rule) -> Iterator[Record]:
+    rows = _ask(trace, rule, rule.query)
+    if not rows:
+        return
+    evidence = rows + [row for query in rule.evidence for row in _ask(trace, rule, query)]
+    evidence.sort(key=lambda row: int(row["seq"]))
+    yield {
+        "rule": rule.name,
+        "symptom": _fill(rule.symptom, rows[0]),
+        "cause": _fill(rule.cause, rows[0]),
+        "evidence": [{key: row[key] for key in _COLUMNS} for row in evidence],
+        "try": [_fill(text, rows[0]) for text in rule.remedies],
+        "references": [_reference(trace, rule, reference) for reference in rule.references],
+    }
+
+
+def _ask(trace: Trace, rule: Rule, query: str) -> list[Record]:
+    """At most so many rows; each has what evidence needs."""
+    rows = _rows(trace, rule, query, _EVIDENCE_MAX)
+    for missing in [name for row in rows[:1] for name in _COLUMNS if name not in row]:
+        raise UserError(f"{rule.path}: a query yields no column {missing}; it needs {', '.join(_COLUMNS)}")
+    return rows
+
+
+def _rows(trace: Trace, rule: Rule, query: str, limit: int) -> list[Record]:
+    common = (DIAGNOSES / "common.sql").read_text("utf-8")
+    try:
+        return trace.rows(f"{common}\nSELECT * FROM (\n{query}\n) LIMIT {limit}")
+    except ArgumentError as error:
+        reason = str(error).split("\n", 1)[0]
+        raise UserError(f"{rule.path}: a query is wrong: {reason}") from error
+
+
+def _fill(text: str, row: Mapping[str, Any]) -> str:
+    """`text` with the columns that it names in braces."""
+    return re.sub(r"\{(\w+)\}", lambda match: str(row.get(match[1], match[0])), " ".join(text.split()))
+
+
+def _reference(trace: Trace, rule: Rule, reference: Reference) -> Record:
+    """A reference, and whether this very kernel has the change: told by what the trace holds, not by its version."""
+    rows = _rows(trace, rule, reference.known, 1) if reference.known else []
+    has = rows[0].get("has") if rows else None
+    return {
+        "commit": reference.commit,
+        "change": " ".join(reference.change.split()),
+        "in_this_kernel": None if has is None else bool(has),
+        "how": str(rows[0].get("how") or "") if rows and has is not None else "",
+    }
