@@ -79,6 +79,8 @@ void client_close(struct relay *relay)
 	client->awaiting_stop = false;
 	client->left = true;
 	client->orphaned_at = 0;
+	if (relay_state(relay) != RELAY_RUNNING)
+		relay->interrupt_wanted = false;
 }
 
 struct cs_error *client_bury(struct relay *relay)
@@ -408,6 +410,7 @@ static struct cs_error *handle(struct relay *relay, const char *payload, size_t 
 			return NULL;
 		}
 		relay->client.awaiting_stop = true;
+		relay->client.has_resumed = true;
 		return guest_resume(relay, payload, length, kind);
 	}
 	return pass_on(relay, payload, length);
@@ -468,6 +471,8 @@ static struct cs_error *handle_item(struct relay *relay, const struct packet_ite
 		write_all(relay, client->last_frame, client->last_frame_length);
 	if (relay_state(relay) == RELAY_RUNNING)
 		return while_running(relay, item);
+	if (item->kind == PACKET_INTERRUPT && client->has_resumed)
+		return guest_interrupt(relay);
 	return item->kind == PACKET_DATA ? handle_packet(relay, item) : NULL;
 }
 

@@ -410,6 +410,7 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 	struct stop_reply stop;
 
 	reply_parse_stop(reply->text, reply->length, &stop);
+	CS_TRY(interrupt_settle(relay, &stop));
 	if (stop.kind == STOP_SIGNAL) {
 		CS_TRY(apply_deferred(relay));
 		copy_thread(relay->client_general, stop.thread);
@@ -420,8 +421,6 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 	}
 	relay->stop = stop;
 	relay->stopped_at_breakpoint = ran_into_breakpoint(relay, &stop);
-	relay->interrupt_sent = false;
-	relay->interrupt_owed = false;
 	relay->idle_interrupt = false;
 	relay_set_state(relay, stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED);
 	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
@@ -461,80 +460,6 @@ static struct cs_error *stay(struct relay *relay, const char *thread, uint64_t p
 	return reply ? deliver(relay, reply) : deliver_made(relay, signal, thread);
 }
 
-/* Something else stopped the step off a probe, perhaps before the instruction ran: then its hit must not be
- * recorded once more. */
-static struct cs_error *interrupted_step(struct relay *relay, const char *thread, uint64_t from,
-					 const struct stub_reply *reply)
-{
-	CLEANUP(registers_clear) struct registers registers = {0};
-	struct cs_error *error = step_read_registers(relay, thread, &registers);
-
-	if (error && error->code != CS_ERROR_REFUSED) /* what has exited has no registers */
-		return error;
-	if (!error && registers.pc == from)
-		set_counted(relay, thread, from);
-	cs_error_destroy(error);
-	return deliver(relay, reply);
-}
-
-/* Records the hit of the probe that the thread stands at and gets it off. *stays: GDB has been told to
- * look instead. */
-static struct cs_error *pass_probe(struct relay *relay, const char *thread, struct registers *registers,
-				   const struct stub_reply *reply, bool known_to_gdb, bool *stays)
-{
-	CLEANUP(stub_reply_clear) struct stub_reply step = {0};
-	uint64_t from = registers->pc;
-	struct cs_error *error;
-	bool foreign = false;
-	bool departed;
-
-	*stays = true;
-	CS_TRY(record(relay, thread, registers));
-	if (!known_to_gdb && breakpoints_has(&relay->breakpoints, from, 0, BREAKPOINT_OF_GDB))
-		return stay(relay, thread, from, SIGNAL_TRAP, reply);
-	if (relay->interrupt_sent) {
-		CS_TRY(stay(relay, thread, from, SIGNAL_INT, NULL));
-		relay->interrupt_owed = true;
-		return NULL;
-	}
-	CS_TRY(change_depart(relay, thread, registers, &departed));
-	*stays = !departed;
-	if (departed)
-		return NULL;
-	error = step_off(relay, thread, probe_found(relay, from), registers, &step, &foreign);
-	/* A guest that cannot be got off the probe stands there, and somebody must know. */
-	if (error && error->code == CS_ERROR_REFUSED) {
-		cs_error_destroy(error);
-		return stay(relay, thread, from, SIGNAL_TRAP, reply);
-	}
-	if (error)
-		return error;
-	if (!foreign && registers->pc == from && relay->step_unfinished)
-		set_counted(relay, thread, from);
-	*stays = foreign;
-	return foreign ? interrupted_step(relay, thread, from, &step) : NULL;
-}
-
-/* The thread stands at a probe: on over it, and over those that follow. `reply` is the stop that GDB is
- * given where it has a breakpoint here too; NULL where GDB just resumed from here, and so knows. */
-static struct cs_error *pass_probes(struct relay *relay, const char *thread, struct registers *registers,
-				    const struct stub_reply *reply)
-{
-	bool known_to_gdb = reply == NULL;
-
-	/* A loop of nothing but probes must not keep the relay from what else there is to do. */
-	for (unsigned n = 0; n < PASSED_MAX && probe_at(relay, registers->pc); n++) {
-		bool stays;
-
-		CS_TRY(pass_probe(relay, thread, registers, reply, known_to_gdb, &stays));
-		if (stays)
-			return NULL;
-		known_to_gdb = false;
-		reply = NULL;
-	}
-	return resume_again(relay);
-}
-
 /* Whether a stop may be a probe's. A step that ends on a probe has not run into it yet. */
 static bool may_be_own(const struct relay *relay, const struct stop_reply *stop)
 {
@@ -548,6 +473,136 @@ static bool may_be_own(const struct relay *relay, const struct stop_reply *stop)
 	case RESUME_OTHER: return false;
 	}
 	return false;
+}
+
+/* A thread on its way off the probe that it stands at, and over those that follow. */
+struct passing {
+	char thread[REPLY_THREAD_MAX];
+	struct registers *registers;
+	/* The stop that GDB is given where it has a breakpoint here too; NULL where it knows of none, or of this one.
+	 */
+	const struct stub_reply *reply;
+	bool known_to_gdb; /* it has just resumed from here */
+	struct stub_reply stop;
+};
+
+static void passing_clear(struct passing *passing)
+{
+	stub_reply_clear(&passing->stop);
+}
+
+/* Another thread has run into a probe while this one was to step, where a stub sets all of them going: that stop is the
+ * relay's own as well. */
+static struct cs_error *pass_on_to(struct relay *relay, struct passing *passing, struct stub_reply *reply, bool *stays)
+{
+	struct stop_reply stop;
+
+	reply_parse_stop(reply->text, reply->length, &stop);
+	*stays = true;
+	if (same_thread(stop.thread, passing->thread) || !may_be_own(relay, &stop))
+		return deliver(relay, reply);
+	CS_TRY(step_read_registers(relay, stop.thread, passing->registers));
+	if (!probe_at(relay, passing->registers->pc))
+		return deliver(relay, reply);
+	copy_thread(passing->thread, stop.thread);
+	stub_reply_clear(&passing->stop);
+	passing->stop = *reply;
+	*reply = (struct stub_reply){0};
+	passing->reply = &passing->stop;
+	passing->known_to_gdb = false;
+	*stays = false;
+	return NULL;
+}
+
+/* Something else stopped the step off a probe, perhaps before the instruction ran: then its hit must not be
+ * recorded once more. */
+static struct cs_error *interrupted_step(struct relay *relay, struct passing *passing, uint64_t from,
+					 struct stub_reply *reply, bool *stays)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+	struct cs_error *error = step_read_registers(relay, passing->thread, &registers);
+
+	if (error && error->code != CS_ERROR_REFUSED) /* what has exited has no registers */
+		return error;
+	if (!error && registers.pc == from)
+		set_counted(relay, passing->thread, from);
+	cs_error_destroy(error);
+	return pass_on_to(relay, passing, reply, stays);
+}
+
+/* GDB gets a stop here although the relay has one of its own: it has a breakpoint, or wants the guest to stand. */
+static struct cs_error *tell_gdb(struct relay *relay, const struct passing *passing, bool *told)
+{
+	uint64_t pc = passing->registers->pc;
+	bool sent = relay->interrupt_sent;
+
+	*told = true;
+	if (!passing->known_to_gdb && breakpoints_has(&relay->breakpoints, pc, 0, BREAKPOINT_OF_GDB))
+		return stay(relay, passing->thread, pc, SIGNAL_TRAP, passing->reply);
+	*told = relay->interrupt_wanted;
+	if (!*told)
+		return NULL;
+	CS_TRY(stay(relay, passing->thread, pc, SIGNAL_INT, NULL));
+	relay->interrupt_owed = sent;
+	return NULL;
+}
+
+/* Records the hit of the probe that the thread stands at and gets it off. *stays: somebody has been told to
+ * look instead. */
+static struct cs_error *pass_probe(struct relay *relay, struct passing *passing, bool *stays)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply step = {0};
+	uint64_t from = passing->registers->pc;
+	struct cs_error *error;
+	bool foreign = false;
+	bool departed;
+
+	CS_TRY(record(relay, passing->thread, passing->registers));
+	CS_TRY(tell_gdb(relay, passing, stays));
+	passing->known_to_gdb = false;
+	if (*stays)
+		return NULL;
+	CS_TRY(change_depart(relay, passing->thread, passing->registers, &departed));
+	if (departed) {
+		passing->reply = NULL;
+		return NULL;
+	}
+	*stays = true;
+	error = step_off(relay, passing->thread, probe_found(relay, from), passing->registers, &step, &foreign);
+	/* A guest that cannot be got off the probe stands there, and somebody must know. */
+	if (error && error->code == CS_ERROR_REFUSED) {
+		cs_error_destroy(error);
+		return stay(relay, passing->thread, from, SIGNAL_TRAP, passing->reply);
+	}
+	if (error)
+		return error;
+	if (foreign)
+		return interrupted_step(relay, passing, from, &step, stays);
+	if (passing->registers->pc == from && relay->step_unfinished)
+		set_counted(relay, passing->thread, from);
+	*stays = false;
+	passing->reply = NULL;
+	return NULL;
+}
+
+/* The thread stands at a probe: on over it, and over those that follow. `reply` is the stop that GDB is
+ * given where it has a breakpoint here too; NULL where GDB just resumed from here, and so knows. */
+static struct cs_error *pass_probes(struct relay *relay, const char *thread, struct registers *registers,
+				    const struct stub_reply *reply)
+{
+	CLEANUP(passing_clear)
+	struct passing passing = {.registers = registers, .reply = reply, .known_to_gdb = reply == NULL};
+
+	copy_thread(passing.thread, thread);
+	/* A loop of nothing but probes must not keep the relay from what else there is to do. */
+	for (unsigned n = 0; n < PASSED_MAX && probe_at(relay, registers->pc); n++) {
+		bool stays;
+
+		CS_TRY(pass_probe(relay, &passing, &stays));
+		if (stays)
+			return NULL;
+	}
+	return resume_again(relay);
 }
 
 static struct cs_error *own_stop(struct relay *relay, const char *thread, struct registers *registers,
@@ -739,6 +794,8 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	relay->idle_reached = false;
 	pthread_mutex_unlock(&relay->lock);
 	CS_TRY(classify(relay, payload, kind));
+	if (relay->interrupt_wanted && kind == RESUME_CONTINUE && !carries_signal(payload))
+		return deliver_made(relay, SIGNAL_INT, relay->step_thread);
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
 	else
@@ -758,30 +815,4 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	relay_set_state(relay, RELAY_RUNNING);
 	step_begin_run(relay);
 	return stub_send(relay->stub, payload, length);
-}
-
-struct cs_error *guest_interrupt(struct relay *relay)
-{
-	relay->interrupt_sent = true;
-	return stub_send_interrupt(relay->stub);
-}
-
-struct cs_error *guest_leave(struct relay *relay)
-{
-	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
-	bool got;
-
-	if (relay_state(relay) == RELAY_STOPPED)
-		return guest_lift_all(relay);
-	if (relay_state(relay) != RELAY_RUNNING || !relay->probe_count)
-		return NULL;
-	CS_TRY(stub_send_interrupt(relay->stub));
-	do {
-		stub_reply_clear(&reply);
-		CS_TRY(stub_receive(relay->stub, -1, &reply, &got));
-	} while (got && reply.text[0] == 'O');
-	if (!got)
-		return NULL;
-	CS_TRY(guest_lift_all(relay));
-	return stub_send(relay->stub, relay->resume, strlen(relay->resume));
 }

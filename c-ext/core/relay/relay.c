@@ -18,7 +18,8 @@
 
 #define TICK_NS 100000000u /* between two ticks, and two looks at the idle limit */
 #define WAIT_NS 50000000   /* between two looks at whether a wait was given up */
-#define DRAIN_MAX 64       /* packets of the stub's between two looks at the other peers */
+#define INTERRUPT_POLL_MS 5
+#define DRAIN_MAX 64 /* packets of the stub's between two looks at the other peers */
 
 /* --- State --- */
 
@@ -245,6 +246,8 @@ static int poll_limit(struct relay *relay)
 
 	if (relay->stub->fd >= 0 && stub_has_input(relay->stub))
 		return 0; /* read ahead together with another packet */
+	if (interrupt_waits(relay))
+		return INTERRUPT_POLL_MS;
 	return watch ? (int)(TICK_NS / 1000000u) : -1;
 }
 
@@ -275,6 +278,7 @@ static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 	CS_TRY(client_process(relay));
 	if (client->left && !client->awaiting_reply && relay_state(relay) == RELAY_STOPPED)
 		CS_TRY(client_bury(relay));
+	CS_TRY(interrupt_pursue(relay));
 	CS_TRY(look_at_calls(relay, fds[4].revents));
 	return look_at_clock(relay, last_tick);
 }

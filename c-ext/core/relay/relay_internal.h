@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Between the files of the relay: relay.c (the thread and the calls into it), relay_client.c (GDB's
- * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe), relay_change.c (interventions).
+ * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe), relay_change.c (interventions),
+ * relay_interrupt.c (interrupts, and leaving).
  * All of it runs in the relay's thread but for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
@@ -68,6 +69,7 @@ struct client {
 	bool awaiting_reply; /* a request was passed on and not yet answered */
 	uint64_t asked_at;   /* ns: when that was */
 	bool awaiting_stop;  /* the guest was resumed for it */
+	bool has_resumed;    /* … at some time: before that, an interrupt is part of how it connects */
 	struct packet_parser parser;
 	char input[16384];
 	size_t input_at;
@@ -161,8 +163,9 @@ struct relay {
 	uint64_t step_from;
 	uint64_t last_progress; /* ns: the last resume by GDB or own stop */
 	struct stop_reply stop; /* the last one that was passed on */
-	bool interrupt_sent;
-	bool interrupt_owed; /* GDB was told of an interrupt that the stub may yet report itself */
+	bool interrupt_wanted;  /* by somebody who has not been told of a stop since */
+	bool interrupt_sent;    /* to the stub, since the guest was resumed */
+	bool interrupt_owed;    /* GDB was told of an interrupt that the stub may yet report itself */
 	bool idle_interrupt;
 	/* Whether a step gets off a breakpoint that stays planted, for each type of breakpoint. */
 	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
@@ -262,6 +265,18 @@ struct cs_error *change_apply(struct relay *relay, struct probe *probe, struct p
 /* Before the thread goes on from a probe: *done where it was sent to a return instruction instead. */
 struct cs_error *change_depart(struct relay *relay, const char *thread, struct registers *registers, bool *done);
 
+/* relay_interrupt.c */
+/* Wants the guest to stand: told at the next stop of the relay's own, or by the stub, which is sent an interrupt. While
+ * the guest stands for GDB, it is kept for the next resume, as gdbserver does. */
+struct cs_error *guest_interrupt(struct relay *relay);
+/* Sends the stub an interrupt that is wanted, once it may be sent. */
+struct cs_error *interrupt_pursue(struct relay *relay);
+bool interrupt_waits(struct relay *relay);
+/* Before a stop is told: what becomes of an interrupt that is wanted. */
+struct cs_error *interrupt_settle(struct relay *relay, const struct stop_reply *stop);
+/* Lifts all probes of a guest that will be left alone; a running one is stopped for it and goes on. */
+struct cs_error *guest_leave(struct relay *relay);
+
 /* relay_guest.c */
 struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address);
 struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address);
@@ -270,7 +285,6 @@ struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address
 struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind);
 /* A packet that came while the guest ran. */
 struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *reply);
-struct cs_error *guest_interrupt(struct relay *relay);
 /* The type of the breakpoint at which the guest stands, or stood when it stopped; 0: none. */
 char guest_breakpoint_here(const struct relay *relay, uint64_t address);
 /* Notes that one is about to be lifted, for guest_breakpoint_here(). */
@@ -281,8 +295,6 @@ struct cs_error *guest_plant(struct relay *relay, struct probe *probe);
 struct cs_error *guest_unplant(struct relay *relay, struct probe *probe);
 /* Takes all probes' breakpoints out of the stub, or puts them back; the table stays. */
 struct cs_error *guest_lift_all(struct relay *relay);
-/* Lifts all probes of a guest that will be left alone; a running one is stopped for it and goes on. */
-struct cs_error *guest_leave(struct relay *relay);
 /* Tells the stub the thread that GDB believes chosen, where a request of the relay's changed it. */
 struct cs_error *guest_restore_general(struct relay *relay);
 

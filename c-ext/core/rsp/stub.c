@@ -131,6 +131,7 @@ struct cs_error *stub_send(struct stub *stub, const void *payload, size_t length
 	stub->last_frame = NULL;
 	CS_TRY(packet_frame(payload, length, &stub->last_frame, &stub->last_frame_length));
 	stub->packets_sent++;
+	stub->acknowledged = stub->no_ack;
 	return write_all(stub, stub->last_frame, stub->last_frame_length);
 }
 
@@ -204,8 +205,8 @@ static struct cs_error *accept_item(struct stub *stub, const struct packet_item 
 		if (++stub->garbage > GARBAGE_MAX && !stub->packets_received)
 			return no_stub(stub);
 		return NULL;
+	case PACKET_ACK: stub->acknowledged = true; return NULL;
 	case PACKET_NONE:
-	case PACKET_ACK:
 	case PACKET_NOTIFICATION: return NULL;
 	}
 	return NULL;

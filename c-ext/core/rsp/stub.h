@@ -55,7 +55,8 @@ struct stub {
 	size_t input_end;
 	char *last_frame; /* for a NAK */
 	size_t last_frame_length;
-	size_t garbage; /* bytes outside any packet */
+	bool acknowledged; /* the packet sent last: by its reply, or before that */
+	size_t garbage;    /* bytes outside any packet */
 
 	_Atomic uint64_t packets_sent; /* other threads look at it */
 	uint64_t packets_received;

@@ -17,6 +17,7 @@ from scripted_quirks import (
     FirecrackerStub,
     GdbserverStub,
     LostStopStub,
+    NewQemuUserStub,
     OldStub,
     QemuNoAckStub,
     QemuStub,
@@ -356,7 +357,7 @@ def test_ctrl_c_stops_an_idle_guest(kind: type[FakeStub]) -> None:
     assert stub.while_running() == b"\x03"
 
 
-@pytest.mark.parametrize("kind", [FakeStub, QemuStub, QemuUserStub, GdbserverStub])
+@pytest.mark.parametrize("kind", [FakeStub, QemuStub, QemuUserStub, NewQemuUserStub, GdbserverStub])
 def test_ctrl_c_is_never_lost_among_own_stops(kind: type[FakeStub]) -> None:
     """A guest that runs from probe to probe: whenever it is interrupted it stops, and once for each time."""
     stub = kind(Machine([CALL, BODY, END], loop_to=0))

@@ -67,6 +67,7 @@ class Wire(ABC):
     spoil = 0  # so many replies go out with a wrong checksum first
     mute: tuple[str, ...] = ()  # packets that begin so are never answered
     delay = 0.0  # seconds before each reply
+    lag = 0.0  # seconds between the arrival of bytes and their being read
     grace = 0.0  # seconds that a resumed guest waits: catches bytes that follow a resume
     pace = 0.0  # seconds a slice of running takes
     rounds = 64  # steps of each vCPU in a slice
@@ -190,6 +191,7 @@ class Wire(ABC):
         idle = not self.running or self.machine.idle
         hears = not (self.deaf and self.running)
         if hears and not self._input and self.wait(self.connection, None if idle else 0):
+            time.sleep(self.lag)
             data = self.connection.recv(65536)
             if not data:
                 return False
