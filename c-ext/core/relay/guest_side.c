@@ -410,6 +410,7 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 	struct stop_reply stop;
 
 	reply_parse_stop(reply->text, reply->length, &stop);
+	relay->stopped_at_breakpoint = ran_into_breakpoint(relay, &stop);
 	CS_TRY(interrupt_settle(relay, &stop));
 	if (stop.kind == STOP_SIGNAL) {
 		CS_TRY(apply_deferred(relay));
@@ -420,7 +421,6 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 		pthread_mutex_unlock(&relay->lock);
 	}
 	relay->stop = stop;
-	relay->stopped_at_breakpoint = ran_into_breakpoint(relay, &stop);
 	relay->idle_interrupt = false;
 	relay_set_state(relay, stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED);
 	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
@@ -669,25 +669,6 @@ struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *repl
 
 /* --- Resuming --- */
 
-/* Whether a resume packet sets the thread going, or leaves it standing. */
-static bool applies_to(const char *payload, const char *thread)
-{
-	const char *at = strchr(payload, ';');
-
-	for (; at; at = strchr(at + 1, ';')) {
-		size_t length = strcspn(at + 1, ";");
-		const char *colon = memchr(at + 1, ':', length);
-		char named[REPLY_THREAD_MAX];
-
-		if (!colon)
-			return true;
-		reply_copy_thread(colon + 1, (size_t)(at + 1 + length - colon - 1), named);
-		if (same_thread(named, thread) || strstr(named, "-1"))
-			return true;
-	}
-	return payload[0] != 'v';
-}
-
 /* Notes which thread a vCont packet steps, if any: the first action that applies to one. */
 static void find_step(struct relay *relay, const char *payload)
 {
@@ -706,37 +687,12 @@ static void find_step(struct relay *relay, const char *payload)
 	}
 }
 
-/* The same resume without a signal or an address: those were delivered the first time. */
-static char *repeatable(const char *payload)
-{
-	char *copy = malloc(strlen(payload) + 1);
-	char *to = copy;
-
-	if (!copy)
-		return NULL;
-	if (payload[0] != 'v') {
-		snprintf(copy, 2, "%c", payload[0] | 0x20);
-		return copy;
-	}
-	for (const char *at = payload; *at; at++) {
-		*to++ = *at;
-		if (at[0] == ';' && (at[1] == 'C' || at[1] == 'S')) {
-			*to++ = (char)(at[1] | 0x20);
-			at++;
-			while (packet_hex_digit(at[1]) >= 0)
-				at++;
-		}
-	}
-	*to = '\0';
-	return copy;
-}
-
 static struct cs_error *classify(struct relay *relay, const char *payload, enum resume_kind kind)
 {
 	bool stepping = payload[0] == 's' || payload[0] == 'S';
 
 	free(relay->resume);
-	relay->resume = kind == RESUME_OTHER || kind == RESUME_REVERSE ? strdup(payload) : repeatable(payload);
+	relay->resume = kind == RESUME_OTHER || kind == RESUME_REVERSE ? strdup(payload) : resume_repeatable(payload);
 	if (!relay->resume)
 		return &cs_error_no_memory;
 	relay->resume_kind = kind == RESUME_CONTINUE && stepping ? RESUME_STEP : kind;
@@ -776,12 +732,6 @@ static struct cs_error *begin_step(struct relay *relay, struct registers *regist
 	return NULL;
 }
 
-/* A thread that takes a signal runs its handler first, and comes to the probe later. */
-static bool carries_signal(const char *payload)
-{
-	return payload[0] == 'C' || payload[0] == 'S' || strstr(payload, ";C") || strstr(payload, ";S");
-}
-
 struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
@@ -794,14 +744,14 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	relay->idle_reached = false;
 	pthread_mutex_unlock(&relay->lock);
 	CS_TRY(classify(relay, payload, kind));
-	if (relay->interrupt_wanted && kind == RESUME_CONTINUE && !carries_signal(payload))
+	if (relay->interrupt_wanted && kind == RESUME_CONTINUE && !resume_carries_signal(payload))
 		return deliver_made(relay, SIGNAL_INT, relay->step_thread);
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
 	else
 		CS_TRY(replant(relay)); /* a `D` that was refused has lifted them */
-	probed = relay->probe_count && kind == RESUME_CONTINUE && !carries_signal(payload) &&
-		 applies_to(payload, relay->step_thread);
+	probed = relay->probe_count && kind == RESUME_CONTINUE && !resume_carries_signal(payload) &&
+		 resume_applies_to(payload, relay->step_thread);
 	if (probed) {
 		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (relay->resume_kind == RESUME_STEP)

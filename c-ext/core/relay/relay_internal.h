@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the files of the relay: relay.c (the thread and the calls into it), relay_client.c (GDB's
- * side), relay_guest.c (resuming, stops, probes), relay_step.c (getting off a probe), relay_change.c (interventions),
- * relay_interrupt.c (interrupts, and leaving).
+ * Between the files of the relay: relay.c (the thread and the calls into it), gdb_side.c (GDB's side),
+ * guest_side.c (resuming, stops, probes), step.c (getting off a probe), change.c (interventions), interrupt.c (interrupts,
+ * and leaving).
  * All of it runs in the relay's thread but for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "relay/breakpoints.h"
 #include "relay/relay.h"
+#include "rsp/resume.h"
 
 /* How the guest was last set going. */
 enum resume_kind {
@@ -265,7 +266,7 @@ struct cs_error *change_apply(struct relay *relay, struct probe *probe, struct p
 /* Before the thread goes on from a probe: *done where it was sent to a return instruction instead. */
 struct cs_error *change_depart(struct relay *relay, const char *thread, struct registers *registers, bool *done);
 
-/* relay_interrupt.c */
+/* interrupt.c */
 /* Wants the guest to stand: told at the next stop of the relay's own, or by the stub, which is sent an interrupt. While
  * the guest stands for GDB, it is kept for the next resume, as gdbserver does. */
 struct cs_error *guest_interrupt(struct relay *relay);

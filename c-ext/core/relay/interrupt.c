@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Interrupts, and the end that needs one. One that is wanted is kept until somebody has been told of it. */
-#include "relay_internal.h"
+#include "relay/relay_internal.h"
 
-#include "util.h"
+#include "base/util.h"
 
 #define SIGNAL_INT 2 /* GDB's numbers, include/gdb/signals.def */
 #define SIGNAL_TRAP 5

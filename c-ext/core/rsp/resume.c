@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+#include "rsp/resume.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "rsp/packet.h"
+#include "rsp/reply.h"
+
+bool resume_applies_to(const char *payload, const char *thread)
+{
+	const char *at = strchr(payload, ';');
+
+	for (; at; at = strchr(at + 1, ';')) {
+		size_t length = strcspn(at + 1, ";");
+		const char *colon = memchr(at + 1, ':', length);
+		char named[REPLY_THREAD_MAX];
+
+		if (!colon)
+			return true;
+		reply_copy_thread(colon + 1, (size_t)(at + 1 + length - colon - 1), named);
+		if (strcmp(named, thread) == 0 || strstr(named, "-1"))
+			return true;
+	}
+	return payload[0] != 'v';
+}
+
+char *resume_repeatable(const char *payload)
+{
+	char *copy = malloc(strlen(payload) + 1);
+	char *to = copy;
+
+	if (!copy)
+		return NULL;
+	if (payload[0] != 'v') {
+		snprintf(copy, 2, "%c", payload[0] | 0x20);
+		return copy;
+	}
+	for (const char *at = payload; *at; at++) {
+		*to++ = *at;
+		if (at[0] == ';' && (at[1] == 'C' || at[1] == 'S')) {
+			*to++ = (char)(at[1] | 0x20);
+			at++;
+			while (packet_hex_digit(at[1]) >= 0)
+				at++;
+		}
+	}
+	*to = '\0';
+	return copy;
+}
+
+bool resume_carries_signal(const char *payload)
+{
+	return payload[0] == 'C' || payload[0] == 'S' || strstr(payload, ";C") || strstr(payload, ";S");
+}
