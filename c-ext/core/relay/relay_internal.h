@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Between the files of the relay: relay.c (the thread and the calls into it), gdb_side.c (GDB's side),
- * guest_side.c (resuming, stops, probes), step.c (getting off a probe), change.c (interventions), interrupt.c (interrupts,
- * and leaving).
- * All of it runs in the relay's thread but for what `lock` guards.
+ * guest_side.c (resuming, stops, probes), step.c (getting off a probe), change.c (interventions), interrupt.c
+ * (interrupts, and leaving). All of it runs in the relay's thread but for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
 #define CLOCKSCOPE_RELAY_INTERNAL_H
