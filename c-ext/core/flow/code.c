@@ -13,7 +13,6 @@ struct walk {
 	struct code *code;
 	uint64_t *pending; /* addresses still to be visited */
 	size_t pending_count, pending_room;
-	uint32_t run; /* number of the first instruction of the run being followed */
 };
 
 const struct cfg_code *code_part(const struct cfg_input *input, uint64_t address)
@@ -49,13 +48,29 @@ static struct cs_error *grow(void *array, uint32_t count, uint32_t *room, size_t
 	return NULL;
 }
 
+/* An instruction's targets stand together: what learns of more when others have followed takes its own along. */
+static struct cs_error *move_to_end(struct code *code, struct code_insn *from)
+{
+	uint32_t first = code->target_count;
+
+	if (from->targets + from->target_count == first)
+		return NULL;
+	for (uint32_t i = 0; i < from->target_count; i++) {
+		CS_TRY(grow(&code->targets, code->target_count, &code->target_room, sizeof(*code->targets)));
+		code->targets[code->target_count++] = code->targets[from->targets + i];
+	}
+	from->targets = first;
+	return NULL;
+}
+
 static struct cs_error *add_target(struct walk *walk, struct code_insn *from, uint64_t address, enum cfg_edge_kind kind)
 {
 	struct code *code = walk->code;
 
-	for (uint32_t i = from->targets; i < code->target_count; i++)
+	for (uint32_t i = from->targets; i < from->targets + from->target_count; i++)
 		if (code->targets[i].address == address)
 			return NULL;
+	CS_TRY(move_to_end(code, from));
 	CS_TRY(grow(&code->targets, code->target_count, &code->target_room, sizeof(*code->targets)));
 	code->targets[code->target_count++] = (struct code_target){.address = address, .kind = kind};
 	from->target_count++;
@@ -174,20 +189,34 @@ static struct cs_error *follow_call(struct walk *walk, struct code_insn *from)
 	return NULL;
 }
 
-static struct cs_error *follow_indirect_jump(struct walk *walk, struct code_insn *from)
+/* Adds where an indirect jump can go, by the ways to it that are known so far. The exits hold once no more are found.
+ */
+static struct cs_error *follow_indirect_jump(struct walk *walk, const struct backward *backward, uint32_t jump)
 {
-	struct code *code = walk->code;
+	struct code_insn *from = &walk->code->insns[jump];
 	uint64_t targets[TABLE_LIMIT];
 	size_t count = 0;
 
-	switch (table_resolve(walk->decoder, walk->input, code->insns + walk->run, code->count - walk->run, targets,
-			      &count)) {
-	case TABLE_NONE: from->exits |= CFG_TAIL_CALLS; return NULL;
-	case TABLE_UNKNOWN: from->exits |= CFG_UNKNOWN; return NULL;
+	from->exits &= ~(unsigned)(CFG_TAIL_CALLS | CFG_UNKNOWN) | from->other_exits;
+	switch (table_resolve(backward, jump, targets, &count)) {
+	case TABLE_NONE: from->exits |= CFG_TAIL_CALLS; break;
+	case TABLE_UNKNOWN: from->exits |= CFG_UNKNOWN; break;
 	case TABLE_RESOLVED: break;
 	}
 	for (size_t i = 0; i < count; i++)
 		CS_TRY(add_target(walk, from, targets[i], CFG_TABLE));
+	return NULL;
+}
+
+/* All indirect jumps, once the rest is followed: what is found behind one may lead to another. */
+static struct cs_error *follow_indirect_jumps(struct walk *walk)
+{
+	CLEANUP(backward_destroy) struct backward backward = {0};
+
+	CS_TRY(backward_create(walk->decoder, walk->input, walk->code, &backward));
+	for (uint32_t i = 0; i < walk->code->count; i++)
+		if (walk->code->insns[i].base.insn.kind == INSN_JUMP_INDIRECT)
+			CS_TRY(follow_indirect_jump(walk, &backward, i));
 	return NULL;
 }
 
@@ -208,7 +237,7 @@ static struct cs_error *follow(struct walk *walk, struct code_insn *from)
 			return go_to(walk, from, insn->target, CFG_JUMP);
 		from->exits |= CFG_TAIL_CALLS;
 		return NULL;
-	case INSN_JUMP_INDIRECT: return follow_indirect_jump(walk, from);
+	case INSN_JUMP_INDIRECT: return NULL; /* see follow_indirect_jumps() */
 	case INSN_CALL:
 	case INSN_CALL_INDIRECT: return follow_call(walk, from);
 	case INSN_RETURN: from->exits |= CFG_RETURNS; return NULL;
@@ -271,28 +300,34 @@ static struct cs_error *visit(struct walk *walk, uint64_t address, bool *falls_r
 	*slot = ++code->count;
 	CS_TRY(follow(walk, insn));
 	CS_TRY(apply_sites(walk, insn));
+	insn->other_exits = insn->exits;
 	if (insn->falls && insn->base.insn.kind == INSN_TRAP)
 		insn->exits &= ~(unsigned)CFG_NEVER_RETURNS;
 	*falls_ret = insn->falls && code_part(walk->input, insn_next(&insn->base.insn));
 	return NULL;
 }
 
+static struct cs_error *follow_run(struct walk *walk, uint64_t address)
+{
+	bool falls = true;
+
+	while (falls) {
+		CS_TRY(visit(walk, address, &falls));
+		if (falls)
+			address = insn_next(&walk->code->insns[walk->code->count - 1].base.insn);
+	}
+	return NULL;
+}
+
 static struct cs_error *walk_all(struct walk *walk)
 {
-	uint64_t address = walk->input->entry;
-	bool falls;
-
-	for (;;) {
-		walk->run = walk->code->count;
-		do {
-			CS_TRY(visit(walk, address, &falls));
-			if (falls)
-				address = insn_next(&walk->code->insns[walk->code->count - 1].base.insn);
-		} while (falls);
-		if (!walk->pending_count)
-			return NULL;
-		address = walk->pending[--walk->pending_count];
-	}
+	CS_TRY(follow_run(walk, walk->input->entry));
+	do {
+		while (walk->pending_count)
+			CS_TRY(follow_run(walk, walk->pending[--walk->pending_count]));
+		CS_TRY(follow_indirect_jumps(walk));
+	} while (walk->pending_count);
+	return NULL;
 }
 
 struct cs_error *code_create(struct insn_decoder *decoder, const struct cfg_input *input, struct code **ret)

@@ -247,7 +247,8 @@ static bool read_data(void *context, uint64_t address, void *buffer, size_t size
 	return true;
 }
 
-/* Puts a dispatch in front of three cases at 0x1020, 0x1030, 0x1040 and a default at 0x1048. */
+/* Puts a dispatch in front of three cases at 0x1020, 0x1030, 0x1040 and a default at 0x1048; what it holds there stays.
+ */
 static struct cfg *build_switch(const uint8_t *dispatch, size_t size)
 {
 	static uint8_t bytes[0x50];
@@ -255,8 +256,8 @@ static struct cfg *build_switch(const uint8_t *dispatch, size_t size)
 	struct cfg_input input = {.entry = 0x1000, .code = &code, .code_count = 1, .read = read_data};
 
 	memset(bytes, 0xcc, sizeof(bytes));
-	memcpy(bytes, dispatch, size);
 	bytes[0x20] = bytes[0x30] = bytes[0x40] = bytes[0x48] = 0xc3;
+	memcpy(bytes, dispatch, size);
 	return build(&input);
 }
 
@@ -312,6 +313,93 @@ static void relative_jump_tables(void **state)
 	(void)state;
 	assert_int_equal(cfg->blocks[cfg_block_at(cfg, 0x1005)].next_count, 3);
 	assert_int_equal(edge(cfg, 0x1005, 0x1040), CFG_TABLE);
+	cfg_destroy(cfg);
+}
+
+/* Behind `jbe` the index is above the constant; where `jbe` leads to, it is not. */
+static void the_other_side_of_a_guard(void **state)
+{
+	static const uint8_t below[] = {
+		0x83, 0xff, 0x01,                   /* 1000 cmp $1,%edi */
+		0x76, 0x43,                         /* 1003 jbe 1048 */
+		0x89, 0xff,                         /* 1005 mov %edi,%edi */
+		0xff, 0x24, 0xfd, 0x08, 0x80, 0, 0, /* 1007 jmp *0x8008(,%rdi,8) */
+	};
+	static const uint8_t taken[] = {
+		0x83, 0xff, 0x01,                   /* 1000 cmp $1,%edi */
+		0x76, 0x01,                         /* 1003 jbe 1006 */
+		0xc3,                               /* 1005 ret */
+		0xff, 0x24, 0xfd, 0x08, 0x80, 0, 0, /* 1006 jmp *0x8008(,%rdi,8) */
+	};
+	struct cfg *cfg = build_switch(below, sizeof(below));
+
+	(void)state;
+	/* An index of 2 is the first that comes here; behind it the table ends. */
+	assert_int_equal(edge(cfg, 0x1005, 0x1040), CFG_TABLE);
+	assert_int_equal(edge(cfg, 0x1005, 0x1020), -1);
+	assert_int_equal(edge(cfg, 0x1005, 0x1030), -1);
+	cfg_destroy(cfg);
+	cfg = build_switch(taken, sizeof(taken));
+	assert_int_equal(edge(cfg, 0x1006, 0x1030), CFG_TABLE);
+	assert_int_equal(edge(cfg, 0x1006, 0x1020), CFG_TABLE);
+	assert_int_equal(edge(cfg, 0x1006, 0x1040), -1);
+	cfg_destroy(cfg);
+}
+
+/* What one way to the jump does not go by says nothing of it. */
+static void a_guard_that_is_skipped(void **state)
+{
+	static const uint8_t skipped[] = {
+		0x85, 0xf6,                         /* 1000 test %esi,%esi */
+		0x75, 0x05,                         /* 1002 jne 1009 */
+		0x83, 0xff, 0x01,                   /* 1004 cmp $1,%edi */
+		0x77, 0x3f,                         /* 1007 ja 1048 */
+		0xff, 0x24, 0xfd, 0x00, 0x80, 0, 0, /* 1009 jmp *0x8000(,%rdi,8) */
+	};
+	/* The other way comes from one of the table's own targets, 1020: it is not known when the jump is first seen.
+	 */
+	static const uint8_t late[] = {
+		0x83, 0xff, 0x00,                   /* 1000 cmp $0,%edi */
+		0x77, 0x43,                         /* 1003 ja 1048 */
+		0xff, 0x24, 0xfd, 0x00, 0x80, 0, 0, /* 1005 jmp *0x8000(,%rdi,8) */
+	};
+	uint8_t looping[0x24] = {0};
+	struct cfg *cfg = build_switch(skipped, sizeof(skipped));
+
+	(void)state;
+	assert_int_equal(edge(cfg, 0x1009, 0x1020), CFG_TABLE);
+	assert_int_equal(edge(cfg, 0x1009, 0x1030), CFG_TABLE);
+	assert_int_equal(edge(cfg, 0x1009, 0x1040), CFG_TABLE);
+	cfg_destroy(cfg);
+	memcpy(looping, late, sizeof(late));
+	memcpy(looping + 0x20, (uint8_t[]){0xff, 0xc7, 0xeb, 0xe1}, 4); /* inc %edi; jmp 1005 */
+	cfg = build_switch(looping, sizeof(looping));
+	assert_int_equal(edge(cfg, 0x1005, 0x1040), CFG_TABLE);
+	cfg_destroy(cfg);
+}
+
+/* A byte's comparison says nothing of the whole register, but of what is extended from that byte. */
+static void guards_of_a_part(void **state)
+{
+	static const uint8_t whole[] = {
+		0x40, 0x80, 0xff, 0x00,             /* 1000 cmp $0,%dil */
+		0x77, 0x42,                         /* 1004 ja 1048 */
+		0xff, 0x24, 0xfd, 0x00, 0x80, 0, 0, /* 1006 jmp *0x8000(,%rdi,8) */
+	};
+	static const uint8_t extended[] = {
+		0x40, 0x80, 0xff, 0x00,             /* 1000 cmp $0,%dil */
+		0x77, 0x42,                         /* 1004 ja 1048 */
+		0x40, 0x0f, 0xb6, 0xc7,             /* 1006 movzbl %dil,%eax */
+		0xff, 0x24, 0xc5, 0x00, 0x80, 0, 0, /* 100a jmp *0x8000(,%rax,8) */
+	};
+	struct cfg *cfg = build_switch(whole, sizeof(whole));
+
+	(void)state;
+	assert_int_equal(edge(cfg, 0x1006, 0x1040), CFG_TABLE);
+	cfg_destroy(cfg);
+	cfg = build_switch(extended, sizeof(extended));
+	assert_int_equal(edge(cfg, 0x1006, 0x1020), CFG_TABLE);
+	assert_int_equal(edge(cfg, 0x1006, 0x1040), -1);
 	cfg_destroy(cfg);
 }
 
@@ -496,6 +584,9 @@ int main(void)
 		cmocka_unit_test(a_cold_part),
 		cmocka_unit_test(absolute_jump_tables),
 		cmocka_unit_test(relative_jump_tables),
+		cmocka_unit_test(the_other_side_of_a_guard),
+		cmocka_unit_test(a_guard_that_is_skipped),
+		cmocka_unit_test(guards_of_a_part),
 		cmocka_unit_test(static_keys_go_both_ways),
 		cmocka_unit_test(alternatives_may_jump),
 		cmocka_unit_test(exceptions_bugs_and_warnings),

@@ -138,6 +138,12 @@ static void set_written(struct insn_decoder *decoder, struct operands *ret)
 	}
 }
 
+static void set_from(const struct pair *pair, struct operands *ret)
+{
+	ret->from = number_of(pair->source->reg);
+	ret->from_size = pair->source->size;
+}
+
 void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct operands *ret)
 {
 	const uint8_t *cursor = insn->bytes;
@@ -158,7 +164,7 @@ void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct o
 	set_written(decoder, ret);
 	pair = pair_of(detail);
 	if (pair.from_register || (detail->op_count == 1 && pair.to_register))
-		ret->from = number_of(pair.source->reg);
+		set_from(&pair, ret);
 	if (insn->kind == INSN_JUMP_INDIRECT) {
 		ret->shape = OPERANDS_JUMP;
 	} else if (pair.to_register) {

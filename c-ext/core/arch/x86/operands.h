@@ -32,7 +32,8 @@ struct operands_memory {
 struct operands {
 	enum operands_shape shape;
 	int reg, from;
-	unsigned size; /* bytes of `reg` that take part: 4 or 8; for comparisons 1 and 2 too */
+	unsigned size;      /* bytes of `reg` that take part: 4 or 8; for comparisons 1 and 2 too */
+	unsigned from_size; /* bytes of `from` that take part */
 	int64_t constant;
 	struct operands_memory memory; /* size 0: no memory operand */
 	uint16_t written;              /* bit n: register n is changed, implicitly too; a call's callee is left out */
