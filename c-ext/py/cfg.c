@@ -2,6 +2,7 @@
 /* Analyser: the static analysis of a kernel's functions, as dicts. schemas/cfg.schema.json says what the verb makes of
  * it. */
 #include "convert.h"
+#include "window_hints.h"
 
 #include <string.h>
 
@@ -151,12 +152,12 @@ static PyObject *windows(const struct windows *windows)
 	return list;
 }
 
-static PyObject *callees(const struct windows *windows)
+static PyObject *addresses(const uint64_t *items, uint32_t count)
 {
 	PyObject *list = PyList_New(0);
 
-	for (uint32_t i = 0; list && i < windows->callee_count; i++)
-		if (append(list, PyLong_FromUnsignedLongLong(windows->callees[i])) < 0)
+	for (uint32_t i = 0; list && i < count; i++)
+		if (append(list, PyLong_FromUnsignedLongLong(items[i])) < 0)
 			Py_CLEAR(list);
 	return list;
 }
@@ -184,50 +185,19 @@ static PyObject *describe(struct analyser_object *self, const struct analysis *a
 {
 	const struct plan *plan = analysis->plan;
 
-	return Py_BuildValue("{s:N,s:K,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:d,s:d,s:I,s:I}", "function",
+	return Py_BuildValue("{s:N,s:K,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:d,s:d,s:I,s:I}", "function",
 			     string(analysis->symbol.name), "entry", (unsigned long long)analysis->symbol.address,
 			     "complete", PyBool_FromLong(analysis->cfg->complete), "determined",
 			     PyBool_FromLong(plan->determined), "traceable",
 			     PyBool_FromLong(plan->entry != PLAN_NO_ENTRY), "blocks", blocks(self, analysis), "loops",
 			     loops(analysis->cfg), "windows", windows(analysis->windows), "window_callees",
-			     callees(analysis->windows), "probes", probes(plan), "stops", plan->cost, "naive_stops",
-			     plan->naive_cost, "branches", plan->naive_count, "left_out", plan->left_out);
+			     addresses(analysis->windows->callees, analysis->windows->callee_count), "window_pointers",
+			     addresses(analysis->windows->pointers, analysis->windows->pointer_count), "probes",
+			     probes(plan), "stops", plan->cost, "naive_stops", plan->naive_cost, "branches",
+			     plan->naive_count, "left_out", plan->left_out);
 }
 
 /* --- Methods --- */
-
-static int compare_addresses(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left;
-	uint64_t b = *(const uint64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
-/* A sequence of addresses, sorted; the caller frees it. -1 with an exception set. */
-static int take_addresses(PyObject *sequence, uint64_t **ret, size_t *count_ret)
-{
-	Py_ssize_t count = sequence ? PySequence_Size(sequence) : 0;
-
-	if (count < 0)
-		return -1;
-	*ret = calloc((size_t)count + 1, sizeof(**ret));
-	if (!*ret) {
-		PyErr_NoMemory();
-		return -1;
-	}
-	for (Py_ssize_t i = 0; i < count; i++) {
-		PyObject *item = PySequence_GetItem(sequence, i);
-
-		(*ret)[i] = item ? PyLong_AsUnsignedLongLong(item) : 0;
-		Py_XDECREF(item);
-		if (PyErr_Occurred())
-			return -1;
-	}
-	*count_ret = (size_t)count;
-	qsort(*ret, *count_ret, sizeof(**ret), compare_addresses);
-	return 0;
-}
 
 typedef PyObject *(*describer)(struct analyser_object *self, const struct analysis *analysis, uint64_t ns);
 
@@ -278,19 +248,20 @@ static PyObject *analyse_all(struct analyser_object *self, const char *name, con
 
 static PyObject *answer(PyObject *object, PyObject *args, PyObject *keywords, describer describe_one)
 {
-	static char *names[] = {"name", "references", "intrusive", "allow_patched", "probe_returns", "budget", NULL};
+	static char *names[] = {"name",          "references",    "measuring", "pointees", "intrusive",
+				"allow_patched", "probe_returns", "budget",    NULL};
 	struct analysis_options options = {.plan = {.probe_returns = true}};
-	FREE uint64_t *references = NULL;
-	PyObject *sequence = NULL;
+	CLEANUP(hints_release) struct hints hints = {.known = {.references = NULL}};
+	PyObject *references = NULL, *measuring = NULL, *pointees = NULL;
 	int intrusive = 0, allow_patched = 0, probe_returns = 1;
 	const char *name;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$OpppI", names, &name, &sequence, &intrusive,
-					 &allow_patched, &probe_returns, &options.plan.budget))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$OOOpppI", names, &name, &references, &measuring, &pointees,
+					 &intrusive, &allow_patched, &probe_returns, &options.plan.budget))
 		return NULL;
-	if (take_addresses(sequence, &references, &options.reference_count) < 0)
+	if (hints_take(&hints, references, measuring, pointees) < 0)
 		return NULL;
-	options.references = references;
+	options.hints = hints.known;
 	options.plan.intrusive = intrusive;
 	options.plan.allow_patched = allow_patched;
 	options.plan.probe_returns = probe_returns;
@@ -343,16 +314,16 @@ static PyObject *symbol_at(PyObject *object, PyObject *args)
 
 static PyObject *in_window(PyObject *object, PyObject *args)
 {
-	FREE uint64_t *references = NULL;
-	PyObject *sequence = NULL;
+	CLEANUP(hints_release) struct hints hints = {.known = {.references = NULL}};
+	PyObject *references = NULL, *measuring = NULL, *pointees = NULL;
 	unsigned long long address;
 	struct cs_error *error;
-	size_t count = 0;
 	bool inside;
 
-	if (!PyArg_ParseTuple(args, "K|O", &address, &sequence) || take_addresses(sequence, &references, &count) < 0)
+	if (!PyArg_ParseTuple(args, "K|OOO", &address, &references, &measuring, &pointees) ||
+	    hints_take(&hints, references, measuring, pointees) < 0)
 		return NULL;
-	error = analysis_in_window(SELF(object)->analyser, address, references, count, &inside);
+	error = analysis_in_window(SELF(object)->analyser, address, &hints.known, &inside);
 	return error ? raise_error(error) : PyBool_FromLong(inside);
 }
 

@@ -11,6 +11,7 @@
 #include "record/recorder.h"
 #include "relay.h"
 #include "trace.h"
+#include "window_hints.h"
 
 #define INLINE_LEVELS 16
 
@@ -30,8 +31,7 @@ struct recorder_object {
 	struct recorder *recorder;
 	struct traced_function *functions;
 	struct plan_options plan;
-	uint64_t *references;
-	size_t reference_count;
+	struct hints hints;
 };
 
 #define SELF(OBJECT) ((struct recorder_object *)(OBJECT))
@@ -194,8 +194,7 @@ static struct cs_error *analyse(struct recorder_object *self, struct relay *rela
 {
 	CLEANUP(guest_text_release) struct guest_text text = {.count = 0};
 	const struct analysis_options options = {
-		.references = self->references,
-		.reference_count = self->reference_count,
+		.hints = self->hints.known,
 		.plan = self->plan,
 	};
 
@@ -379,7 +378,7 @@ static void release(struct recorder_object *self)
 	analyser_destroy(TAKE_PTR(self->analyser));
 	lines_destroy(TAKE_PTR(self->lines));
 	elf_destroy(TAKE_PTR(self->elf));
-	free(TAKE_PTR(self->references));
+	hints_release(&self->hints);
 	Py_CLEAR(self->relay);
 	Py_CLEAR(self->writer);
 }
@@ -401,38 +400,6 @@ static PyObject *stop(PyObject *object, PyObject *unused)
 	return relay_outcome(error);
 }
 
-static int by_address(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left;
-	uint64_t b = *(const uint64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
-static int take_references(struct recorder_object *self, PyObject *sequence)
-{
-	Py_ssize_t count = sequence ? PySequence_Size(sequence) : 0;
-
-	if (count < 0)
-		return -1;
-	self->references = calloc((size_t)count + 1, sizeof(self->references[0]));
-	if (!self->references) {
-		PyErr_NoMemory();
-		return -1;
-	}
-	for (Py_ssize_t i = 0; i < count; i++) {
-		PyObject *item = PySequence_GetItem(sequence, i);
-
-		self->references[i] = item ? PyLong_AsUnsignedLongLong(item) : 0;
-		Py_XDECREF(item);
-		if (PyErr_Occurred())
-			return -1;
-	}
-	self->reference_count = (size_t)count;
-	qsort(self->references, self->reference_count, sizeof(self->references[0]), by_address);
-	return 0;
-}
-
 static struct cs_error *open_all(struct recorder_object *self, struct relay *relay, const char *path,
 				 struct recorder_options *options)
 {
@@ -446,14 +413,15 @@ static struct cs_error *open_all(struct recorder_object *self, struct relay *rel
 
 static int recorder_init(PyObject *object, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"relay",         "writer",        "elf",           "replay", "intrusive",
-				"allow_patched", "probe_returns", "catch_returns", "budget", "hit_limit",
-				"task_pointer",  "task_name",     "references",    NULL};
+	static char *names[] = {"relay",      "writer",        "elf",           "replay",
+				"intrusive",  "allow_patched", "probe_returns", "catch_returns",
+				"budget",     "hit_limit",     "task_pointer",  "task_name",
+				"references", "measuring",     "pointees",      NULL};
 	struct recorder_object *self = SELF(object);
 	struct recorder_options options = {.hit_limit = 1000};
 	int replay = 0, intrusive = 0, allow_patched = 0, probe_returns = 1, catch_returns = 1;
 	unsigned long long task_pointer = 0, task_name = 0;
-	PyObject *relay, *writer, *references = NULL;
+	PyObject *relay, *writer, *references = NULL, *measuring = NULL, *pointees = NULL;
 	struct cs_error *error;
 	struct relay *core;
 	const char *path;
@@ -462,13 +430,14 @@ static int recorder_init(PyObject *object, PyObject *args, PyObject *keywords)
 		PyErr_SetString(PyExc_TypeError, "a BranchRecorder is made once");
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKO", names, &relay, &writer, &path, &replay,
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOO", names, &relay, &writer, &path, &replay,
 					 &intrusive, &allow_patched, &probe_returns, &catch_returns, &self->plan.budget,
-					 &options.hit_limit, &task_pointer, &task_name, &references))
+					 &options.hit_limit, &task_pointer, &task_name, &references, &measuring,
+					 &pointees))
 		return -1;
 	core = relay_object_relay(relay);
 	self->store = core ? trace_writer_store(writer) : NULL;
-	if (!self->store || take_references(self, references) < 0)
+	if (!self->store || hints_take(&self->hints, references, measuring, pointees) < 0)
 		return -1;
 	self->relay = Py_NewRef(relay);
 	self->writer = Py_NewRef(writer);

@@ -116,11 +116,14 @@ class BranchRecorder:
         task_pointer: int = 0,
         task_name: int = 0,
         references: Sequence[int] = (),
+        measuring: Sequence[int] = (),
+        pointees: Sequence[int] = (),
     ) -> None:
         """`intrusive`: windows may be probed. `allow_patched`: so may text that the kernel patches, for the stub's
         breakpoints change no memory. `budget`: most probes a function; 0 for no limit. `hit_limit`: a probe hit so often
         in one invocation is lifted until it ends; 0 for never. `references`: addresses of functions that read a
-        reference clock. See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
+        reference clock; `measuring`: of those that measure one; `pointees`: of those that the latter's pointers hold.
+        See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
     def add(self, name: str) -> list[dict[str, Any]]:
         """Analyse what the compiler made of one function, parts included, and record how it looks. For each: {"id",
         "name", "address", "probes", "windows", "branches", "determined", "note", "cost", "naive_cost"}; empty where the
@@ -272,6 +275,8 @@ class Analyser:
         name: str,
         *,
         references: Sequence[int] = (),
+        measuring: Sequence[int] = (),
+        pointees: Sequence[int] = (),
         intrusive: bool = False,
         allow_patched: bool = False,
         probe_returns: bool = True,
@@ -282,7 +287,7 @@ class Analyser:
         For each: {"function", "entry", "complete", "determined", "traceable", "blocks": [{"number", "start", "end", "next":
         [{"to", "kind"}], "exits", "dominator", "depth", "cold", "gaps", "window", "instructions": [{"address", "length",
         "kind", "condition", "target", "port", "text", "site", "in_window"}]}], "loops", "windows": [{"from", "to", "blocks",
-        "polls"}], "window_callees", "probes": [{"address", "block", "roles", "stepped", "frequency", "in_window", "patched"}],
+        "polls"}], "window_callees", "window_pointers" (where measuring functions read a pointer, perhaps), "probes": [{"address", "block", "roles", "stepped", "frequency", "in_window", "patched"}],
         "stops", "naive_stops", "branches", "left_out"}. The options are those of BranchRecorder.
         """
     def summarise(
@@ -290,6 +295,8 @@ class Analyser:
         name: str,
         *,
         references: Sequence[int] = (),
+        measuring: Sequence[int] = (),
+        pointees: Sequence[int] = (),
         intrusive: bool = False,
         allow_patched: bool = False,
         probe_returns: bool = True,
@@ -297,7 +304,14 @@ class Analyser:
     ) -> list[dict[str, Any]]:
         """The same in short: {"function", "blocks", "branches", "probes", "windows", "determined", "stops", "naive_stops",
         "left_out", "ns"}, the last being how long the analysis took."""
-    def in_window(self, address: int, references: Sequence[int] = (), /) -> bool:
+    def in_window(
+        self,
+        address: int,
+        references: Sequence[int] = (),
+        measuring: Sequence[int] = (),
+        pointees: Sequence[int] = (),
+        /,
+    ) -> bool:
         """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
     def source(self, address: int) -> list[tuple[str, str, int]]:
         """(function, file, line) of an address, the innermost inlined function first; empty where DWARF has none."""

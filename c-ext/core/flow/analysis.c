@@ -272,6 +272,84 @@ static struct cs_error *build_cfg(struct analyser *analyser, const struct elf_sy
 	return cfg_create(analyser->decoder, &input, ret);
 }
 
+/* How deep a call in a measuring function is followed to see whether it reads a clock. What reads one deeper than
+ * that does more than read it. */
+#define READ_DEPTH 2
+
+static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function, unsigned depth, bool *ret);
+
+/* Whatever prints to a serial line reads and writes bytes at ports that it has in DX. A PIT's are constants, and ACPI's
+ * timer is read by four bytes. */
+static bool reads_itself(const struct insn *insn)
+{
+	if (insn->kind == INSN_IN)
+		return insn->port >= 0 || insn->bytes[0] == 0xed;
+	return insn_is_clock_access(insn) && insn->kind != INSN_OUT;
+}
+
+static struct cs_error *block_reads(struct analyser *analyser, const struct cfg *cfg, const struct cfg_block *block,
+				    unsigned depth, bool *ret)
+{
+	for (uint32_t i = block->insn; i < block->insn + block->insn_count && !*ret; i++) {
+		const struct insn *insn = &cfg->insns[i].insn;
+
+		*ret = reads_itself(insn) || window_calls_pointer(block, &cfg->insns[i], analyser->indirect_thunks);
+		if (!*ret && depth > 1 && (insn->kind == INSN_CALL || insn->kind == INSN_JUMP))
+			CS_TRY(reads_clock(analyser, insn->target, depth - 1, ret));
+	}
+	return NULL;
+}
+
+static struct cs_error *holds_read(struct analyser *analyser, const struct cfg *cfg, unsigned depth, bool *ret)
+{
+	for (uint32_t i = 0; i < cfg->block_count && !*ret; i++)
+		CS_TRY(block_reads(analyser, cfg, &cfg->blocks[i], depth, ret));
+	return NULL;
+}
+
+static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function, unsigned depth, bool *ret)
+{
+	const struct analysis_options options = {.text = NULL};
+	const struct elf_symbol *symbol = NULL;
+	struct cs_error *error;
+	struct cfg *cfg;
+
+	*ret = false;
+	CS_TRY(elf_symbol_at(analyser->elf, function, &symbol));
+	/* A jump within a function is no call; functions that do not return measure nothing. */
+	if (!symbol || !symbol->function || symbol->address != function ||
+	    bsearch(&function, analyser->noreturn, analyser->noreturn_count, sizeof(function), compare_addresses))
+		return NULL;
+	error = build_cfg(analyser, symbol, &options, &cfg);
+	if (error) { /* nothing is known of it */
+		*ret = error->code == CS_ERROR_FORMAT || error->code == CS_ERROR_REFUSED;
+		if (!*ret)
+			return error;
+		cs_error_destroy(error);
+		return NULL;
+	}
+	error = holds_read(analyser, cfg, depth, ret);
+	cfg_destroy(cfg);
+	return error;
+}
+
+static struct cs_error *callee_reads(void *context, uint64_t function, bool *ret)
+{
+	return reads_clock(context, function, READ_DEPTH, ret);
+}
+
+static struct cs_error *find_windows(struct analyser *analyser, const struct cfg *cfg, const struct window_hints *known,
+				     struct windows **ret)
+{
+	struct window_hints hints = *known;
+
+	hints.indirect_thunks[0] = analyser->indirect_thunks[0];
+	hints.indirect_thunks[1] = analyser->indirect_thunks[1];
+	hints.reads = callee_reads;
+	hints.context = analyser;
+	return windows_create(analyser->decoder, cfg, &hints, ret);
+}
+
 struct cs_error *analysis_create(struct analyser *analyser, const struct elf_symbol *symbol,
 				 const struct analysis_options *options, struct analysis **ret)
 {
@@ -285,8 +363,7 @@ struct cs_error *analysis_create(struct analyser *analyser, const struct elf_sym
 	if (!error)
 		bounds_find(analyser->decoder, analysis->cfg);
 	if (!error)
-		error = windows_create(analysis->cfg, options->references, options->reference_count,
-				       &analysis->windows);
+		error = find_windows(analyser, analysis->cfg, &options->hints, &analysis->windows);
 	if (!error)
 		error = plan_create(analysis->cfg, analysis->windows, &options->plan, &analysis->plan);
 	if (error) {
@@ -335,17 +412,17 @@ static struct cs_error *in_window_of(struct analyser *analyser, const struct elf
 	index = insn_around(cfg, address);
 	*held = index != CFG_NONE;
 	if (*held)
-		error = windows_create(cfg, options->references, options->reference_count, &windows);
+		error = find_windows(analyser, cfg, &options->hints, &windows);
 	*ret = windows && windows->inside[index];
 	windows_destroy(windows);
 	cfg_destroy(cfg);
 	return error;
 }
 
-struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const uint64_t *references,
-				    size_t reference_count, bool *ret)
+struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const struct window_hints *hints,
+				    bool *ret)
 {
-	struct analysis_options options = {.references = references, .reference_count = reference_count};
+	const struct analysis_options options = {.hints = hints ? *hints : (struct window_hints){.references = NULL}};
 	const struct elf_symbol *symbol = NULL;
 	FREE char *base = NULL;
 	bool held = false;

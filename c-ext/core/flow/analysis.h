@@ -30,8 +30,7 @@ struct analysis_text {
 struct analysis_options {
 	const struct analysis_text *text; /* borrowed */
 	size_t text_count;
-	const uint64_t *references; /* sorted addresses of functions that read a reference clock; borrowed */
-	size_t reference_count;
+	struct window_hints hints; /* what the caller knows; the rest is filled in */
 	struct plan_options plan;
 };
 
@@ -48,9 +47,9 @@ struct cs_error *analysis_create(struct analyser *analyser, const struct elf_sym
 void analysis_destroy(struct analysis *analysis);
 
 /* Whether a stop at the instruction that holds `address` falls into a timing window of its function; false where no
- * function holds it. */
-struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const uint64_t *references,
-				    size_t reference_count, bool *ret);
+ * function holds it. `hints` may be NULL. */
+struct cs_error *analysis_in_window(struct analyser *analyser, uint64_t address, const struct window_hints *hints,
+				    bool *ret);
 
 /* The pieces of text a function consists of: its own and its cold parts. What is to be read from the guest. At most
  * `limit`; returns their number. */

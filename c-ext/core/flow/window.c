@@ -3,7 +3,9 @@
 
 #include <string.h>
 
+#include "arch/x86/operands.h"
 #include "base/util.h"
+#include "flow/waiting.h"
 
 static int compare_addresses(const void *left, const void *right)
 {
@@ -12,12 +14,73 @@ static int compare_addresses(const void *left, const void *right)
 	return a < b ? -1 : a > b;
 }
 
-bool window_is_read(const struct insn *insn, const uint64_t *references, size_t count)
+static bool holds(const uint64_t *addresses, size_t count, uint64_t address)
 {
-	if (insn_is_clock_access(insn))
-		return true;
-	return insn->kind == INSN_CALL && count &&
-	       bsearch(&insn->target, references, count, sizeof(*references), compare_addresses);
+	return count && bsearch(&address, addresses, count, sizeof(*addresses), compare_addresses);
+}
+
+bool window_calls_pointer(const struct cfg_block *block, const struct cfg_insn *insn, const uint64_t *thunks)
+{
+	bool patched = insn->flags & CFG_PATCHED && (insn->site == SITE_PARAVIRT || insn->site == SITE_ALTERNATIVE);
+
+	switch (insn->insn.kind) {
+	case INSN_CALL_INDIRECT: return !patched;
+	case INSN_JUMP_INDIRECT: return block->exits & (CFG_TAIL_CALLS | CFG_UNKNOWN);
+	case INSN_CALL:
+	case INSN_JUMP: return insn->insn.target - thunks[0] < thunks[1] - thunks[0];
+	case INSN_OTHER:
+	case INSN_NOP:
+	case INSN_BRANCH:
+	case INSN_RETURN:
+	case INSN_TRAP:
+	case INSN_HALT:
+	case INSN_CMOV:
+	case INSN_SETCC:
+	case INSN_TSC:
+	case INSN_RDPMC:
+	case INSN_IN:
+	case INSN_OUT:
+	case INSN_RDMSR:
+	case INSN_WRMSR:
+	case INSN_CPUID: return false;
+	}
+	return false;
+}
+
+/* One function while its windows are looked for. */
+struct search {
+	struct insn_decoder *decoder;
+	const struct cfg *cfg;
+	const struct window_hints *hints;
+	bool measuring;
+	bool *reads; /* by instruction */
+	bool *waits; /* by loop */
+};
+
+static void search_release(struct search *search)
+{
+	free(search->reads);
+	free(search->waits);
+}
+
+/* Whether a clock is read here: by the instruction itself or by the function it calls; in a measuring function, whether
+ * it may be. */
+static struct cs_error *judge(const struct search *search, const struct cfg_block *block, const struct cfg_insn *insn,
+			      bool *ret)
+{
+	const struct window_hints *hints = search->hints;
+	bool direct = insn->insn.kind == INSN_CALL || insn->insn.kind == INSN_JUMP;
+	uint64_t target = insn->insn.target;
+
+	*ret = insn_is_clock_access(&insn->insn) ||
+	       (direct && holds(hints->references, hints->reference_count, target));
+	if (*ret || !search->measuring)
+		return NULL;
+	*ret = window_calls_pointer(block, insn, hints->indirect_thunks);
+	/* What measures does so within itself. */
+	if (*ret || !direct || !hints->reads || holds(hints->measuring, hints->measuring_count, target))
+		return NULL;
+	return hints->reads(hints->context, target, ret);
 }
 
 /* What is known of each block, by index. */
@@ -34,7 +97,7 @@ static void release(struct flow *flow)
 	free(flow->after);
 }
 
-static struct cs_error *allocate(const struct cfg *cfg, struct flow *flow, struct windows *windows)
+static struct cs_error *allocate(const struct cfg *cfg, size_t pointees, struct flow *flow, struct windows *windows)
 {
 	flow->reads = calloc(cfg->block_count, sizeof(bool));
 	flow->before = calloc(cfg->block_count, sizeof(bool));
@@ -42,9 +105,10 @@ static struct cs_error *allocate(const struct cfg *cfg, struct flow *flow, struc
 	windows->inside = calloc(cfg->insn_count, sizeof(bool));
 	windows->window_of = malloc(cfg->block_count * sizeof(*windows->window_of));
 	windows->items = calloc(cfg->block_count, sizeof(*windows->items));
-	windows->callees = calloc(cfg->insn_count, sizeof(*windows->callees));
+	windows->callees = calloc(cfg->insn_count + pointees, sizeof(*windows->callees));
+	windows->pointers = calloc(cfg->insn_count, sizeof(*windows->pointers));
 	if (!flow->reads || !flow->before || !flow->after || !windows->inside || !windows->window_of ||
-	    !windows->items || !windows->callees)
+	    !windows->items || !windows->callees || !windows->pointers)
 		return &cs_error_no_memory;
 	for (uint32_t i = 0; i < cfg->block_count; i++)
 		windows->window_of[i] = CFG_NONE;
@@ -91,6 +155,26 @@ static void mark_block(const struct cfg *cfg, uint32_t index, const struct flow 
 	}
 }
 
+static bool waits_at(const struct search *search, uint32_t block)
+{
+	const struct cfg *cfg = search->cfg;
+
+	for (uint32_t i = cfg->blocks[block].loop; i != CFG_NONE; i = cfg->loops[i].parent)
+		if (search->waits[i])
+			return true;
+	return false;
+}
+
+static void mark_waiting(const struct search *search, struct windows *windows)
+{
+	for (uint32_t i = 0; i < search->cfg->block_count; i++) {
+		const struct cfg_block *block = &search->cfg->blocks[i];
+
+		if (waits_at(search, i))
+			memset(windows->inside + block->insn, true, block->insn_count * sizeof(*windows->inside));
+	}
+}
+
 static bool touches(const struct cfg *cfg, const struct windows *windows, uint32_t index)
 {
 	const struct cfg_block *block = &cfg->blocks[index];
@@ -119,8 +203,9 @@ static void extend(const struct cfg *cfg, const struct windows *windows, uint32_
 }
 
 /* Joins blocks that touch a window and are neighbours in the graph. */
-static struct cs_error *join_windows(const struct cfg *cfg, const struct flow *flow, struct windows *windows)
+static struct cs_error *join_windows(const struct search *search, const struct flow *flow, struct windows *windows)
 {
+	const struct cfg *cfg = search->cfg;
 	FREE uint32_t *stack = calloc((size_t)cfg->edge_count * 2 + 1, sizeof(*stack));
 
 	if (!stack)
@@ -139,7 +224,7 @@ static struct cs_error *join_windows(const struct cfg *cfg, const struct flow *f
 			const struct cfg_block *block = &cfg->blocks[at];
 
 			extend(cfg, windows, at, window);
-			window->polls |= flow->reads[at] && block->loop != CFG_NONE;
+			window->polls |= block->loop != CFG_NONE && (flow->reads[at] || waits_at(search, at));
 			for (uint32_t k = 0; k < block->next_count + block->prev_count; k++) {
 				uint32_t to =
 					k < block->next_count
@@ -157,47 +242,91 @@ static struct cs_error *join_windows(const struct cfg *cfg, const struct flow *f
 	return NULL;
 }
 
-/* What runs inside a window, or reads a clock itself. */
-static void list_callees(const struct cfg *cfg, const bool *reads, struct windows *windows)
+static uint32_t sort(uint64_t *addresses, uint32_t count)
 {
 	uint32_t kept = 0;
 
-	for (uint32_t i = 0; i < cfg->insn_count; i++)
-		if (cfg->insns[i].insn.kind == INSN_CALL && (windows->inside[i] || reads[i]))
-			windows->callees[windows->callee_count++] = cfg->insns[i].insn.target;
-	qsort(windows->callees, windows->callee_count, sizeof(*windows->callees), compare_addresses);
-	for (uint32_t i = 0; i < windows->callee_count; i++)
-		if (!kept || windows->callees[kept - 1] != windows->callees[i])
-			windows->callees[kept++] = windows->callees[i];
-	windows->callee_count = kept;
+	qsort(addresses, count, sizeof(*addresses), compare_addresses);
+	for (uint32_t i = 0; i < count; i++)
+		if (!kept || addresses[kept - 1] != addresses[i])
+			addresses[kept++] = addresses[i];
+	return kept;
 }
 
-static struct cs_error *analyse(const struct cfg *cfg, const uint64_t *references, size_t count,
-				struct windows *windows)
+/* What runs inside a window, or reads a clock itself. */
+static void list_callees(const struct search *search, struct windows *windows)
 {
-	FREE bool *reads = calloc(cfg->insn_count, sizeof(*reads));
+	const struct cfg *cfg = search->cfg;
+	const struct window_hints *hints = search->hints;
+
+	for (uint32_t i = 0; i < cfg->insn_count; i++)
+		if (cfg->insns[i].insn.kind == INSN_CALL && (windows->inside[i] || search->reads[i]))
+			windows->callees[windows->callee_count++] = cfg->insns[i].insn.target;
+	for (size_t i = 0; search->measuring && i < hints->pointee_count; i++)
+		windows->callees[windows->callee_count++] = hints->pointees[i];
+	windows->callee_count = sort(windows->callees, windows->callee_count);
+}
+
+/* Where a pointer may lie that is called through. */
+static void list_pointers(const struct search *search, struct windows *windows)
+{
+	const struct cfg *cfg = search->cfg;
+
+	for (uint32_t i = 0; search->measuring && i < cfg->insn_count; i++) {
+		struct operands operands;
+
+		operands_of(search->decoder, &cfg->insns[i].insn, &operands);
+		if (operands.memory.size == 8 && operands.memory.base < 0 && operands.memory.index < 0)
+			windows->pointers[windows->pointer_count++] = (uint64_t)operands.memory.displacement;
+	}
+	windows->pointer_count = sort(windows->pointers, windows->pointer_count);
+}
+
+static struct cs_error *prepare(struct search *search)
+{
+	const struct cfg *cfg = search->cfg;
+
+	search->measuring = holds(search->hints->measuring, search->hints->measuring_count, cfg->entry);
+	search->reads = calloc(cfg->insn_count, sizeof(*search->reads));
+	search->waits = calloc((size_t)cfg->loop_count + 1, sizeof(*search->waits));
+	if (!search->reads || !search->waits)
+		return &cs_error_no_memory;
+	waiting_find(search->decoder, cfg, search->waits);
+	for (uint32_t i = 0; i < cfg->block_count; i++) {
+		const struct cfg_block *block = &cfg->blocks[i];
+
+		for (uint32_t k = block->insn; k < block->insn + block->insn_count; k++)
+			CS_TRY(judge(search, block, &cfg->insns[k], &search->reads[k]));
+	}
+	return NULL;
+}
+
+static struct cs_error *analyse(struct search *search, struct windows *windows)
+{
+	const struct cfg *cfg = search->cfg;
 	struct flow flow CLEANUP(release) = {.reads = NULL};
 
-	if (!reads)
-		return &cs_error_no_memory;
-	CS_TRY(allocate(cfg, &flow, windows));
-	for (uint32_t i = 0; i < cfg->block_count; i++) {
-		for (uint32_t k = cfg->blocks[i].insn; k < cfg->blocks[i].insn + cfg->blocks[i].insn_count; k++) {
-			reads[k] = window_is_read(&cfg->insns[k].insn, references, count);
-			flow.reads[i] |= reads[k];
-		}
-	}
+	CS_TRY(prepare(search));
+	CS_TRY(allocate(cfg, search->hints->pointee_count, &flow, windows));
+	for (uint32_t i = 0; i < cfg->block_count; i++)
+		for (uint32_t k = cfg->blocks[i].insn; k < cfg->blocks[i].insn + cfg->blocks[i].insn_count; k++)
+			flow.reads[i] |= search->reads[k];
 	spread(cfg, &flow);
 	for (uint32_t i = 0; i < cfg->block_count; i++)
-		mark_block(cfg, i, &flow, reads, windows);
-	list_callees(cfg, reads, windows);
-	return join_windows(cfg, &flow, windows);
+		mark_block(cfg, i, &flow, search->reads, windows);
+	mark_waiting(search, windows);
+	list_callees(search, windows);
+	list_pointers(search, windows);
+	return join_windows(search, &flow, windows);
 }
 
-struct cs_error *windows_create(const struct cfg *cfg, const uint64_t *references, size_t count, struct windows **ret)
+struct cs_error *windows_create(struct insn_decoder *decoder, const struct cfg *cfg, const struct window_hints *hints,
+				struct windows **ret)
 {
+	static const struct window_hints none;
+	struct search search CLEANUP(search_release) = {.decoder = decoder, .cfg = cfg, .hints = hints ? hints : &none};
 	struct windows *windows = calloc(1, sizeof(*windows));
-	struct cs_error *error = windows ? analyse(cfg, references, count, windows) : &cs_error_no_memory;
+	struct cs_error *error = windows ? analyse(&search, windows) : &cs_error_no_memory;
 
 	if (error) {
 		windows_destroy(windows);
@@ -215,5 +344,6 @@ void windows_destroy(struct windows *windows)
 	free(windows->window_of);
 	free(windows->items);
 	free(windows->callees);
+	free(windows->pointers);
 	free(windows);
 }

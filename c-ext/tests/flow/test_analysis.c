@@ -176,7 +176,7 @@ static void places_in_windows(void **state)
 	bool inside;
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		assert_null(analysis_in_window(subject->analyser, places[i].address, NULL, 0, &inside));
+		assert_null(analysis_in_window(subject->analyser, places[i].address, NULL, &inside));
 		assert_int_equal(inside, places[i].inside);
 	}
 }

@@ -27,7 +27,7 @@ static struct subject make(const uint8_t *bytes, size_t size, const struct sites
 
 	assert_null(insn_decoder_create(&decoder));
 	assert_null(cfg_create(decoder, &input, &result.cfg));
-	assert_null(windows_create(result.cfg, NULL, 0, &result.windows));
+	assert_null(windows_create(decoder, result.cfg, NULL, &result.windows));
 	assert_null(plan_create(result.cfg, result.windows, options, &result.plan));
 	insn_decoder_destroy(decoder);
 	return result;

@@ -20,7 +20,7 @@ struct subject {
 static void make_subject(const struct random_code *code, const struct plan_options *options, struct subject *ret)
 {
 	assert_null(random_cfg(code, &ret->cfg));
-	assert_null(windows_create(ret->cfg, NULL, 0, &ret->windows));
+	assert_null(windows_create(decoder, ret->cfg, NULL, &ret->windows));
 	assert_null(plan_create(ret->cfg, ret->windows, options, &ret->plan));
 }
 
@@ -240,7 +240,7 @@ static void make_literal(const uint8_t *bytes, size_t size, const struct plan_op
 
 	assert_null(cfg_create(decoder, &input, &ret->cfg));
 	bounds_find(decoder, ret->cfg);
-	assert_null(windows_create(ret->cfg, NULL, 0, &ret->windows));
+	assert_null(windows_create(decoder, ret->cfg, NULL, &ret->windows));
 	assert_null(plan_create(ret->cfg, ret->windows, options, &ret->plan));
 }
 

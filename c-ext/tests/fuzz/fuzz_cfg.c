@@ -53,7 +53,7 @@ static struct cs_error *follow(struct insn_decoder *decoder, const struct cfg_co
 
 	if (!error) {
 		bounds_find(decoder, cfg);
-		error = windows_create(cfg, NULL, 0, &windows);
+		error = windows_create(decoder, cfg, NULL, &windows);
 	}
 	if (!error)
 		error = plan_create(cfg, windows, &options, &plan);

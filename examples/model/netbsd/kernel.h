@@ -94,6 +94,7 @@ extern uint32_t cpu_feature[2];
 void cpu_probe(struct cpu_info *ci);
 void identify_hypervisor(void);
 void cpu_get_tsc_freq(struct cpu_info *ci);
+extern uint64_t (*cpu_counter)(void);
 uint64_t cpu_tsc_freq_cpuid(struct cpu_info *ci);
 uint64_t tsc_freq_cpuid(struct cpu_info *ci);
 uint64_t tsc_freq_vmware_cpuid(struct cpu_info *ci);

@@ -109,6 +109,42 @@ POLLING static uint32_t measure_against_i8254(void)
 	return (uint32_t)(((uint64_t)elapsed * TIMER_FREQ + seen / 2) / seen);
 }
 
+#define LAPIC_CAL_LOOPS 10
+
+static int lapic_cal_loops;
+static uint32_t lapic_cal_t1, lapic_cal_t2;
+
+static void lapic_cal_handler(struct interrupt_frame *frame)
+{
+	uint32_t now = lapic_gettick();
+
+	(void)frame;
+	switch (lapic_cal_loops++) {
+	case 0: lapic_cal_t1 = now; break;
+	case LAPIC_CAL_LOOPS: lapic_cal_t2 = now; break;
+	}
+}
+
+/* "calibrate=ticks": as Linux 3.10 does in setup_boot_APIC_clock(). The clock's interrupt reads the timer, while this loop
+ * waits for so many of them. */
+static uint32_t measure_by_ticks(void)
+{
+	uint64_t elapsed;
+
+	if (!i8254_present())
+		return 0;
+	lapic_cal_loops = -1; /* an interrupt may be due already */
+	interrupt_set(VECTOR_PIT, lapic_cal_handler);
+	interrupt_unmask_pit(true);
+	interrupts_enable();
+	while (lapic_cal_loops <= LAPIC_CAL_LOOPS)
+		cpu_relax();
+	interrupts_disable();
+	interrupt_unmask_pit(false);
+	elapsed = (uint64_t)(lapic_cal_t1 - lapic_cal_t2) * TIMER_FREQ;
+	return (uint32_t)(elapsed / (LAPIC_CAL_LOOPS * x86_rtclock_tval));
+}
+
 /* Second pass: 50 ms of the TSC, read on both sides of the timer's count. */
 static uint32_t measure_against_tsc(void)
 {
@@ -138,13 +174,17 @@ static void derive_from_frequency(void)
 void lapic_calibrate_timer(bool secondpass)
 {
 	bool enabled = interrupts_disable();
-	const char *how = "not calibrated, told by CPUID";
+	const char *how = "not calibrated, told by CPUID", *wanted = "";
 
+	option_value("calibrate", &wanted);
 	/* "lapic=stopped": an initial count of 0 really stops the timer. */
 	lapic_start(0, option("lapic") ? 0 : CALIBRATION_COUNT);
 	if (secondpass && cpu_hascounter()) {
 		how = "second pass, against the TSC";
 		lapic_per_second = measure_against_tsc();
+	} else if (lapic_per_second == 0 && list_has(wanted, "ticks")) {
+		how = "first pass, against the clock's interrupt";
+		lapic_per_second = measure_by_ticks();
 	} else if (lapic_per_second == 0) {
 		how = "first pass, against the i8254";
 		lapic_per_second = measure_against_i8254();

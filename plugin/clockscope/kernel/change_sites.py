@@ -7,6 +7,7 @@ from typing import Any
 
 from clockscope.kernel.elffile import ElfFile, base_name
 from clockscope.base.errors import UserError
+from clockscope.kernel.hints import Hints
 from clockscope.kernel.wish import Wish
 
 Record = Mapping[str, Any]
@@ -38,7 +39,7 @@ class Guest:
     """What planning asks of the kernel and of the debugger."""
 
     elf: ElfFile
-    references: Sequence[int]  # functions that read a reference clock
+    hints: Hints
     statements: Callable[[str, int], Sequence[int]]  # where the code of a line begins, all over the kernel
     number: Callable[[str], int]  # an expression's value; UserError
     check: Callable[[int, str, str], None]  # an assignment at an address; UserError says what is wrong
@@ -66,7 +67,10 @@ class _Function:
 
     def __init__(self, wish: Wish, guest: Guest) -> None:
         self._analyser = guest.elf.analyser
-        self.parts = guest.elf.analyser.analyse(wish.function, references=guest.references)
+        hints = guest.hints
+        self.parts = guest.elf.analyser.analyse(
+            wish.function, references=hints.references, measuring=hints.measuring, pointees=hints.pointees
+        )
         if not self.parts:
             raise _wrong(wish, f"no function in {guest.elf.path} is called {wish.function}")
         self.entries = [part["entry"] for part in self.parts]

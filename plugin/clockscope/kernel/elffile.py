@@ -187,23 +187,24 @@ class ElfFile:
         read = (base_name(self._text_at(texts.offset + name)) for name in found)
         return sorted({name for name in read if not name.startswith(_PADDING)})
 
-    def functions(self, pattern: str) -> list[Symbol]:
+    def functions(self, pattern: str, *, parts: bool = False) -> list[Symbol]:
         """Functions of this name, or whose names the shell pattern matches; each address once.
 
-        A `.part` is a piece of its function and counts only where the function itself is not to be found.
+        A `.part` is a piece of its function and counts only where the function itself is not to be found, unless the
+        `parts` are wanted too.
         """
         if any(letter in pattern for letter in "*?["):
             every = {base_name(symbol.name) for symbol in self.all_functions()}
             names = sorted(name for name in every if fnmatch.fnmatchcase(name, pattern))
         else:
             names = [pattern]
-        return [symbol for name in names for symbol in self._named(name)]
+        return [symbol for name in names for symbol in self._named(name, parts)]
 
-    def _named(self, name: str) -> list[Symbol]:
+    def _named(self, name: str, parts: bool) -> list[Symbol]:
         found = {address: Symbol(name, address, 0) for address in self.analyser.find(name)}
         variants = self._variants.get(name, [])
         whole = [symbol for symbol in variants if ".part." not in symbol.name]
-        for symbol in whole or ([] if found else variants):
+        for symbol in variants if parts else whole or ([] if found else variants):
             found.setdefault(symbol.address, symbol)
         return list(found.values())
 
@@ -211,9 +212,15 @@ class ElfFile:
         """The base name of the function that holds an address, `.cold` part or not; empty where there is none."""
         return base_name(self.analyser.symbol_at(address))
 
-    def in_window(self, address: int, references: Sequence[int]) -> bool:
+    def in_window(
+        self,
+        address: int,
+        references: Sequence[int] = (),
+        measuring: Sequence[int] = (),
+        pointees: Sequence[int] = (),
+    ) -> bool:
         """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
-        return self.analyser.in_window(address, references)
+        return self.analyser.in_window(address, references, measuring, pointees)
 
     def function_start(self, address: int) -> int | None:
         """Where the function, or the part of one, begins that holds an address."""

@@ -13,7 +13,8 @@ from clockscope.model import told
 from clockscope._core import Error, RefusedError, Relay, TraceWriter
 from clockscope.kernel.elffile import ElfFile
 from clockscope.live.event_engine import Observation
-from clockscope.profiles.profile import Profile
+from clockscope.profiles.profile import Branches, Profile
+from clockscope.kernel.hints import of_kernel
 from clockscope.live.standstill import tsc_runs_on
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import one_line
@@ -28,7 +29,7 @@ class Lender:
 
     def __init__(self, relay: Relay, elf: ElfFile, offset: int, profile: Profile | None) -> None:
         self._relay = relay
-        self._windows = Windows(elf, offset, profile.branches.references if profile else ())
+        self._windows = Windows(elf, offset, of_kernel(elf, profile.branches if profile else Branches()))
         self._borrower = told.Borrower(relay.borrow, told.find(elf), offset)
 
     def tsc_runs_on(self) -> bool | None:

@@ -12,6 +12,7 @@ from typing import Any
 from clockscope._core import BranchRecorder, Error, Relay, Trace, TraceWriter
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles.profile import Branches, Gate
+from clockscope.kernel.hints import of_kernel
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class BranchTrace:
         self._replaced = options.replaced
         self._elf = elf
         self._branches = branches
-        references = [symbol.address for name in branches.references for symbol in elf.functions(name)]
+        hints = of_kernel(elf, branches, relay.read_memory)
         self._recorder = BranchRecorder(
             relay,
             writer,
@@ -59,7 +60,9 @@ class BranchTrace:
             hit_limit=options.hit_limit,
             task_pointer=options.task_pointer,
             task_name=options.task_name,
-            references=references,
+            references=hints.references,
+            measuring=hints.measuring,
+            pointees=hints.pointees,
         )
         writer.meta("stub.registers", json.dumps(relay.capabilities()["registers"]))
         writer.meta("plan.intrusive", "1" if options.intrusive else "0")

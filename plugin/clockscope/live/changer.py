@@ -8,6 +8,8 @@ from clockscope.gdbside import debugger
 from clockscope._core import Error, Interventions, RefusedError, Relay, TraceWriter
 from clockscope.gdbside.debugger import Stop
 from clockscope.base.errors import UserError
+from clockscope.profiles.profile import Branches
+from clockscope.kernel.hints import of_kernel
 from clockscope.kernel.wish import Wish
 from clockscope.kernel.change_sites import Guest, Planned, plan
 from clockscope.live.repeats import Repeats
@@ -19,10 +21,9 @@ def prepare(wishes: Sequence[Wish], target: Target) -> list[Planned]:
     """Find the places of the interventions; UserError for one that cannot be."""
     if not wishes:
         return []
-    named = target.profile.branches.references if target.profile else ()
-    references = [symbol.address for name in named for symbol in target.elf.functions(name)]
+    hints = of_kernel(target.elf, target.profile.branches if target.profile else Branches())
     check = functools.partial(_check, target)
-    return plan(wishes, Guest(target.elf, references, debugger.statements, _number, check))
+    return plan(wishes, Guest(target.elf, hints, debugger.statements, _number, check))
 
 
 def _number(expression: str) -> int:

@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 
 from clockscope._core import Error
 from clockscope.kernel.elffile import ElfFile
+from clockscope.kernel.hints import Hints
 
 
 class Windows:
     """The timing windows of a kernel's functions, looked for as they are asked about."""
 
-    def __init__(self, elf: ElfFile, offset: int, references: Sequence[str]) -> None:
-        """`offset`: by how much the kernel was relocated; `references`: functions that read a reference clock."""
+    def __init__(self, elf: ElfFile, offset: int, hints: Hints) -> None:
+        """`offset`: by how much the kernel was relocated."""
         self._elf = elf
         self._offset = offset
-        self._references = [symbol.address for name in references for symbol in elf.functions(name)]
+        self._hints = hints
         self._is_inside = functools.cache(self._ask)
 
     def hold(self, here: int, backtrace: Sequence[int]) -> bool:
@@ -26,7 +27,8 @@ class Windows:
 
     def _ask(self, address: int) -> bool:
         try:
-            return self._elf.in_window((address - self._offset) % (1 << 64), self._references)
+            place = (address - self._offset) % (1 << 64)
+            return self._elf.in_window(place, self._hints.references, self._hints.measuring, self._hints.pointees)
         except Error:
             return True  # what cannot be analysed may be one
 

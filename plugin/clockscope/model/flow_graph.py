@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from clockscope._core import Analyser, Trace
+from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.profiles import profile
+from clockscope.kernel.hints import Hints, of_kernel
 
 Record = dict[str, Any]
 """An object of schemas/cfg.schema.json."""
@@ -67,20 +69,24 @@ def no_text(_address: int, _file: str, _line: int) -> None:
 # From an ELF file
 
 
-def references(analyser: Analyser) -> list[int]:
-    """The functions that read a reference clock, as the profile of this kernel names them."""
-    for name in profile.names():
-        known = profile.load(name)
-        if all(analyser.find(symbol) for symbol in known.symbols):
-            return [address for function in known.branches.references for address in analyser.find(function)]
-    return []
+def hints_of(elf: ElfFile) -> Hints:
+    """What the profile of a kernel says of its functions."""
+    known = profile.recognise(elf)
+    return of_kernel(elf, known.branches) if known else Hints()
 
 
 def from_elf(path: str, name: str, text: Text, *, intrusive: bool = False, virtual: bool = False) -> list[Record]:
     """What the compiler made of a function: itself, and parts that can be called (`f.part.0`)."""
     analyser = Analyser(path)
+    hints = hints_of(ElfFile(path))
     found = analyser.analyse(
-        name, references=references(analyser), intrusive=intrusive, allow_patched=virtual, probe_returns=True
+        name,
+        references=hints.references,
+        measuring=hints.measuring,
+        pointees=hints.pointees,
+        intrusive=intrusive,
+        allow_patched=virtual,
+        probe_returns=True,
     )
     if not found:
         raise UserError(f"{path}: no function is called {name}")

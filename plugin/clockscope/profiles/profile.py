@@ -96,6 +96,7 @@ class Branches:
 
     functions: tuple[str, ...] = ()  # traced by default; names and globs
     references: tuple[str, ...] = ()  # functions that read a reference clock
+    measuring: tuple[str, ...] = ()  # functions that measure one clock by another
     within: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by function: all that call it
     gates: tuple[Gate, ...] = ()
     task: tuple[
@@ -237,6 +238,7 @@ def _branches(entry: Mapping[str, Any], gates: tuple[Gate, ...]) -> Branches:
     return Branches(
         functions=tuple(entry.get("functions", ())),
         references=tuple(entry.get("references", ())),
+        measuring=tuple(entry.get("measuring", ())),
         within={child: tuple(parents) for child, parents in entry.get("within", {}).items()},
         gates=gates,
         task=tuple(entry.get("task", ())),

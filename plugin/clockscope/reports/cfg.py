@@ -45,7 +45,7 @@ def _head(graph: Record, ui: Ui) -> Iterator[str]:
     yield "  " + counts
     yield "  " + _plan(graph)
     for window in graph["windows"]:
-        polls = "a loop polls a clock" if window["polls"] else "between two reads of a clock"
+        polls = "a loop polls a clock, or waits for one" if window["polls"] else "between two reads of a clock"
         yield f"  window {window['from']} to {window['to']}: {polls}; no probe stands in it by default"
     if not graph["complete"]:
         yield "  an indirect jump's targets are not known: what lies behind it is missing here"
@@ -184,7 +184,7 @@ def _shaded(graph: Record) -> Iterator[str]:
             and any(one["in_window"] and low <= int(one["address"], 16) < high for one in block["instructions"])
         ]
         placed.update(inside)
-        words = "timing window: a loop polls a clock" if window["polls"] else "timing window"
+        words = "timing window: a loop polls a clock, or waits for one" if window["polls"] else "timing window"
         if inside:
             yield f'  subgraph cluster_{number} {{ class="window"; style="filled,dashed"; fillcolor=lightyellow;'
             yield f'    label="{words}"; {"; ".join(f"B{block}" for block in inside)}; }}'

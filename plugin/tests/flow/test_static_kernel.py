@@ -107,10 +107,11 @@ def test_time(kernel: Path, tmp_path: Path) -> None:
     """Under a millisecond a function in the median, under 50 ms for all that are traced by default."""
     analyser, elf = Analyser(str(kernel)), ElfFile(str(kernel))
     names = profile.load("linux").branches.functions
-    references = flow_graph.references(analyser)
+    hints = flow_graph.hints_of(elf)
+    known: dict[str, Any] = {"references": hints.references, "measuring": hints.measuring, "pointees": hints.pointees}
     rounds = []
     for _ in range(5):
-        rounds.append([one["ns"] / 1e6 for name in names for one in analyser.summarise(name, references=references)])
+        rounds.append([one["ns"] / 1e6 for name in names for one in analyser.summarise(name, **known)])
     best = [min(times) for times in zip(*rounds, strict=True)]
     began = time.monotonic()
     for name in names:
@@ -128,11 +129,12 @@ def test_time(kernel: Path, tmp_path: Path) -> None:
 
 def test_plans_of_what_is_traced_by_default(kernel: Path) -> None:
     analyser = Analyser(str(kernel))
-    references = flow_graph.references(analyser)
-    assert references
+    hints = flow_graph.hints_of(ElfFile(str(kernel)))
+    assert hints.references and hints.measuring
+    known: dict[str, Any] = {"references": hints.references, "measuring": hints.measuring, "pointees": hints.pointees}
     stops = naive = 0.0
     for name in profile.load("linux").branches.functions:
-        for one in analyser.summarise(name, references=references, allow_patched=True):
+        for one in analyser.summarise(name, **known, allow_patched=True):
             assert one["probes"], one["function"]
             assert one["determined"] or one["windows"], one["function"]
             stops += one["stops"]

@@ -15,6 +15,7 @@ from clockscope.model import cpuid_leaves, told
 from clockscope._core import Trace
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles import profile
+from clockscope.kernel.hints import of_kernel
 from clockscope.live.quiet_windows import Windows
 
 # A kernel's own choices at its start: whether programs may use XSAVE (leaf 1) and protection keys (leaf 7).
@@ -111,8 +112,7 @@ def test_tsc_at_each_event(recorded: Recorded) -> None:
 
 def test_windows_of_a_kernel() -> None:
     elf = ElfFile(str(model("netbsd").vmlinux))
-    references = profile.load("netbsd").branches.references
-    windows = Windows(elf, 0x1000, references)
+    windows = Windows(elf, 0x1000, of_kernel(elf, profile.load("netbsd").branches))
     (calibration,) = elf.functions("lapic_calibrate_timer")
     inside = [at for at in range(calibration.address, calibration.address + 0x400) if elf.in_window(at, [])]
     assert inside

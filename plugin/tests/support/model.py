@@ -160,3 +160,12 @@ def said_of_clocks(log: str) -> list[Said]:
                 hertz = match.groupdict().get("hz")
                 found.append((what, clock or match["clock"], int(hertz) if hertz else None))
     return found
+
+
+def calibrated(log: str) -> dict[str, int]:
+    """What a model guest printed of the frequencies that it had measured: Hz, by clock and way of measuring."""
+    found = {}
+    for pattern in (*_CALIBRATIONS, re.compile(r"^cpu0: (TSC freq DELAY) (\d+) Hz$")):
+        for match in filter(None, map(pattern.match, log.splitlines())):
+            found[match[1]] = int(match[2])
+    return found

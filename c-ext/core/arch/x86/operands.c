@@ -120,22 +120,40 @@ static enum operands_shape shape_of(unsigned id, const struct pair *pair, struct
 	return OPERANDS_OTHER;
 }
 
-static void set_written(struct insn_decoder *decoder, struct operands *ret)
+static uint16_t bits_of(const uint16_t *registers, uint8_t count)
+{
+	uint16_t bits = 0;
+
+	for (uint8_t i = 0; i < count; i++) {
+		int reg = number_of(registers[i]);
+
+		if (reg >= 0)
+			bits |= (uint16_t)(1u << reg);
+	}
+	return bits;
+}
+
+static void set_accesses(struct insn_decoder *decoder, struct operands *ret)
 {
 	cs_regs read, written;
 	uint8_t read_count, written_count;
 
 	if (cs_regs_access(decoder->handle, decoder->scratch, read, &read_count, written, &written_count) !=
 	    CS_ERR_OK) {
-		ret->written = UINT16_MAX;
+		ret->written = ret->read = UINT16_MAX;
 		return;
 	}
-	for (uint8_t i = 0; i < written_count; i++) {
-		int reg = number_of(written[i]);
+	ret->written = bits_of(written, written_count);
+	ret->read = bits_of(read, read_count);
+}
 
-		if (reg >= 0)
-			ret->written |= (uint16_t)(1u << reg);
-	}
+/* Pushes name no memory operand. */
+static bool stores(const struct insn *insn, const cs_x86 *detail)
+{
+	for (size_t i = 0; i < detail->op_count; i++)
+		if (detail->operands[i].type == X86_OP_MEM && detail->operands[i].access & CS_AC_WRITE)
+			return true;
+	return insn->stack < 0 && insn->stack != INSN_STACK_UNKNOWN && insn->kind == INSN_OTHER;
 }
 
 static void set_from(const struct pair *pair, struct operands *ret)
@@ -154,14 +172,16 @@ void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct o
 
 	*ret = (struct operands){.reg = OPERANDS_NO_REGISTER, .from = OPERANDS_NO_REGISTER};
 	if (!cs_disasm_iter(decoder->handle, &cursor, &left, &address, decoder->scratch)) {
-		ret->written = UINT16_MAX; /* unknown to capstone */
+		ret->written = ret->read = UINT16_MAX; /* unknown to capstone */
+		ret->stores = true;
 		return;
 	}
 	detail = &decoder->scratch->detail->x86;
 	for (size_t i = 0; i < detail->op_count; i++)
 		if (detail->operands[i].type == X86_OP_MEM)
 			set_memory(insn, &detail->operands[i], &ret->memory);
-	set_written(decoder, ret);
+	set_accesses(decoder, ret);
+	ret->stores = stores(insn, detail);
 	pair = pair_of(detail);
 	if (pair.from_register || (detail->op_count == 1 && pair.to_register))
 		set_from(&pair, ret);

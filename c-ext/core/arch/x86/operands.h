@@ -37,6 +37,8 @@ struct operands {
 	int64_t constant;
 	struct operands_memory memory; /* size 0: no memory operand */
 	uint16_t written;              /* bit n: register n is changed, implicitly too; a call's callee is left out */
+	uint16_t read;                 /* bit n: register n is read, for addresses too */
+	bool stores;                   /* memory is written, the stack too */
 };
 
 /* Analyses one instruction that `decoder` has decoded before. */

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""What the static analysis is told of a kernel's functions beforehand: which read a clock, and which measure one."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from clockscope._core import Error
+from clockscope.kernel.elffile import ElfFile
+from clockscope.profiles.profile import Branches
+
+Read = Callable[[int, int], bytes]
+"""Memory of the guest, or of its file: read(address, size)."""
+
+
+@dataclass(frozen=True)
+class Hints:
+    """Addresses of functions, those of the ELF file."""
+
+    references: Sequence[int] = ()  # they read a reference clock
+    measuring: Sequence[int] = ()  # what may be a read of a clock is one in these
+    pointees: Sequence[int] = ()  # these are what measuring functions call through pointers
+
+    def __or__(self, other: "Hints") -> "Hints":
+        return Hints(
+            (*self.references, *other.references),
+            (*self.measuring, *other.measuring),
+            (*self.pointees, *other.pointees),
+        )
+
+
+def of_kernel(elf: ElfFile, branches: Branches, read: Read | None = None) -> Hints:
+    """What a profile says, and what the pointers of its measuring functions hold: in the file, and by `read` in the
+    guest, if it stands. What they hold reads a clock, whoever calls it."""
+    known = Hints(
+        tuple(symbol.address for name in branches.references for symbol in elf.functions(name)),
+        tuple(symbol.address for name in branches.measuring for symbol in elf.functions(name, parts=True)),
+    )
+    places = {place for name in branches.measuring for place in _pointers(elf, name, known)}
+    found = tuple(sorted({held for place in places for held in _held(elf, place, read)}))
+    return known | Hints(references=found, pointees=found)
+
+
+def _pointers(elf: ElfFile, pattern: str, known: Hints) -> Iterator[int]:
+    """Where the pointers may lie through which a function calls."""
+    for name in dict.fromkeys(symbol.base_name for symbol in elf.functions(pattern)):
+        for part in elf.analyser.analyse(name, measuring=known.measuring):
+            yield from part["window_pointers"]
+
+
+def _held(elf: ElfFile, place: int, read: Read | None) -> Iterator[int]:
+    """The functions that a pointer holds."""
+    for source in filter(None, (elf.read, read)):
+        try:
+            address = int.from_bytes(source(place, 8), "little")
+        except Error:
+            continue  # not mapped yet
+        if address and elf.function_start(address) == address:
+            yield address
