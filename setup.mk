@@ -49,7 +49,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages interpreter build program page build-clang tests fuzzers guests \
-	test-guests source demo test bench fuzz lint fmt clean distclean FORCE
+	test-guests source demo test hosts bench fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -220,8 +220,15 @@ fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), cor
 	@for target in $(FUZZERS); do .ci/fuzz $$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-file \
+SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-file \
 	fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash
+
+# Long, so no part of `test`.
+HOSTS ?= bookworm trixie sid
+
+hosts: ## run README's commands in fresh systems of HOSTS (bookworm trixie sid), as root
+	@.ci/install-packages debootstrap git util-linux
+	@.ci/hosts $(HOSTS)
 
 lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
 	.ci/formatter check $(CLANG_FORMAT) clang-format -- --dry-run -Werror $(C_FILES)
