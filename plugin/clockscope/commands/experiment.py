@@ -68,7 +68,7 @@ def _as_baseline(args: argparse.Namespace) -> None:
 def _fresh_guest(ui: Ui) -> None:
     """Have a guest that stands at its beginning."""
     made = connection.Connection.current
-    if made is not None and made.relay.state == "stopped" and made.relay.run_ns() == 0 and made.replay_shift is None:
+    if made is not None and made.relay.state == "stopped" and made.relay.run_ns() == 0 and not made.replay:
         return
     if made is not None and made.guest is None:
         raise UserError(

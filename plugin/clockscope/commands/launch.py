@@ -97,9 +97,10 @@ def _launch(guest: Guest, replay: str | None, ui: Ui) -> None:
         guest.command = qemu.replayed(guest.command, file)
     words, address = _with_stub(guest, ui)
     guest.start(words)
-    made = connection.establish(address, guest, ui)
-    if replay is not None:
-        made.replay_shift = qemu.replay_shift(guest.command)
+    shift = qemu.replay_shift(guest.command) if replay is not None else None
+    made = connection.establish(address, guest, ui, shift)
+    if replay is not None and not made.replay:
+        made.replay, made.replay_shift = True, shift
         made.relay.set_replay(True)
 
 

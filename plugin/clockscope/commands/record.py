@@ -90,8 +90,8 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
     check_free()
     made = connection.require()
     wishes = wish.wishes(args)
-    if wishes and made.replay_shift is not None:
-        raise UserError(f"--{wishes[0].kind}: a replay cannot be changed; `clock launch` the guest without --replay")
+    if wishes and made.replay:
+        raise UserError(f"--{wishes[0].kind}: a replay cannot be changed; start the guest itself, not its replay")
     found = traced_kernel.prepare(args.profile, session.names_of(args.functions), session.names_of(args.watch))
     current = Recording(
         made,

@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from clockscope.base import settings
 from clockscope.gdbside import debugger
-from clockscope._core import ConnectError, Relay
+from clockscope._core import ConnectError, Error, RefusedError, Relay
 from clockscope.base.errors import UserError
+from clockscope.live import qemu, replaying
 from clockscope.live.guest_process import Guest
 from clockscope.base.ui import Ui, one_line
 
@@ -21,7 +22,8 @@ class Connection:
     relay: Relay
     address: str
     guest: Guest | None = None
-    replay_shift: int | None = None
+    replay: bool = False  # of a recorded boot: nothing can be changed or borrowed
+    replay_shift: int | None = None  # an instruction of it takes 1 << shift ns; None: that is not known
 
     current: ClassVar["Connection | None"] = None
     leaving: ClassVar[bool] = False  # GDB ends
@@ -88,8 +90,10 @@ def check_free() -> None:
         )
 
 
-def establish(address: str, guest: Guest | None, ui: Ui) -> Connection:
-    """Connect the relay to the stub and GDB to the relay. What fails leaves nothing behind but `guest`."""
+def establish(address: str, guest: Guest | None, ui: Ui, shift: int | None = None) -> Connection:
+    """Connect the relay to the stub and GDB to the relay. What fails leaves nothing behind but `guest`.
+
+    `shift`: how long an instruction takes where the guest turns out to be a replay, as far as the caller knows."""
     _avoid_osabi_clash(ui)
     relay = _connect(address, guest)
     try:
@@ -100,8 +104,41 @@ def establish(address: str, guest: Guest | None, ui: Ui) -> Connection:
     except BaseException:
         relay.close()
         raise
-    Connection.current = Connection(relay, address, guest)
+    Connection.current = Connection(relay, address, guest, relay.replay)
+    if relay.replay:
+        _time_replay(Connection.current, shift, ui)
+    elif _is_recorded(relay):
+        ui.note(
+            "QEMU records your guest: what a debugger changes in it, or borrows from it, is not in the recording, whose"
+            " replay may then differ."
+        )
     return Connection.current
+
+
+def _is_recorded(relay: Relay) -> bool:
+    """Whether QEMU records the guest (-icount …,rr=record): that is no replay, and can be changed."""
+    try:
+        return "Recording execution" in relay.monitor("info replay")
+    except RefusedError:
+        return False
+
+
+def _time_replay(made: Connection, shift: int | None, ui: Ui) -> None:
+    """Learn how long an instruction of a replay takes, and say what it is that was attached to."""
+    try:
+        made.relay.instructions()
+    except Error:
+        ui.note("Your guest can run backwards: it is taken for a replay. Nothing is changed in it or borrowed from it.")
+        return
+    if shift is None and made.guest is not None:
+        shift = qemu.icount_shift(made.guest.command)
+    made.replay_shift = replaying.shift_at(made.address) if shift is None else shift
+    known = "" if made.replay_shift is not None else (
+        " How long an instruction takes is not known, so events have its count and no time:"
+        " `clock attach --shift N` tells the N of QEMU's -icount shift=N."
+    )  # fmt: skip
+    if made.guest is None or known:
+        ui.note(f"Your guest is the replay of a recorded boot: nothing can be changed in it, or is borrowed.{known}")
 
 
 def _connect(address: str, guest: Guest | None) -> Relay:

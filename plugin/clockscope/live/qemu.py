@@ -73,6 +73,12 @@ def replay_shift(command: Sequence[str]) -> int:
     return int(asked[1]) if asked else REPLAY_SHIFT
 
 
+def icount_shift(command: Sequence[str]) -> int | None:
+    """The same of a command line that is a replay by itself; None where it does not say."""
+    asked = re.search(r"(?:^|,)(?:shift=)?(\d+)(?:,|$)", option(command, "icount") or "")
+    return int(asked[1]) if asked else None
+
+
 def recorded(command: Sequence[str], file: str) -> list[str]:
     """The command line of the boot to record."""
     return _with_icount(command, "record", file)

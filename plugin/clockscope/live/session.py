@@ -13,7 +13,7 @@ from clockscope import __version__
 from clockscope.base import settings
 from clockscope.gdbside import debugger
 from clockscope.live import qemu
-from clockscope._core import Error, TraceWriter
+from clockscope._core import Error, RefusedError, TraceWriter
 from clockscope.live.borrowing import Borrowing
 from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.live.connection import Connection, close_all
@@ -95,7 +95,7 @@ class Recording:
         if started_with is not None:
             self._check.check_file(started_with)
         self._writer = TraceWriter(path, force=force)
-        self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay_shift is not None)
+        self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay)
         self._endings: list[debugger.Probe] = []  # where the guest's kernel ends
         self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
         limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
@@ -159,7 +159,7 @@ class Recording:
         if target.offset:
             return ["Branches are not traced: your guest does not run at the addresses of its symbol file."]
         options = Options(
-            replay=self._connection.replay_shift is not None,
+            replay=self._connection.replay,
             intrusive=self._intrusive,
             virtual=self._virtual,
             task_pointer=_first_number(self._branches.task, target.elf),
@@ -179,7 +179,7 @@ class Recording:
             "guest.banner": target.banner,
             "stub.address": connection.address,
             "stub.capabilities": json.dumps(connection.relay.capabilities(), sort_keys=True),
-            "stub.mode": "live" if connection.replay_shift is None else "replay",
+            "stub.mode": "replay" if connection.replay else "live",
             "plan.probes": str(len(target.plan.sites())),
             "plan.counters": str(len(target.counted)),
             "plan.until": str(self.goal or ""),
@@ -219,7 +219,7 @@ class Recording:
 
     def _await_ending(self) -> None:
         """Look what the guest is told once more where its kernel ends."""
-        if self.target.profile is None or self._connection.replay_shift is not None or self._few:
+        if self.target.profile is None or self._connection.replay or self._few:
             return
         for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
             address = symbol.address + self.target.offset
@@ -256,7 +256,7 @@ class Recording:
 
     def _write(self, observation: Observation) -> None:
         relay, shift = self._connection.relay, self._connection.replay_shift
-        instructions = relay.instructions() if shift is not None else None
+        instructions = self._instructions()
         place = observation.backtrace[0]
         run_ns = relay.run_ns()
         error = self._spans.note(observation.rule.rule, run_ns) if self._spans is not None else None
@@ -278,6 +278,15 @@ class Recording:
             values=values,
             backtrace=observation.backtrace,
         )
+
+    def _instructions(self) -> int | None:
+        """How many a replay has executed, where its stub counts them."""
+        if not self._connection.replay:
+            return None
+        try:
+            return self._connection.relay.instructions()
+        except RefusedError:
+            return None
 
     def guest_stopped(self) -> None:
         """The guest stands, for the user or for us."""
