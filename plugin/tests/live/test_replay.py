@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: MIT
 """A boot recorded untouched by QEMU, then traced in its replay."""
 
-from collections.abc import Callable
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from gdbrun import Session, Transcript, run_gdb
 from guest import machine, parse_messages
+from model import model
 
 from clockscope._core import Trace
+from clockscope.live.guest_process import free_port
 
 Gdb = Callable[..., Transcript]
 
@@ -97,3 +102,91 @@ def test_a_boot_that_takes_too_long(gdb: Gdb, tmp_path: Path) -> None:
     result = gdb([*script, "clock status", "kill"])
     assert result.status == 0, result.text
     assert "Ended the boot after 1 s; `set clockscope replay-seconds` changes that." in result.text
+
+
+# ---------------------------------------------------------------- started by hand
+
+MODEL = model(options=())
+SHIFT = 6  # none that clockscope would take by itself
+
+
+def by_hand(directory: Path, mode: str, *more: str) -> "subprocess.Popen[bytes]":
+    """QEMU as a user starts it to record, or to replay, the model's boot."""
+    icount = ["-icount", f"shift={SHIFT},rr={mode},rrfile={directory}/boot.rr"]
+    command = MODEL.command(directory / f"{mode}.log")
+    return subprocess.Popen(["timeout", "--kill-after=5", "60", *command, *icount, *more], stdin=subprocess.DEVNULL)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a boot that QEMU recorded, and can replay: sometimes it cannot, without any debugger."""
+    directory = tmp_path_factory.mktemp("by-hand")
+    for _ in range(5):
+        assert by_hand(directory, "record").wait() == 0
+        replay = by_hand(directory, "replay")
+        try:
+            replay.wait(20)
+        except subprocess.TimeoutExpired:
+            replay.kill()
+            replay.wait()
+        if (directory / "replay.log").read_bytes() == (directory / "record.log").read_bytes():
+            return directory
+    raise AssertionError("QEMU replays none of five recordings of its own")
+
+
+@contextmanager
+def waiting(directory: Path, mode: str, stub: str, socket: Path | None = None) -> Iterator[None]:
+    """It waits for a debugger."""
+    process = by_hand(directory, mode, "-S", "-gdb", stub)
+    try:
+        while socket is not None and not socket.exists() and process.poll() is None:
+            time.sleep(0.02)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_replay_that_was_started_by_hand(recorded: Path, gdb: Gdb) -> None:
+    """As one of `clock launch --replay`: to its end, with exact times; nothing is borrowed or changed."""
+    socket, trace = recorded / "s", recorded / "hand.trace"
+    with waiting(recorded, "replay", f"unix:{socket},server=on,wait=off", socket):
+        result = gdb([
+            f"file {MODEL.vmlinux}", f"clock attach {socket}",
+            f"clock record -o {trace} --until exit",
+        ])  # fmt: skip
+    assert "Your guest is the replay of a recorded boot" in result.text and "not known" not in result.text
+    assert f"events to {trace}, complete: the guest ended" in result.text, result.text
+    assert (recorded / "replay.log").read_bytes() == (recorded / "record.log").read_bytes()
+    events = traced(trace)
+    counts = [event["icount"] for event in events]
+    assert len(counts) > 10 and counts == sorted(counts)  # two events may be of one place
+    assert all(event["guest_ns"] == event["icount"] << SHIFT and event["tsc"] is None for event in events)
+    with Trace(str(trace)) as opened:
+        meta = opened.meta()
+        assert meta["stub.mode"] == "replay" and "told.begin" not in meta and "stub.tsc_while_stopped" not in meta
+
+
+def test_it_cannot_be_changed_by_a_recording(recorded: Path, gdb: Gdb) -> None:
+    """Over TCP, where the process is found as well."""
+    port = free_port()
+    with waiting(recorded, "replay", f"tcp:127.0.0.1:{port}"):
+        result = gdb([
+            f"file {MODEL.vmlinux}", "python import time; time.sleep(1)",
+            f"clock attach 127.0.0.1:{port}", "clock record --return delay=0 --until exit",
+        ])  # fmt: skip
+    assert "Your guest is the replay of a recorded boot" in result.text and "not known" not in result.text
+    assert "--return: a replay cannot be changed; start the guest itself, not its replay" in result.text
+
+
+def test_a_guest_that_is_being_recorded_is_no_replay(recorded: Path, gdb: Gdb, tmp_path: Path) -> None:
+    socket, trace = tmp_path / "s", tmp_path / "boot.trace"
+    with waiting(tmp_path, "record", f"unix:{socket},server=on,wait=off", socket):
+        result = gdb([
+            f"file {MODEL.vmlinux}", f"clock attach {socket}",
+            f"clock record -o {trace} --no-branches --until clock.registered:TSC", "kill",
+        ])  # fmt: skip
+    assert "QEMU records your guest: what a debugger changes in it" in result.text, result.text
+    with Trace(str(trace)) as opened:
+        assert opened.meta()["stub.mode"] == "live"
+        assert all(event["icount"] is None for event in opened.timeline()["events"])
