@@ -13,7 +13,7 @@ from scripted_wire import Reply
 from clockscope._core import RefusedError, StateError
 
 NOP = b"\x90"
-WALK = [START, At(CALL, NOP), At(BODY, NOP), At(CALL, NOP), END]
+WALK: list[int | At] = [START, At(CALL, NOP), At(BODY, NOP), At(CALL, NOP), END]
 
 
 class QemuReplay(QemuStub):
