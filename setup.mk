@@ -49,7 +49,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages interpreter build program page build-clang tests fuzzers guests \
-	test-guests source demo test hosts bench fuzz lint fmt clean distclean FORCE
+	test-guests source demo test hosts bench peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -216,12 +216,19 @@ test: test-packages test-guests ## lint, build with gcc and clang, run every tes
 bench: packages program guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
 	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m bench $(MEASUREMENTS)
 
+peers: program ## run GDB's own testsuite directly and through the relay, and compare (PEERS='gdb.base/break …': some of it)
+	@.ci/install-packages $(PACKAGES) gdbserver dejagnu dpkg-dev binutils
+	@mkdir -p $(BUILD)/peers
+	@plugin/tests/peers/fetch-testsuite $(BUILD)/peers/gdb-13.1
+	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m peers $(PEERS)
+
 fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
 	@for target in $(FUZZERS); do .ci/fuzz $$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-file \
-	fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash
+	fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
+	plugin/tests/peers/fetch-testsuite
 
 # Long, so no part of `test`.
 HOSTS ?= bookworm trixie sid
@@ -243,7 +250,7 @@ fmt: test-packages ## format all C and Python files
 	.ci/formatter write $(BLACK) $(PYTHON) -m black -- --quiet plugin .ci examples
 
 clean: ## remove what was built; downloads stay
-	@find build -mindepth 1 -maxdepth 1 ! -name guests -exec rm -rf {} + 2>/dev/null || true
+	@find build -mindepth 1 -maxdepth 1 ! -name guests ! -name peers -exec rm -rf {} + 2>/dev/null || true
 	@rm -f plugin/clockscope/_core*.so*
 
 distclean: clean ## remove the downloads too

@@ -156,6 +156,9 @@ static struct cs_error *ask_stop(struct stub *stub)
 		return cs_error_create(CS_ERROR_PROTOCOL,
 				       "%s: the stub does not say why the guest stands (it sent \"%.40s\")",
 				       stub->address, stub->first_stop.text);
+	if (stop.kind == STOP_EXITED || stop.kind == STOP_TERMINATED)
+		return cs_error_create(CS_ERROR_PROTOCOL, "%s: nothing runs at the stub; start your guest there first",
+				       stub->address);
 	return NULL;
 }
 

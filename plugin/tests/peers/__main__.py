@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""Runs GDB's testsuite directly and through the relay: `python3 -m peers [gdb.base/break …]`.
+
+Exit status 0: no test passes directly and fails through the relay, but for those of testsuite.toml. 1: some do. 2: trouble.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from peers.results import Limit, Results, covered, file_of, load_limits, lost, read_sum, steadily_lost
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+WORK = ROOT / "build" / "peers"
+SUITE = WORK / "gdb-13.1" / "gdb" / "testsuite"
+GDBSERVER = "/usr/bin/gdbserver"
+AGAIN = 2  # further runs of a file some of whose tests were lost
+
+SITE = """\
+set srcdir {suite}
+set objdir {directory}
+set tool gdb
+set boards_dir {{}}
+lappend boards_dir {suite}/boards
+set host_triplet x86_64-pc-linux-gnu
+set build_triplet x86_64-pc-linux-gnu
+set target_triplet x86_64-pc-linux-gnu
+set host_alias x86_64-pc-linux-gnu
+set target_alias x86_64-pc-linux-gnu
+"""
+
+WRAPPER = """\
+#!/bin/sh
+PYTHONPATH={plugin}:{tests}:{tests}/support {flags}exec {python} -P -m peers.relayed "$@"
+"""
+
+
+class Trouble(Exception):
+    """The tests cannot be run; one line."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How GDB comes to gdbserver."""
+
+    name: str
+    server: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files of the testsuite, and the board that they run on: `unix` where they start gdbserver themselves."""
+
+    board: str
+    files: tuple[str, ...]
+
+
+def program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise Trouble(f"{name} is missing: run `make -f setup.mk peers`, which installs what it needs")
+    return found
+
+
+def write_wrapper(name: str, flags: str = "") -> str:
+    path = WORK / name
+    text = WRAPPER.format(plugin=ROOT / "plugin", tests=ROOT / "plugin" / "tests", flags=flags, python=sys.executable)
+    path.write_text(text)
+    path.chmod(0o755)
+    return str(path)
+
+
+def find_files(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Names as the data file has them, `gdb.base/break` or `gdb.server/*`, as files of the testsuite."""
+    found: list[str] = []
+    for pattern in patterns:
+        matches = sorted(str(path.relative_to(SUITE)) for path in SUITE.glob(pattern.removesuffix(".exp") + ".exp"))
+        if not matches:
+            raise Trouble(f"GDB's testsuite has no {pattern}.exp")
+        found += matches
+    return tuple(dict.fromkeys(found))
+
+
+def run(batch: Batch, way: Way, name: str) -> Results:
+    """One run of DejaGnu, in a directory of its own; its output stays there."""
+    directory = WORK / "runs" / f"{name}-{way.name}"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    (directory / "site.exp").write_text(SITE.format(suite=SUITE, directory=directory))
+    command = [program("runtest"), "--tool", "gdb", "--srcdir", str(SUITE), "--objdir", str(directory)]
+    command += [f"--target_board={batch.board}", f"GDB={program('gdb')}", f"GDBSERVER={way.server}"]
+    command += ["GDB_DATA_DIRECTORY=/usr/share/gdb", *batch.files]
+    environment = {key: value for key, value in os.environ.items() if key not in ("DEBUGINFOD_URLS", "DISPLAY")}
+    environment |= {"CLOCKSCOPE_PEERS_LOG": str(directory / "relay.log"), "LC_ALL": "C", "TERM": "dumb"}
+    with (directory / "output").open("w") as output:
+        subprocess.run(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    results = read_sum(directory / "gdb.sum")
+    if not results.ended:
+        raise Trouble(f"DejaGnu ran no test; see {directory / 'output'}")
+    return results
+
+
+def run_both(batch: Batch, ways: tuple[Way, Way], name: str) -> tuple[Results, Results]:
+    """At the same time: that spares time, and both have the same load."""
+    with ThreadPoolExecutor(2) as pool:
+        direct, relayed = pool.map(lambda way: run(batch, way, name), ways)
+    return direct, relayed
+
+
+def settle(
+    batch: Batch, ways: tuple[Way, Way], name: str, first: tuple[Results, Results], names: list[str]
+) -> list[str]:
+    """Which of the lost tests are lost for good; their files are run again."""
+    again = Batch(batch.board, tuple(sorted({file_of(test) for test in names})))
+    direct, relayed = [first[0]], [first[1]]
+    for number in range(1, AGAIN + 1):
+        one, other = run_both(again, ways, f"{name}-again-{number}")
+        direct.append(one)
+        relayed.append(other)
+    return [test for test in names if steadily_lost(test, direct, relayed)]
+
+
+def check(batch: Batch, ways: tuple[Way, Way], name: str, limits: list[Limit]) -> tuple[int, int, list[str]]:
+    """Runs one batch; how many tests passed each way, and those lost without a reason."""
+    direct, relayed = run_both(batch, ways, name)
+    names = lost(direct, relayed)
+    known = covered(names, limits)
+    open_ = [test for test in names if test not in known]
+    steady = settle(batch, ways, name, (direct, relayed), open_) if open_ else []
+    print(f"{name} ({len(batch.files)} files): {direct.passes} pass directly, {relayed.passes} through {ways[1].name}")
+    for limit in dict.fromkeys(known.values()):
+        print(f"  {sum(found == limit for found in known.values())} need what is not offered: {limit.reason}")
+    for test in open_:
+        word = "LOST" if test in steady else "unsteady"
+        print(f"  {word}: {test} ({relayed.how(test)})")
+    sys.stdout.flush()
+    return direct.passes, relayed.passes, steady
+
+
+def main(chosen: list[str]) -> int:
+    data = tomllib.loads((HERE / "testsuite.toml").read_text())
+    limits = load_limits(data["limit"])
+    batches = [(entry["name"], Batch(entry["board"], find_files(entry["files"]))) for entry in data["run"]]
+    if chosen:
+        only = set(find_files(chosen))
+        batches = [
+            (name, Batch(batch.board, tuple(file for file in batch.files if file in only))) for name, batch in batches
+        ]
+    batches = [(name, batch) for name, batch in batches if batch.files]
+    if not batches:
+        raise Trouble("none of these files is in plugin/tests/peers/testsuite.toml")
+    plain = Way("gdbserver", GDBSERVER)
+    relays = [Way("the-relay", write_wrapper("gdbserver-relayed"))]
+    relays += [Way("the-relay-with-counters", write_wrapper("gdbserver-counted", "CLOCKSCOPE_PEERS_COUNT=1 "))]
+    totals, bad = [0, 0], []
+    for name, batch in batches:
+        for relay in relays:
+            direct, relayed, steady = check(batch, (plain, relay), name, limits)
+            totals[0] += direct
+            totals[1] += relayed
+            bad += steady
+    print(f"{totals[0]} tests pass directly, {totals[1]} through the relay, {len(bad)} are lost without a reason")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (Trouble, OSError) as error:
+        print(f"peers: {error}", file=sys.stderr)
+        sys.exit(2)
