@@ -13,8 +13,15 @@ struct lines {
 	bool unit_known;    /* `unit` is that of the last look-up: the next one is likely to be in it */
 	Dwarf_Die function; /* likewise, of variables.c */
 	bool function_known;
-	Dwarf_CFI *frames; /* belongs to `dwarf` */
+	Elf *elf;               /* borrowed */
+	Dwarf_CFI *debug_frame; /* belongs to `dwarf` */
+	Dwarf_CFI *eh_frame;    /* of .eh_frame, which compilers write by default; own */
+	bool frames_known;      /* … and have been looked for */
 };
+
+/* The canonical frame address at an address: what register (DWARF's number) holds, plus `*offset`. False where no frame
+ * table (.debug_frame, .eh_frame) knows, or it is no such sum. */
+bool lines_frame(struct lines *lines, uint64_t address, unsigned *reg, int64_t *offset);
 
 /* Makes `lines->unit` the compilation unit that holds an address; false where there is none. */
 bool lines_find_unit(struct lines *lines, uint64_t address);

@@ -11,7 +11,8 @@ struct cs_error *lines_create(struct elf *elf, struct lines **ret)
 
 	if (!lines)
 		return &cs_error_no_memory;
-	lines->dwarf = dwarf_begin_elf(elf_handle(elf), DWARF_C_READ, NULL);
+	lines->elf = elf_handle(elf);
+	lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
 	*ret = lines;
 	return NULL;
 }
@@ -20,6 +21,7 @@ void lines_destroy(struct lines *lines)
 {
 	if (!lines)
 		return;
+	dwarf_cfi_end(lines->eh_frame);
 	dwarf_end(lines->dwarf);
 	free(lines);
 }
@@ -45,6 +47,30 @@ bool lines_find_unit(struct lines *lines, uint64_t address)
 		return true;
 	lines->unit_known = dwarf_addrdie(lines->dwarf, address, &lines->unit) || search_units(lines, address);
 	return lines->unit_known;
+}
+
+static bool frame_of(Dwarf_CFI *table, uint64_t address, unsigned *reg, int64_t *offset)
+{
+	FREE Dwarf_Frame *frame = NULL;
+	Dwarf_Op *ops;
+	size_t count;
+
+	if (!table || dwarf_cfi_addrframe(table, address, &frame) != 0 || dwarf_frame_cfa(frame, &ops, &count) != 0 ||
+	    count != 1 || ops[0].atom != DW_OP_bregx || ops[0].number > UINT8_MAX)
+		return false;
+	*reg = (unsigned)ops[0].number;
+	*offset = (int64_t)ops[0].number2;
+	return true;
+}
+
+bool lines_frame(struct lines *lines, uint64_t address, unsigned *reg, int64_t *offset)
+{
+	if (!lines->frames_known) {
+		lines->frames_known = true;
+		lines->debug_frame = dwarf_getcfi(lines->dwarf);
+		lines->eh_frame = dwarf_getcfi_elf(lines->elf);
+	}
+	return frame_of(lines->debug_frame, address, reg, offset) || frame_of(lines->eh_frame, address, reg, offset);
 }
 
 /* The position that a line table gives an address. */

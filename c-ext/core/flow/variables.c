@@ -18,7 +18,7 @@ struct place {
 	bool in_memory; /* at `displacement` from what the register holds */
 	int64_t displacement;
 	bool frame_known;
-	int64_t frame; /* the displacement, from the canonical frame address */
+	int64_t frame; /* the displacement, from the function's frame base */
 };
 
 /* --- The function around an address --- */
@@ -63,26 +63,6 @@ static bool inner_scope(Dwarf_Die *scope, uint64_t address, Dwarf_Die *ret)
 
 /* --- Places --- */
 
-/* Where the stack slot lies in the frame. The frame's address is told by the same register in code without a frame
- * pointer. */
-static void set_frame(struct lines *lines, struct place *place)
-{
-	Dwarf_Frame *frame = NULL;
-	Dwarf_Op *ops;
-	size_t count;
-
-	if (!lines->frames)
-		lines->frames = dwarf_getcfi(lines->dwarf);
-	if (!lines->frames || dwarf_cfi_addrframe(lines->frames, place->address, &frame) != 0)
-		return;
-	if (dwarf_frame_cfa(frame, &ops, &count) == 0 && count == 1 && ops[0].atom == DW_OP_bregx &&
-	    ops[0].number == place->reg) {
-		place->frame_known = true;
-		place->frame = place->displacement - (int64_t)ops[0].number2;
-	}
-	free(frame);
-}
-
 /* DW_OP_breg0 … 31 have the register in their code; libdw tells them as DW_OP_bregx in frames only. */
 static bool is_based(const Dwarf_Op *op, unsigned reg)
 {
@@ -94,14 +74,45 @@ static int64_t offset_of(const Dwarf_Op *op)
 	return (int64_t)(op->atom == DW_OP_bregx ? op->number2 : op->number);
 }
 
+static bool is_register(const Dwarf_Op *op, unsigned reg)
+{
+	return op->atom == DW_OP_reg0 + reg || (op->atom == DW_OP_regx && op->number == reg);
+}
+
+/* Where a stack slot lies from the function's frame base: DW_OP_fbreg counts from there (DWARF 5, section 2.6.1.1.1).
+ * gcc says DW_OP_call_frame_cfa, clang the frame pointer. A slot that is reached by another register is not known. */
+static void set_frame(struct lines *lines, struct place *place)
+{
+	Dwarf_Attribute base;
+	Dwarf_Op *ops;
+	size_t count;
+	unsigned reg;
+	int64_t offset;
+
+	if (!dwarf_attr(&lines->function, DW_AT_frame_base, &base) ||
+	    dwarf_getlocation_addr(&base, place->address, &ops, &count, 1) != 1 || count != 1)
+		return;
+	if (ops[0].atom == DW_OP_call_frame_cfa) {
+		if (!lines_frame(lines, place->address, &reg, &offset) || reg != place->reg)
+			return;
+	} else if (is_register(&ops[0], place->reg)) {
+		offset = 0;
+	} else if (is_based(&ops[0], place->reg)) {
+		offset = offset_of(&ops[0]);
+	} else {
+		return;
+	}
+	place->frame_known = true;
+	place->frame = place->displacement - offset;
+}
+
 static bool is_there(const struct place *place, const Dwarf_Op *ops, size_t count)
 {
 	if (!place->in_memory) {
 		if (count == 2)
 			return ops[1].atom == DW_OP_stack_value && is_based(&ops[0], place->reg) &&
 			       offset_of(&ops[0]) == 0;
-		return count == 1 && (ops[0].atom == DW_OP_reg0 + place->reg ||
-				      (ops[0].atom == DW_OP_regx && ops[0].number == place->reg));
+		return count == 1 && is_register(&ops[0], place->reg);
 	}
 	if (count != 1)
 		return false;

@@ -510,11 +510,34 @@ def evaluate(expression: str) -> Value:
         return None
 
 
-def source_file(address: int) -> str | None:
-    """The file on this machine with the source of an address, by GDB's own search (`set substitute-path`)."""
-    symtab = gdb.find_pc_line(address).symtab
-    path = symtab.fullname() if symtab is not None else ""
+def source_file(file: str, address: int) -> str | None:
+    """The file on this machine that a line table calls `file`, by GDB's own search (`set substitute-path`).
+
+    `address`: one that the line table places in it. Of an address between functions that were inlined into each other GDB
+    may name another file than libdw does; the text of that file's line would be another's.
+    """
+    found = (symtab for symtab in _symtabs(file, address) if _same_file(symtab.filename, file))
+    path = next((symtab.fullname() for symtab in found), "")
     return path if path and os.path.exists(path) else None
+
+
+def _symtabs(file: str, address: int) -> Iterator[gdb.Symtab]:
+    here = gdb.find_pc_line(address).symtab
+    if here is not None:
+        yield here
+    if not re.fullmatch(r"[\w./+,~-]+", file):
+        return  # an ELF's names are not trusted, and this one would be read as something else
+    try:
+        places = gdb.decode_line(f"{file}:1")[1] or ()
+    except gdb.error:
+        return
+    yield from (place.symtab for place in places if place.symtab is not None)
+
+
+def _same_file(one: str, other: str) -> bool:
+    """Whether two names, each as some reader of DWARF puts folder and file together, are of one file."""
+    a, b = sorted((os.path.normpath(one), os.path.normpath(other)), key=len)
+    return a == b or b.endswith(f"/{a}")
 
 
 def version() -> str:

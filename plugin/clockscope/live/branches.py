@@ -124,13 +124,13 @@ class BranchTrace:
     def statistics(self) -> dict[str, int]:
         return self._recorder.statistics()
 
-    def stop(self, locate: Callable[[int], str | None] = lambda address: None) -> None:
+    def stop(self, locate: Callable[[str, int], str | None] = lambda file, address: None) -> None:
         """Lift the probes, write what gathered, and keep the text of the branches' source lines. `locate` says which
-        file on this machine holds the source of an address."""
+        file on this machine is the one that a line table names, at an address."""
         self._recorder.stop()
         self._writer.flush()
         for file, line, address in _branch_lines(self._writer.path):
-            path = locate(address)
+            path = locate(file, address)
             text = linecache.getline(path, line).strip() if path else ""
             if text:
                 self._writer.source(file, line, text)

@@ -52,11 +52,11 @@ def text_below(directory: Path) -> Text:
     return text
 
 
-def text_found_by(locate: Callable[[int], str | None]) -> Text:
-    """Source lines from the files that a debugger finds for their addresses."""
+def text_found_by(locate: Callable[[str, int], str | None]) -> Text:
+    """Source lines from the files that a debugger finds by a line table's name and an address."""
 
-    def text(address: int, _file: str, line: int) -> str | None:
-        path = locate(address)
+    def text(address: int, file: str, line: int) -> str | None:
+        path = locate(file, address) if file else None
         return linecache.getline(path, line).strip() or None if path else None
 
     return text
