@@ -522,9 +522,15 @@ def source_file(file: str, address: int) -> str | None:
 
 
 def _symtabs(file: str, address: int) -> Iterator[gdb.Symtab]:
+    """What may be that file: the address's own, those of the functions inlined into each other there, and all so named."""
     here = gdb.find_pc_line(address).symtab
     if here is not None:
         yield here
+    block = gdb.block_for_pc(address)
+    while block is not None:
+        if block.function is not None:
+            yield block.function.symtab
+        block = block.superblock
     if not re.fullmatch(r"[\w./+,~-]+", file):
         return  # an ELF's names are not trusted, and this one would be read as something else
     try:
