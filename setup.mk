@@ -125,7 +125,7 @@ program: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope
 build-clang: ## the same with clang, into build/clang
 	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so program
 
-tests: $(TESTS)
+tests: $(TESTS) $(BUILD)/asan/_core.abi3.so
 
 fuzzers: $(FUZZERS)
 
@@ -145,10 +145,10 @@ $(BUILD)/$(1)/libcore.a: $(CORE:%=$(BUILD)/$(1)/%)
 endef
 
 $(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS) $$(if $$(filter py/%,$$*),$$(PY_CFLAGS))))
-$(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE)))
+$(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE) $$(if $$(filter py/%,$$*),$$(PY_CFLAGS))))
 $(eval $(call objects,fuzz,clang $$(ALL_CFLAGS) $$(SANITIZE) -fsanitize=fuzzer-no-link))
 
-$(PY:%=$(BUILD)/obj/%): | interpreter
+$(PY:%=$(BUILD)/obj/%) $(PY:%=$(BUILD)/asan/%): | interpreter
 
 # The schema of the trace, as a C string that the store executes.
 $(BUILD)/gen/trace_sql.h: schemas/trace.sql
@@ -194,6 +194,11 @@ $(PAGE): $(wildcard plugin/page/*) node_modules/.package-lock.json
 
 $(BUILD)/clockscope.1: $(EXTENSION) $(wildcard plugin/clockscope/*.py plugin/clockscope/*/*.py)
 	@PYTHONPATH=plugin $(PYTHON) -m clockscope.front.manual >$@
+
+# For a test that destroys the binding's objects in every order.
+$(BUILD)/asan/_core.abi3.so: $(PY:%=$(BUILD)/asan/%) $(BUILD)/asan/libcore.a
+	@echo '  LINK  $@'
+	$(Q)$(CC) -shared $(SANITIZE) -o $@ $^ $(LIBS)
 
 $(TESTS): $(BUILD)/tests/%: $(BUILD)/asan/tests/%.o $(BUILD)/asan/libcore.a
 	@mkdir -p $(@D)

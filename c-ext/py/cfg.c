@@ -13,7 +13,8 @@
 #define INLINE_LEVELS 16
 
 struct analyser_object {
-	PyObject_HEAD struct elf *elf;
+	INSTANCE_HEAD
+	struct elf *elf;
 	struct analyser *analyser;
 	struct lines *lines;
 };
@@ -399,15 +400,16 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *keywords)
 	return raise_error(error);
 }
 
-static void destroy(PyObject *object)
+static void release(void *object)
 {
-	PyTypeObject *type = Py_TYPE(object);
-
 	analyser_destroy(SELF(object)->analyser);
 	lines_destroy(SELF(object)->lines);
 	elf_destroy(SELF(object)->elf);
-	((freefunc)PyType_GetSlot(type, Py_tp_free))(object);
-	Py_DECREF(type);
+}
+
+static void destroy(PyObject *object)
+{
+	instance_destroy(object, release);
 }
 
 static PyMethodDef methods[] = {
@@ -423,6 +425,7 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
 	{Py_tp_new, create},
+	{Py_tp_init, instance_init_once},
 	{Py_tp_dealloc, destroy},
 	{Py_tp_methods, methods},
 	{Py_tp_doc, "Static analysis of a kernel's functions; see _core.pyi."},

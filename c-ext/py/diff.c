@@ -51,30 +51,40 @@ static bool is_interrupted(void *context)
 	return PyErr_CheckSignals() < 0;
 }
 
-static PyObject *compare(PyObject *module, PyObject *args)
+static PyObject *compare_open(struct trace *traces[2], const int64_t functions[2])
 {
-	PyObject *a, *b;
-	long long functions[2];
-	struct trace *traces[2];
 	struct diff_result result;
-	struct cs_error *error;
+	struct cs_error *error = diff_function(traces, functions, is_interrupted, NULL, &result);
 
-	(void)module;
-	if (!PyArg_ParseTuple(args, "OLOL:diff_function", &a, &functions[0], &b, &functions[1]))
-		return NULL;
-	traces[0] = trace_of(a);
-	traces[1] = traces[0] ? trace_of(b) : NULL;
-	if (!traces[1])
-		return NULL;
-	if (traces[0] == traces[1])
-		return PyErr_Format(PyExc_ValueError, "a trace is compared with itself: open it twice");
-	error = diff_function(traces, (int64_t[2]){functions[0], functions[1]}, is_interrupted, NULL, &result);
 	if (!error)
 		return result_to_object(&result);
 	if (!PyErr_Occurred())
 		return raise_error(error);
 	cs_error_destroy(error);
 	return NULL;
+}
+
+static PyObject *compare(PyObject *module, PyObject *args)
+{
+	PyObject *a, *b;
+	PyObject *result = NULL;
+	long long functions[2];
+	struct trace *traces[2];
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "OLOL:diff_function", &a, &functions[0], &b, &functions[1]))
+		return NULL;
+	if (a == b)
+		return PyErr_Format(PyExc_ValueError, "a trace is compared with itself: open it twice");
+	traces[0] = trace_enter(a);
+	traces[1] = traces[0] ? trace_enter(b) : NULL;
+	if (traces[1])
+		result = compare_open(traces, (int64_t[2]){functions[0], functions[1]});
+	if (traces[1])
+		trace_leave(b);
+	if (traces[0])
+		trace_leave(a);
+	return result;
 }
 
 static PyMethodDef methods[] = {

@@ -6,40 +6,54 @@
 #include "trace.h"
 
 struct interventions_object {
-	PyObject_HEAD PyObject *relay; /* kept alive: the interventions use what they hold */
-	PyObject *writer;
+	INSTANCE_HEAD
+	bool busy;           /* a thread is in a call; guarded by the GIL, which that call may have given up */
+	struct relay *relay; /* held */
 	struct interventions *core;
 };
 
 #define SELF(OBJECT) ((struct interventions_object *)(OBJECT))
 
-static int interventions_init(PyObject *object, PyObject *args, PyObject *keywords)
+static PyObject *interventions_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"relay", "writer", NULL};
-	struct interventions_object *self = SELF(object);
-	PyObject *relay, *writer;
+	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+	PyObject *relay_object, *writer;
+	struct interventions_object *self;
 	struct cs_error *error;
-	struct relay *core;
+	struct relay *relay;
 	struct store *store;
 
-	if (self->core) {
-		PyErr_SetString(PyExc_TypeError, "Interventions are made once");
-		return -1;
-	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO", names, &relay, &writer))
-		return -1;
-	core = relay_object_relay(relay);
-	store = core ? trace_writer_store(writer) : NULL;
-	if (!store)
-		return -1;
-	error = interventions_create(core, store, &self->core);
-	if (error) {
-		raise_error(error);
-		return -1;
-	}
-	self->relay = Py_NewRef(relay);
-	self->writer = Py_NewRef(writer);
-	return 0;
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO", names, &relay_object, &writer))
+		return NULL;
+	relay = relay_object_relay(relay_object);
+	store = relay ? trace_writer_store(writer) : NULL;
+	self = store ? SELF(allocate(type, 0)) : NULL;
+	if (!self)
+		return NULL;
+	self->relay = relay_hold(relay);
+	error = interventions_create(relay, store, &self->core);
+	if (!error)
+		return (PyObject *)self;
+	Py_DECREF(self);
+	return raise_error(error);
+}
+
+/* Begins a call: false with an exception set where another thread is in one. */
+static bool enter(PyObject *object)
+{
+	if (SELF(object)->busy)
+		raise_error(cs_error_create(CS_ERROR_STATE, "these interventions are in use by another thread"));
+	else
+		SELF(object)->busy = true;
+	return !PyErr_Occurred();
+}
+
+/* Ends a call: None, or the exception. */
+static PyObject *leave(PyObject *object, struct cs_error *error)
+{
+	SELF(object)->busy = false;
+	return relay_outcome(error);
 }
 
 static struct cs_error *decode(const char *code, size_t size, uint64_t address, struct insn *ret)
@@ -69,8 +83,10 @@ static PyObject *force(PyObject *object, PyObject *args)
 	error = decode(code, (size_t)size, address, &insn);
 	if (error)
 		return raise_error(error);
-	Py_BEGIN_ALLOW_THREADS error = interventions_force(SELF(object)->core, number, &insn, taken, times);
-	Py_END_ALLOW_THREADS return relay_outcome(error);
+	if (!enter(object))
+		return NULL;
+	WITHOUT_GIL(error, interventions_force(SELF(object)->core, number, &insn, taken, times));
+	return leave(object, error);
 }
 
 static PyObject *have_return(PyObject *object, PyObject *args)
@@ -79,10 +95,10 @@ static PyObject *have_return(PyObject *object, PyObject *args)
 	struct cs_error *error;
 	long long number;
 
-	if (!PyArg_ParseTuple(args, "LKKK", &number, &entry, &value, &ret))
+	if (!PyArg_ParseTuple(args, "LKKK", &number, &entry, &value, &ret) || !enter(object))
 		return NULL;
-	Py_BEGIN_ALLOW_THREADS error = interventions_return(SELF(object)->core, number, entry, value, ret);
-	Py_END_ALLOW_THREADS return relay_outcome(error);
+	WITHOUT_GIL(error, interventions_return(SELF(object)->core, number, entry, value, ret));
+	return leave(object, error);
 }
 
 static PyObject *stop(PyObject *object, PyObject *unused)
@@ -90,8 +106,10 @@ static PyObject *stop(PyObject *object, PyObject *unused)
 	struct cs_error *error;
 
 	(void)unused;
-	Py_BEGIN_ALLOW_THREADS error = interventions_stop(SELF(object)->core);
-	Py_END_ALLOW_THREADS return relay_outcome(error);
+	if (!enter(object))
+		return NULL;
+	WITHOUT_GIL(error, interventions_stop(SELF(object)->core));
+	return leave(object, error);
 }
 
 static void add_state(const struct intervention_state *state, void *context)
@@ -109,37 +127,30 @@ static void add_state(const struct intervention_state *state, void *context)
 
 static PyObject *states(PyObject *object, PyObject *unused)
 {
-	PyObject *dict = PyDict_New();
+	PyObject *dict = enter(object) ? PyDict_New() : NULL;
 
 	(void)unused;
-	if (dict)
+	if (dict) {
 		interventions_each(SELF(object)->core, add_state, dict);
+		SELF(object)->busy = false;
+	}
 	if (PyErr_Occurred())
 		Py_CLEAR(dict);
 	return dict;
 }
 
+/* Without the GIL. Waits for the stub. */
+static void release(void *context)
+{
+	struct interventions_object *self = context;
+
+	interventions_destroy(self->core);
+	relay_destroy(self->relay);
+}
+
 static void interventions_dealloc(PyObject *object)
 {
-	PyTypeObject *type = Py_TYPE(object);
-	freefunc release_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
-	struct interventions_object *self = SELF(object);
-	PyObject *kind, *value, *trace;
-	struct cs_error *error = NULL;
-
-	PyErr_Fetch(&kind, &value, &trace);
-	if (self->core && relay_object_relay(self->relay)) /* a closed connection has no probes */
-		error = interventions_stop(self->core);
-	PyErr_Restore(kind, value, trace);
-	/* A guest that runs still meets the probes: what they use is never released then. */
-	if (!error) {
-		interventions_destroy(self->core);
-		Py_CLEAR(self->relay);
-		Py_CLEAR(self->writer);
-	}
-	cs_error_destroy(error);
-	release_object(object);
-	Py_DECREF(type);
+	instance_destroy(object, release);
 }
 
 static PyMethodDef methods[] = {
@@ -152,8 +163,8 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
 	{Py_tp_doc, "Forces branches, and has functions return at once; see _core.pyi."},
-	{Py_tp_new, PyType_GenericNew},
-	{Py_tp_init, interventions_init},
+	{Py_tp_new, interventions_new},
+	{Py_tp_init, instance_init_once},
 	{Py_tp_dealloc, interventions_dealloc},
 	{Py_tp_methods, methods},
 	{0, NULL},

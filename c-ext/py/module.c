@@ -17,6 +17,47 @@ int type_register(PyObject *module, PyType_Spec *spec, PyObject **type)
 	return result;
 }
 
+struct instance_head {
+	INSTANCE_HEAD
+};
+
+int instance_init_once(PyObject *self, PyObject *args, PyObject *keywords)
+{
+	struct instance_head *object = (struct instance_head *)self;
+
+	(void)args; /* tp_new has taken them */
+	(void)keywords;
+	if (object->begun) {
+		PyErr_Format(PyExc_TypeError, "it is made once: make another %N", (PyObject *)Py_TYPE(self));
+		return -1;
+	}
+	object->begun = true;
+	return 0;
+}
+
+static _Thread_local bool in_destructor;
+
+bool instance_in_destructor(void)
+{
+	return in_destructor;
+}
+
+void instance_destroy(PyObject *self, void (*release)(void *object))
+{
+	PyTypeObject *type = Py_TYPE(self);
+	freefunc give_back = (freefunc)PyType_GetSlot(type, Py_tp_free);
+	bool before = in_destructor;
+
+	in_destructor = true;
+	if (release) {
+		Py_BEGIN_ALLOW_THREADS release(self);
+		Py_END_ALLOW_THREADS
+	}
+	in_destructor = before;
+	give_back(self);
+	Py_DECREF(type);
+}
+
 static int (*const parts[])(PyObject *) = {
 	errors_register, relay_register, recorder_register, writer_register,  trace_register,
 	xref_register,   diff_register,  cfg_register,      emulate_register, intervention_register,

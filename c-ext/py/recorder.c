@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* BranchRecorder: from a function's name to its probes in the guest and its rows in the trace. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,29 +22,61 @@ struct traced_function {
 	struct traced_function *next;
 };
 
-struct recorder_object {
-	PyObject_HEAD PyObject *relay; /* kept alive: the recorder uses what they hold */
-	PyObject *writer;
-	struct store *store;
+/* What the recorder is given, and uses until it is released. */
+struct material {
+	pthread_mutex_t lock; /* the ELF finds its symbols when first asked, and two threads ask */
 	struct elf *elf;
 	struct lines *lines;
 	struct analyser *analyser;
-	struct recorder *recorder;
 	struct traced_function *functions;
-	struct plan_options plan;
 	struct hints hints;
+};
+
+struct recorder_object {
+	INSTANCE_HEAD
+	bool busy;           /* a thread is in a call; guarded by the GIL, which that call may have given up */
+	struct relay *relay; /* all held until it is stopped */
+	struct store *store;
+	struct recorder *recorder; /* NULL: it was stopped */
+	struct material *material; /* the recorder's, while there is one */
+	struct plan_options plan;
 };
 
 #define SELF(OBJECT) ((struct recorder_object *)(OBJECT))
 
+static void material_destroy(void *context)
+{
+	struct material *material = context;
+
+	if (!material)
+		return;
+	while (material->functions) {
+		struct traced_function *next = material->functions->next;
+
+		analysis_destroy(material->functions->analysis);
+		free(material->functions);
+		material->functions = next;
+	}
+	analyser_destroy(material->analyser);
+	lines_destroy(material->lines);
+	elf_destroy(material->elf);
+	hints_release(&material->hints);
+	pthread_mutex_destroy(&material->lock);
+	free(material);
+}
+
 /* --- Names and lines, from the ELF --- */
 
-/* In the relay's thread, while the guest runs; add() uses the ELF while it stands. */
+/* In the relay's thread, too. */
 static void name_address(void *context, uint64_t address, char *text, size_t size)
 {
+	struct material *material = context;
 	const struct elf_symbol *symbol = NULL;
-	struct cs_error *error = elf_symbol_at(context, address, &symbol);
+	struct cs_error *error;
 
+	pthread_mutex_lock(&material->lock);
+	error = elf_symbol_at(material->elf, address, &symbol);
+	pthread_mutex_unlock(&material->lock);
 	cs_error_destroy(error);
 	text[0] = '\0';
 	if (!error && symbol)
@@ -115,10 +148,10 @@ static struct cs_error *record_variables(struct recorder_object *self, const str
 	for (uint32_t b = 0; b < cfg->block_count; b++) {
 		const struct insn *branch = &cfg_last(cfg, b)->insn;
 		struct variable found[OPERAND_MAX];
-		size_t count =
-			branch->kind == INSN_BRANCH
-				? variables_compared(self->lines, analyser_decoder(self->analyser), cfg, b, found)
-				: 0;
+		size_t count = branch->kind == INSN_BRANCH
+				       ? variables_compared(self->material->lines,
+							    analyser_decoder(self->material->analyser), cfg, b, found)
+				       : 0;
 
 		for (size_t i = 0; i < count; i++)
 			CS_TRY(store_variable(self->store, id, branch->address, found[i].operand, found[i].name));
@@ -146,7 +179,7 @@ static void explain(const struct analysis *analysis, struct added *added)
 
 static struct cs_error *record_one(struct recorder_object *self, const struct analysis *analysis, struct added *added)
 {
-	struct record_source source = source_of(self->lines, &analysis->cfg->insns[0].insn);
+	struct record_source source = source_of(self->material->lines, &analysis->cfg->insns[0].insn);
 	struct record_function row = {
 		.name = analysis->symbol.name,
 		.file = source.file,
@@ -164,7 +197,8 @@ static struct cs_error *record_one(struct recorder_object *self, const struct an
 		return &cs_error_no_memory;
 	row.file = file;
 	explain(analysis, added);
-	CS_TRY(store_function(self->store, &row, analyser_decoder(self->analyser), source_of, self->lines, &added->id));
+	CS_TRY(store_function(self->store, &row, analyser_decoder(self->material->analyser), source_of,
+			      self->material->lines, &added->id));
 	CS_TRY(record_variables(self, analysis, added->id));
 	return recorder_add(self->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan);
 }
@@ -182,44 +216,75 @@ static struct cs_error *read_piece(struct stub *stub, void *context)
 	return stub_read(stub, piece->address, piece->buffer, piece->size);
 }
 
+/* The relay's thread may want a name before it comes to this. */
 static struct cs_error *read_guest(void *context, uint64_t address, void *buffer, size_t size)
 {
 	struct piece piece = {address, buffer, size};
+	struct recorder_object *self = context;
+	struct cs_error *error;
 
-	return relay_call(context, read_piece, &piece);
+	pthread_mutex_unlock(&self->material->lock);
+	error = relay_call(self->relay, read_piece, &piece);
+	pthread_mutex_lock(&self->material->lock);
+	return error;
 }
 
-static struct cs_error *analyse(struct recorder_object *self, struct relay *relay, const struct elf_symbol *symbol,
-				struct analysis **ret, struct added *added)
+static struct cs_error *analyse(struct recorder_object *self, const struct elf_symbol *symbol, struct analysis **ret,
+				struct added *added)
 {
+	struct material *material = self->material;
 	CLEANUP(guest_text_release) struct guest_text text = {.count = 0};
 	const struct analysis_options options = {
-		.hints = self->hints.known,
+		.hints = material->hints.known,
 		.plan = self->plan,
 	};
 
-	CS_TRY(guest_text_read(self->analyser, symbol, read_guest, relay, &text));
+	CS_TRY(guest_text_read(material->analyser, symbol, read_guest, self, &text));
 	added->different = text.different;
-	return guest_text_analyse(self->analyser, symbol, &text, &options, ret);
+	return guest_text_analyse(material->analyser, symbol, &text, &options, ret);
 }
 
-static struct cs_error *add_one(struct recorder_object *self, struct relay *relay, const struct elf_symbol *symbol,
-				const struct analysis **ret, struct added *added)
+static struct cs_error *add_locked(struct recorder_object *self, const struct elf_symbol *symbol,
+				   const struct analysis **ret, struct added *added)
 {
 	struct traced_function *function = calloc(1, sizeof(*function));
 	struct cs_error *error;
 
 	if (!function)
 		return &cs_error_no_memory;
-	error = analyse(self, relay, symbol, &function->analysis, added);
+	error = analyse(self, symbol, &function->analysis, added);
 	if (error) {
 		free(function);
 		return error;
 	}
-	function->next = self->functions;
-	self->functions = function;
+	function->next = self->material->functions;
+	self->material->functions = function;
 	*ret = function->analysis;
 	return record_one(self, function->analysis, added);
+}
+
+static struct cs_error *add_one(struct recorder_object *self, const struct elf_symbol *symbol,
+				const struct analysis **ret, struct added *added)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&self->material->lock);
+	error = add_locked(self, symbol, ret, added);
+	pthread_mutex_unlock(&self->material->lock);
+	return error;
+}
+
+/* The next function that the compiler made of NAME, but for the cold parts, which belong to theirs; NULL: none. */
+static struct cs_error *next_variant(struct recorder_object *self, const char *name, const struct elf_symbol **symbol)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&self->material->lock);
+	do
+		error = elf_find_variant(self->material->elf, name, *symbol, symbol);
+	while (!error && *symbol && (elf_is_cold_part((*symbol)->name) || !(*symbol)->function));
+	pthread_mutex_unlock(&self->material->lock);
+	return error;
 }
 
 static PyObject *describe(const struct analysis *analysis, const struct added *added)
@@ -237,92 +302,115 @@ static PyObject *describe(const struct analysis *analysis, const struct added *a
 	return dict;
 }
 
-static bool is_live(PyObject *object)
-{
-	if (!SELF(object)->recorder)
-		PyErr_SetString(PyExc_ValueError, "this recorder was stopped");
-	return SELF(object)->recorder != NULL;
-}
+/* --- Calls --- */
 
-/* Adds every function that the compiler made of `name`, but for the cold parts, which belong to theirs. */
-static PyObject *add(PyObject *object, PyObject *args)
+/* Begins a call: false with an exception set where the recorder was stopped, or another thread is in one. */
+static bool enter(PyObject *object)
 {
 	struct recorder_object *self = SELF(object);
-	const struct elf_symbol *symbol = NULL;
-	PyObject *list = NULL;
-	struct relay *relay;
-	const char *name;
-	struct cs_error *error;
 
-	if (!is_live(object) || !PyArg_ParseTuple(args, "s", &name) || !(relay = relay_object_relay(self->relay)) ||
-	    !(list = PyList_New(0)))
-		return NULL;
-	while (!(error = elf_find_variant(self->elf, name, symbol, &symbol)) && symbol) {
+	if (self->busy)
+		raise_error(cs_error_create(CS_ERROR_STATE, "this recorder is in use by another thread"));
+	else if (!self->recorder)
+		raise_error(cs_error_create(CS_ERROR_STATE, "this recorder was stopped"));
+	else
+		self->busy = true;
+	return !PyErr_Occurred();
+}
+
+/* The same for what is of use only while the relay is there. */
+static bool enter_connected(PyObject *object)
+{
+	if (!enter(object))
+		return false;
+	if (relay_state(SELF(object)->relay) != RELAY_CLOSED)
+		return true;
+	SELF(object)->busy = false;
+	raise_error(relay_closed(SELF(object)->relay));
+	return false;
+}
+
+/* Ends a call: None, or the exception. */
+static PyObject *leave(PyObject *object, struct cs_error *error)
+{
+	SELF(object)->busy = false;
+	return relay_outcome(error);
+}
+
+static PyObject *add_all(struct recorder_object *self, const char *name)
+{
+	const struct elf_symbol *symbol = NULL;
+	PyObject *list = PyList_New(0);
+
+	while (list) {
 		const struct analysis *analysis = NULL;
 		struct added added = {0};
+		struct cs_error *error;
 		PyObject *dict;
 
-		if (elf_is_cold_part(symbol->name) || !symbol->function)
-			continue;
-		Py_BEGIN_ALLOW_THREADS error = add_one(self, relay, symbol, &analysis, &added);
-		Py_END_ALLOW_THREADS if (error) break;
-		dict = describe(analysis, &added);
-		if (!dict || PyList_Append(list, dict) < 0) {
-			Py_XDECREF(dict);
-			Py_DECREF(list);
-			return NULL;
-		}
-		Py_DECREF(dict);
+		WITHOUT_GIL(error, next_variant(self, name, &symbol));
+		if (!error && !symbol)
+			return list;
+		if (!error)
+			WITHOUT_GIL(error, add_one(self, symbol, &analysis, &added));
+		Py_XDECREF(relay_outcome(error));
+		dict = PyErr_Occurred() ? NULL : describe(analysis, &added);
+		if (!dict || PyList_Append(list, dict) < 0)
+			Py_CLEAR(list);
+		Py_XDECREF(dict);
 	}
-	if (!error)
-		return list;
-	Py_DECREF(list);
-	return relay_outcome(error);
+	return NULL;
+}
+
+static PyObject *add(PyObject *object, PyObject *args)
+{
+	PyObject *list;
+	const char *name;
+
+	if (!PyArg_ParseTuple(args, "s", &name) || !enter_connected(object))
+		return NULL;
+	list = add_all(SELF(object), name);
+	SELF(object)->busy = false;
+	return list;
 }
 
 static PyObject *within(PyObject *object, PyObject *args)
 {
 	long long child, parent;
-	struct cs_error *error;
 
-	if (!is_live(object) || !PyArg_ParseTuple(args, "LL", &child, &parent))
+	if (!PyArg_ParseTuple(args, "LL", &child, &parent) || !enter_connected(object))
 		return NULL;
-	error = recorder_within(SELF(object)->recorder, child, parent);
-	return relay_outcome(error);
+	return leave(object, recorder_within(SELF(object)->recorder, child, parent));
 }
 
 static PyObject *gate(PyObject *object, PyObject *args)
 {
 	unsigned long long address;
-	struct cs_error *error;
 	long long id;
 	int opens;
 
-	if (!is_live(object) || !PyArg_ParseTuple(args, "LKp", &id, &address, &opens))
+	if (!PyArg_ParseTuple(args, "LKp", &id, &address, &opens) || !enter_connected(object))
 		return NULL;
-	error = recorder_gate(SELF(object)->recorder, id, address, opens);
-	return relay_outcome(error);
+	return leave(object, recorder_gate(SELF(object)->recorder, id, address, opens));
 }
 
 static PyObject *note(PyObject *object, PyObject *args)
 {
-	struct cs_error *error;
 	const char *text;
 	long long id;
 
-	if (!is_live(object) || !PyArg_ParseTuple(args, "Ls", &id, &text))
+	if (!PyArg_ParseTuple(args, "Ls", &id, &text) || !enter(object))
 		return NULL;
-	error = store_note(SELF(object)->store, id, text);
-	return relay_outcome(error);
+	return leave(object, store_note(SELF(object)->store, id, text));
 }
 
 static PyObject *replaced(PyObject *object, PyObject *args)
 {
 	long long id;
 
-	if (!is_live(object) || !PyArg_ParseTuple(args, "L", &id))
+	if (!PyArg_ParseTuple(args, "L", &id) || !enter_connected(object))
 		return NULL;
-	return relay_outcome(recorder_replaced(SELF(object)->recorder, id));
+	return leave(object, recorder_replaced(SELF(object)->recorder, id));
 }
 
 struct refusals {
@@ -342,14 +430,15 @@ static PyObject *arm(PyObject *object, PyObject *unused)
 {
 	struct refusals refusals = {.count = 0};
 	struct cs_error *error;
-	PyObject *list;
+	PyObject *list, *none;
 
 	(void)unused;
-	if (!is_live(object))
+	if (!enter_connected(object))
 		return NULL;
-	Py_BEGIN_ALLOW_THREADS error = recorder_arm(SELF(object)->recorder, note_refusal, &refusals);
-	Py_END_ALLOW_THREADS if (error) return relay_outcome(error);
-	list = PyList_New((Py_ssize_t)refusals.count);
+	WITHOUT_GIL(error, recorder_arm(SELF(object)->recorder, note_refusal, &refusals));
+	none = leave(object, error);
+	Py_XDECREF(none);
+	list = none ? PyList_New((Py_ssize_t)refusals.count) : NULL;
 	for (size_t i = 0; list && i < refusals.count; i++)
 		if (PyList_SetItem(list, (Py_ssize_t)i, PyLong_FromLongLong(refusals.ids[i])) < 0)
 			Py_CLEAR(list);
@@ -358,29 +447,25 @@ static PyObject *arm(PyObject *object, PyObject *unused)
 
 /* --- Life --- */
 
-static struct cs_error *write_rows(void *context)
+/* Without the GIL. Waits for the stub. */
+static void release(void *context)
 {
-	return recorder_write(context);
+	struct recorder_object *self = context;
+
+	recorder_destroy(TAKE_PTR(self->recorder));
+	store_destroy(TAKE_PTR(self->store));
+	relay_destroy(TAKE_PTR(self->relay));
+	self->material = NULL;
 }
 
-static void release(struct recorder_object *self)
+static struct cs_error *stop_and_release(struct recorder_object *self)
 {
-	if (self->recorder && self->relay)
-		relay_object_set_writer(self->relay, NULL, NULL);
-	recorder_destroy(TAKE_PTR(self->recorder));
-	while (self->functions) {
-		struct traced_function *next = self->functions->next;
+	struct cs_error *error = recorder_stop(self->recorder);
 
-		analysis_destroy(self->functions->analysis);
-		free(self->functions);
-		self->functions = next;
-	}
-	analyser_destroy(TAKE_PTR(self->analyser));
-	lines_destroy(TAKE_PTR(self->lines));
-	elf_destroy(TAKE_PTR(self->elf));
-	hints_release(&self->hints);
-	Py_CLEAR(self->relay);
-	Py_CLEAR(self->writer);
+	/* While the guest runs, all is as before. */
+	if (recorder_is_stopped(self->recorder))
+		release(self);
+	return error;
 }
 
 /* Lifts the probes and writes the rest. */
@@ -390,97 +475,126 @@ static PyObject *stop(PyObject *object, PyObject *unused)
 	struct cs_error *error;
 
 	(void)unused;
-	if (!self->recorder)
+	if (!self->recorder && !self->busy)
 		Py_RETURN_NONE;
-	relay_object_set_writer(self->relay, NULL, NULL);
-	Py_BEGIN_ALLOW_THREADS error = recorder_stop(self->recorder);
-	Py_END_ALLOW_THREADS if (error && error->code == CS_ERROR_STATE) /* the guest runs: as before */
-		relay_object_set_writer(self->relay, write_rows, self->recorder);
-	else release(self);
-	return relay_outcome(error);
+	if (!enter(object))
+		return NULL;
+	WITHOUT_GIL(error, stop_and_release(self));
+	return leave(object, error);
 }
 
-static struct cs_error *open_all(struct recorder_object *self, struct relay *relay, const char *path,
-				 struct recorder_options *options)
+static struct cs_error *open_file(struct material *material, const char *path)
 {
-	CS_TRY(elf_create(path, &self->elf));
-	CS_TRY(lines_create(self->elf, &self->lines));
-	CS_TRY(analyser_create(self->elf, &self->analyser));
-	options->name = name_address;
-	options->name_context = self->elf;
-	return recorder_create(relay, self->store, options, &self->recorder);
+	CS_TRY(elf_create(path, &material->elf));
+	CS_TRY(lines_create(material->elf, &material->lines));
+	return analyser_create(material->elf, &material->analyser);
 }
 
-static int recorder_init(PyObject *object, PyObject *args, PyObject *keywords)
+/* Takes the material. */
+static struct cs_error *begin(struct recorder_object *self, const char *path, struct material *material,
+			      struct recorder_options *options)
+{
+	struct cs_error *error = open_file(material, path);
+
+	options->name = name_address;
+	options->release = material_destroy;
+	options->context = material;
+	if (!error)
+		error = recorder_create(self->relay, self->store, options, &self->recorder);
+	if (error)
+		material_destroy(material);
+	else
+		self->material = material;
+	return error;
+}
+
+struct arguments {
+	PyObject *relay, *writer, *references, *measuring, *pointees;
+	const char *path;
+	int replay, intrusive, allow_patched, probe_returns, catch_returns;
+	unsigned budget, hit_limit;
+	unsigned long long task_pointer, task_name;
+};
+
+static bool parse(PyObject *args, PyObject *keywords, struct arguments *ret)
 {
 	static char *names[] = {"relay",      "writer",        "elf",           "replay",
 				"intrusive",  "allow_patched", "probe_returns", "catch_returns",
 				"budget",     "hit_limit",     "task_pointer",  "task_name",
 				"references", "measuring",     "pointees",      NULL};
-	struct recorder_object *self = SELF(object);
-	struct recorder_options options = {.hit_limit = 1000};
-	int replay = 0, intrusive = 0, allow_patched = 0, probe_returns = 1, catch_returns = 1;
-	unsigned long long task_pointer = 0, task_name = 0;
-	PyObject *relay, *writer, *references = NULL, *measuring = NULL, *pointees = NULL;
-	struct cs_error *error;
-	struct relay *core;
-	const char *path;
 
-	if (self->relay) {
-		PyErr_SetString(PyExc_TypeError, "a BranchRecorder is made once");
+	*ret = (struct arguments){.probe_returns = 1, .catch_returns = 1, .hit_limit = 1000};
+	return PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOO", names, &ret->relay, &ret->writer,
+					   &ret->path, &ret->replay, &ret->intrusive, &ret->allow_patched,
+					   &ret->probe_returns, &ret->catch_returns, &ret->budget, &ret->hit_limit,
+					   &ret->task_pointer, &ret->task_name, &ret->references, &ret->measuring,
+					   &ret->pointees);
+}
+
+static struct material *material_create(const struct arguments *given)
+{
+	struct material *material = calloc(1, sizeof(*material));
+
+	if (!material) {
+		PyErr_NoMemory();
+		return NULL;
+	}
+	pthread_mutex_init(&material->lock, NULL);
+	if (hints_take(&material->hints, given->references, given->measuring, given->pointees) == 0)
+		return material;
+	material_destroy(material);
+	return NULL;
+}
+
+static int begin_object(struct recorder_object *self, const struct arguments *given)
+{
+	struct recorder_options options = {
+		.hit_limit = given->hit_limit,
+		.intrusive = given->intrusive,
+		.replay = given->replay,
+		.catch_returns = given->catch_returns,
+		.task_pointer = given->task_pointer,
+		.task_name = given->task_name,
+	};
+	struct material *material = material_create(given);
+	struct relay *relay = material ? relay_object_relay(given->relay) : NULL;
+	struct store *store = relay ? trace_writer_store(given->writer) : NULL;
+	struct cs_error *error;
+
+	if (!store) {
+		material_destroy(material);
 		return -1;
 	}
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOO", names, &relay, &writer, &path, &replay,
-					 &intrusive, &allow_patched, &probe_returns, &catch_returns, &self->plan.budget,
-					 &options.hit_limit, &task_pointer, &task_name, &references, &measuring,
-					 &pointees))
-		return -1;
-	core = relay_object_relay(relay);
-	self->store = core ? trace_writer_store(writer) : NULL;
-	if (!self->store || hints_take(&self->hints, references, measuring, pointees) < 0)
-		return -1;
-	self->relay = Py_NewRef(relay);
-	self->writer = Py_NewRef(writer);
-	self->plan.intrusive = intrusive;
-	self->plan.allow_patched = allow_patched;
-	self->plan.probe_returns = probe_returns;
-	options.intrusive = intrusive;
-	options.replay = replay;
-	options.catch_returns = catch_returns;
-	options.task_pointer = task_pointer;
-	options.task_name = task_name;
-	error = open_all(self, core, path, &options);
-	if (error) {
-		raise_error(error);
-		return -1;
-	}
-	relay_object_set_writer(relay, write_rows, self->recorder);
-	return 0;
+	self->relay = relay_hold(relay);
+	self->store = store_hold(store);
+	self->plan = (struct plan_options){
+		.budget = given->budget,
+		.intrusive = given->intrusive,
+		.allow_patched = given->allow_patched,
+		.probe_returns = given->probe_returns,
+	};
+	WITHOUT_GIL(error, begin(self, given->path, material, &options));
+	Py_XDECREF(relay_outcome(error));
+	return PyErr_Occurred() ? -1 : 0;
+}
+
+static PyObject *recorder_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
+{
+	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+	struct arguments given;
+	PyObject *object;
+
+	if (!parse(args, keywords, &given))
+		return NULL;
+	object = allocate(type, 0);
+	if (object && begin_object(SELF(object), &given) < 0)
+		Py_CLEAR(object);
+	return object;
 }
 
 static void recorder_dealloc(PyObject *object)
 {
-	PyTypeObject *type = Py_TYPE(object);
-	freefunc release_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
-	struct recorder_object *self = SELF(object);
-
-	if (self->recorder) {
-		struct cs_error *error;
-
-		relay_object_set_writer(self->relay, NULL, NULL);
-		error = recorder_stop(self->recorder);
-		/* A guest that runs still meets the probes: what they use is never released then. */
-		if (error && error->code == CS_ERROR_STATE) {
-			self->recorder = NULL;
-			self->functions = NULL;
-			self->analyser = NULL;
-			self->elf = NULL;
-		}
-		cs_error_destroy(error);
-	}
-	release(self);
-	release_object(object);
-	Py_DECREF(type);
+	instance_destroy(object, release);
 }
 
 static PyObject *statistics(PyObject *object, PyObject *unused)
@@ -488,8 +602,12 @@ static PyObject *statistics(PyObject *object, PyObject *unused)
 	struct recorder_statistics now = {0};
 
 	(void)unused;
-	if (SELF(object)->recorder)
+	if (SELF(object)->recorder || SELF(object)->busy) {
+		if (!enter(object))
+			return NULL;
 		recorder_get_statistics(SELF(object)->recorder, &now);
+		SELF(object)->busy = false;
+	}
 	return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "stops", now.stops, "invocations", now.invocations, "orphans",
 			     now.orphans, "mismatches", now.mismatches, "lifted", now.lifted);
 }
@@ -508,8 +626,8 @@ static PyMethodDef methods[] = {
 
 static PyType_Slot slots[] = {
 	{Py_tp_doc, "Records the branches of functions; see _core.pyi."},
-	{Py_tp_new, PyType_GenericNew},
-	{Py_tp_init, recorder_init},
+	{Py_tp_new, recorder_new},
+	{Py_tp_init, instance_init_once},
 	{Py_tp_dealloc, recorder_dealloc},
 	{Py_tp_methods, methods},
 	{0, NULL},

@@ -12,30 +12,30 @@
 #include "trace.h"
 
 struct relay_object {
-	PyObject_HEAD struct relay *relay;
+	INSTANCE_HEAD
+	struct relay *relay; /* held to the object's end: other threads may be in a call when it is closed */
 	struct counters *counters;
-	struct cs_error *(*write)(void *context); /* see relay_object_set_writer() */
-	void *write_context;
-	PyObject *writer; /* the TraceWriter that counters go to, kept alive */
+	bool closed;
+	struct relay_object *next, **link; /* among all there are; guarded by the GIL */
 };
 
 static PyObject *relay_type;
+static struct relay_object *all;
+static unsigned long main_thread;
 
 #define SELF(OBJECT) ((struct relay_object *)(OBJECT))
 
-/* Runs a call that may wait, without the GIL. */
-#define WITHOUT_GIL(ERROR, CALL)                                                                                       \
-	do {                                                                                                           \
-		Py_BEGIN_ALLOW_THREADS(ERROR) = (CALL);                                                                \
-		Py_END_ALLOW_THREADS                                                                                   \
-	} while (0)
-
-/* Ctrl-C: Python's own handler decides; the exception it sets stays with the waiting thread. */
+/* Ctrl-C: Python's own handler decides; the exception it sets stays with the waiting thread. Signals are the main
+ * thread's; another must not ask for the GIL here, for when Python ends it would not come back. */
 static bool interrupted(void)
 {
-	PyGILState_STATE state = PyGILState_Ensure();
-	bool is = PyErr_Occurred() || PyErr_CheckSignals() < 0;
+	PyGILState_STATE state;
+	bool is;
 
+	if (PyThread_get_thread_ident() != main_thread || instance_in_destructor())
+		return false;
+	state = PyGILState_Ensure();
+	is = PyErr_Occurred() || PyErr_CheckSignals() < 0;
 	PyGILState_Release(state);
 	return is;
 }
@@ -51,26 +51,12 @@ PyObject *relay_outcome(struct cs_error *error)
 	return error ? raise_error(error) : Py_NewRef(Py_None);
 }
 
-/* In the relay's thread, without the GIL. The store keeps its error, and says it when it is closed. */
-static void on_tick(void *context)
+static bool is_open(PyObject *self)
 {
-	struct relay_object *object = context;
-
-	if (object->write)
-		cs_error_destroy(object->write(object->write_context));
-	cs_error_destroy(counters_write(object->counters));
-}
-
-void relay_object_set_writer(PyObject *object, struct cs_error *(*write)(void *context), void *context)
-{
-	struct relay_object *self = SELF(object);
-
-	if (self->relay)
-		relay_set_tick(self->relay, NULL, NULL);
-	self->write = write;
-	self->write_context = context;
-	if (self->relay)
-		relay_set_tick(self->relay, on_tick, self);
+	if (!SELF(self)->closed)
+		return true;
+	raise_error(cs_error_create(CS_ERROR_CLOSED, "the connection was closed"));
+	return false;
 }
 
 struct relay *relay_object_relay(PyObject *object)
@@ -79,72 +65,104 @@ struct relay *relay_object_relay(PyObject *object)
 
 	if (is == 0)
 		PyErr_SetString(PyExc_TypeError, "a Relay is wanted");
-	if (is > 0 && !SELF(object)->relay)
-		raise_error(cs_error_create(CS_ERROR_CLOSED, "the connection was closed"));
-	return is > 0 ? SELF(object)->relay : NULL;
+	return is > 0 && is_open(object) ? SELF(object)->relay : NULL;
 }
 
-static bool is_open(PyObject *self)
+static void list(struct relay_object *self)
 {
-	if (SELF(self)->relay)
-		return true;
-	raise_error(cs_error_create(CS_ERROR_CLOSED, "the connection was closed"));
-	return false;
+	self->next = all;
+	self->link = &all;
+	if (all)
+		all->link = &self->next;
+	all = self;
 }
 
-static void close_all(PyObject *self)
+static void unlist(struct relay_object *self)
 {
-	struct relay_object *object = SELF(self);
-	struct relay *relay = TAKE_PTR(object->relay);
-	struct counters *counters = TAKE_PTR(object->counters);
-
-	if (!relay)
-		return;
-	Py_BEGIN_ALLOW_THREADS relay_set_tick(relay, NULL, NULL);
-	relay_stop(relay);
-	if (counters)
-		cs_error_destroy(counters_set_store(counters, NULL)); /* writes what is pending */
-	counters_destroy(counters);
-	relay_destroy(relay);
-	Py_END_ALLOW_THREADS Py_CLEAR(object->writer);
+	if (self->link)
+		*self->link = self->next;
+	if (self->next)
+		self->next->link = self->link;
 }
 
-static int relay_init(PyObject *self, PyObject *args, PyObject *keywords)
+static struct cs_error *create(struct relay_object *self, const char *address, double connect_timeout,
+			       double request_timeout)
+{
+	CS_TRY(relay_create(address, (unsigned)(connect_timeout * 1e3), (unsigned)(request_timeout * 1e3), interrupted,
+			    &self->relay));
+	CS_TRY(counters_create(self->relay, &self->counters));
+	counters_set_replay(self->counters, relay_is_replay(self->relay));
+	return NULL;
+}
+
+static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"address", "connect_timeout", "request_timeout", NULL};
+	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	double connect_timeout = 5.0;
 	double request_timeout = 5.0;
-	struct relay_object *object = SELF(self);
+	struct relay_object *object;
 	struct cs_error *error;
 	const char *address;
 
 	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$dd", names, &address, &connect_timeout, &request_timeout))
-		return -1;
-	if (!(connect_timeout > 0 && connect_timeout < 1e6) || !(request_timeout > 0 && request_timeout < 1e6)) {
-		raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
-		return -1;
-	}
-	close_all(self);
-	WITHOUT_GIL(error, relay_create(address, (unsigned)(connect_timeout * 1e3), (unsigned)(request_timeout * 1e3),
-					interrupted, &object->relay));
-	if (!error)
-		error = counters_create(object->relay, &object->counters);
-	if (!error) {
-		counters_set_replay(object->counters, relay_is_replay(object->relay));
-		relay_set_tick(object->relay, on_tick, object);
-	}
+		return NULL;
+	if (!(connect_timeout > 0 && connect_timeout < 1e6) || !(request_timeout > 0 && request_timeout < 1e6))
+		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
+	object = SELF(allocate(type, 0));
+	if (!object)
+		return NULL;
+	WITHOUT_GIL(error, create(object, address, connect_timeout, request_timeout));
 	Py_XDECREF(relay_outcome(error));
-	return PyErr_Occurred() ? -1 : 0;
+	if (PyErr_Occurred()) {
+		Py_DECREF(object);
+		return NULL;
+	}
+	list(object);
+	return (PyObject *)object;
+}
+
+/* What others hold of the relay they go on using. */
+static void release(void *context)
+{
+	struct relay_object *object = context;
+
+	counters_destroy(object->counters);
+	relay_destroy(object->relay);
 }
 
 static void relay_dealloc(PyObject *self)
 {
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
+	unlist(SELF(self));
+	instance_destroy(self, release);
+}
 
-	close_all(self);
-	release(self);
-	Py_DECREF(type);
+static void close_relay(struct relay_object *object)
+{
+	object->closed = true;
+	Py_BEGIN_ALLOW_THREADS relay_stop(object->relay);
+	cs_error_destroy(counters_set_store(object->counters, NULL)); /* writes what is pending */
+	Py_END_ALLOW_THREADS
+}
+
+/* When Python ends: threads that still wait for a relay are not waited for, and keep it from its own end. */
+static PyObject *close_all(PyObject *module, PyObject *unused)
+{
+	struct relay_object *object = all;
+
+	(void)module;
+	(void)unused;
+	while (object) {
+		if (object->closed) {
+			object = object->next;
+			continue;
+		}
+		Py_INCREF((PyObject *)object);
+		close_relay(object);
+		Py_DECREF(object);
+		object = all; /* there may be others by now */
+	}
+	Py_RETURN_NONE;
 }
 
 /* --- What is known --- */
@@ -165,12 +183,12 @@ static PyObject *get_state(PyObject *self, void *closure)
 	};
 
 	(void)closure;
-	return PyUnicode_FromString(names[SELF(self)->relay ? relay_state(SELF(self)->relay) : RELAY_CLOSED]);
+	return PyUnicode_FromString(names[SELF(self)->closed ? RELAY_CLOSED : relay_state(SELF(self)->relay)]);
 }
 
 static PyObject *get_reason(PyObject *self, void *closure)
 {
-	FREE char *reason = SELF(self)->relay ? relay_reason(SELF(self)->relay) : strdup("the connection was closed");
+	FREE char *reason = SELF(self)->closed ? strdup("the connection was closed") : relay_reason(SELF(self)->relay);
 
 	(void)closure;
 	return reason ? PyUnicode_DecodeUTF8(reason, (Py_ssize_t)strlen(reason), "backslashreplace") : PyErr_NoMemory();
@@ -184,7 +202,7 @@ static PyObject *get_replay(PyObject *self, void *closure)
 
 static PyObject *get_borrow_refusal(PyObject *self, void *closure)
 {
-	FREE char *text = SELF(self)->relay ? relay_borrow_refusal(SELF(self)->relay) : strdup("");
+	FREE char *text = relay_borrow_refusal(SELF(self)->relay);
 
 	(void)closure;
 	return text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace") : PyErr_NoMemory();
@@ -533,7 +551,6 @@ static PyObject *list_counters(PyObject *self, PyObject *unused)
 
 static PyObject *set_trace(PyObject *self, PyObject *writer)
 {
-	struct relay_object *object = SELF(self);
 	struct store *store = NULL;
 	struct cs_error *error;
 
@@ -541,9 +558,7 @@ static PyObject *set_trace(PyObject *self, PyObject *writer)
 		return NULL;
 	if (writer != Py_None && !(store = trace_writer_store(writer)))
 		return NULL;
-	WITHOUT_GIL(error, counters_set_store(object->counters, store));
-	Py_XDECREF(object->writer);
-	object->writer = store ? Py_NewRef(writer) : NULL;
+	WITHOUT_GIL(error, counters_set_store(SELF(self)->counters, store));
 	return relay_outcome(error);
 }
 
@@ -722,10 +737,10 @@ static PyObject *detach(PyObject *self, PyObject *unused)
 	return relay_outcome(error);
 }
 
-static PyObject *close_relay(PyObject *self, PyObject *unused)
+static PyObject *close_method(PyObject *self, PyObject *unused)
 {
 	(void)unused;
-	close_all(self);
+	close_relay(SELF(self));
 	Py_RETURN_NONE;
 }
 
@@ -753,7 +768,7 @@ static PyMethodDef methods[] = {
 	{"wait", wait_for_stop, METH_VARARGS, NULL},
 	{"interrupt", interrupt, METH_NOARGS, NULL},
 	{"detach", detach, METH_NOARGS, NULL},
-	{"close", close_relay, METH_NOARGS, NULL},
+	{"close", close_method, METH_NOARGS, NULL},
 	{0},
 };
 
@@ -769,8 +784,8 @@ static PyGetSetDef properties[] = {
 
 static PyType_Slot slots[] = {
 	{Py_tp_doc, "The one connection to a guest's gdbstub; see _core.pyi."},
-	{Py_tp_new, PyType_GenericNew},
-	{Py_tp_init, relay_init},
+	{Py_tp_new, relay_new},
+	{Py_tp_init, instance_init_once},
 	{Py_tp_dealloc, relay_dealloc},
 	{Py_tp_methods, methods},
 	{Py_tp_getset, properties},
@@ -784,7 +799,36 @@ static PyType_Spec spec = {
 	.slots = slots,
 };
 
+/* The thread that signals are delivered to. */
+static int find_main_thread(void)
+{
+	PyObject *threading = PyImport_ImportModule("threading");
+	PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+	PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+
+	main_thread = ident ? PyLong_AsUnsignedLong(ident) : 0;
+	Py_XDECREF(ident);
+	Py_XDECREF(thread);
+	Py_XDECREF(threading);
+	return PyErr_Occurred() ? -1 : 0;
+}
+
+static int close_at_exit(void)
+{
+	static PyMethodDef method = {"close_all", close_all, METH_NOARGS, NULL};
+	PyObject *atexit = PyImport_ImportModule("atexit");
+	PyObject *function = atexit ? PyCFunction_New(&method, NULL) : NULL;
+	PyObject *result = function ? PyObject_CallMethod(atexit, "register", "O", function) : NULL;
+
+	Py_XDECREF(result);
+	Py_XDECREF(function);
+	Py_XDECREF(atexit);
+	return result ? 0 : -1;
+}
+
 int relay_register(PyObject *module)
 {
+	if (find_main_thread() < 0 || close_at_exit() < 0)
+		return -1;
 	return type_register(module, &spec, &relay_type);
 }

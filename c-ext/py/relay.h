@@ -9,15 +9,12 @@
 
 #include "relay/relay.h"
 
-/* The relay behind a Relay object; NULL with an exception set for another object or a closed one. */
+/* The relay behind a Relay object, which whoever keeps it must hold; NULL with an exception set for another object or a
+ * closed one. */
 struct relay *relay_object_relay(PyObject *object);
 
 /* Whether a wait was given up with an exception (Ctrl-C) or an error is to be raised: consumes the error.
  * None, or NULL with the exception set. */
 PyObject *relay_outcome(struct cs_error *error);
-
-/* Has WRITE called from the relay's tick, beside the counters, in place of any other; NULL for none. Returns once
- * the old one is no longer in use. */
-void relay_object_set_writer(PyObject *object, struct cs_error *(*write)(void *context), void *context);
 
 #endif

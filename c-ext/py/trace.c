@@ -8,7 +8,10 @@
 #include "trace/sql.h"
 
 struct trace_object {
-	PyObject_HEAD struct trace *trace; /* NULL once closed */
+	INSTANCE_HEAD
+	struct trace *trace; /* NULL once released */
+	bool closed;
+	unsigned users; /* calls that read it */
 };
 
 static PyObject *trace_type;
@@ -33,33 +36,49 @@ static PyObject *trace_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 	return self;
 }
 
-static void trace_dealloc(PyObject *self)
+static void trace_release(void *self)
 {
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
 	trace_destroy(((struct trace_object *)self)->trace);
-	release(self);
-	Py_DECREF(type);
 }
 
-struct trace *trace_of(PyObject *object)
+static void trace_dealloc(PyObject *self)
+{
+	instance_destroy(self, trace_release);
+}
+
+struct trace *trace_enter(PyObject *object)
 {
 	int is = PyObject_IsInstance(object, trace_type);
-	struct trace *trace = is > 0 ? ((struct trace_object *)object)->trace : NULL;
+	struct trace_object *self = is > 0 ? (struct trace_object *)object : NULL;
 
 	if (is == 0)
 		PyErr_SetString(PyExc_TypeError, "a Trace is wanted");
-	else if (is > 0 && !trace)
+	else if (self && self->closed)
 		raise_error(cs_error_create(CS_ERROR_STATE, "the trace is closed"));
-	return trace;
+	if (!self || self->closed)
+		return NULL;
+	self->users++;
+	return self->trace;
 }
 
-static struct timeline *timeline_of(PyObject *self)
+static void release_if_closed(struct trace_object *self)
 {
-	struct trace *trace = trace_of(self);
+	if (self->closed && !self->users)
+		trace_destroy(TAKE_PTR(self->trace));
+}
+
+void trace_leave(PyObject *object)
+{
+	struct trace_object *self = (struct trace_object *)object;
+
+	self->users--;
+	release_if_closed(self);
+}
+
+static struct timeline *timeline_of(struct trace *trace)
+{
 	struct timeline *timeline = NULL;
-	struct cs_error *error = trace ? timeline_create(trace, &timeline) : NULL;
+	struct cs_error *error = timeline_create(trace, &timeline);
 
 	if (error)
 		raise_error(error);
@@ -68,11 +87,14 @@ static struct timeline *timeline_of(PyObject *self)
 
 static PyObject *trace_timeline(PyObject *self, PyObject *unused)
 {
-	struct timeline *timeline = timeline_of(self);
+	struct trace *trace = trace_enter(self);
+	struct timeline *timeline = trace ? timeline_of(trace) : NULL;
 	PyObject *object = timeline ? timeline_to_object(timeline) : NULL;
 
 	(void)unused;
 	timeline_destroy(timeline);
+	if (trace)
+		trace_leave(self);
 	return object;
 }
 
@@ -168,24 +190,12 @@ static int collect_rows(struct trace *trace, sqlite3_stmt *statement, PyObject *
 	}
 }
 
-static PyObject *trace_rows(PyObject *self, PyObject *args)
+static PyObject *read_rows(struct trace *trace, const char *sql, PyObject *parameters)
 {
 	SQL_STATEMENT *statement = NULL;
-	PyObject *parameters = NULL;
-	PyObject *sql;
-	PyObject *bytes;
+	struct cs_error *error = trace_prepare(trace, sql, &statement);
 	PyObject *list;
-	struct trace *trace;
-	struct cs_error *error;
 
-	if (!PyArg_ParseTuple(args, "U|O:rows", &sql, &parameters))
-		return NULL;
-	trace = trace_of(self);
-	bytes = trace ? PyUnicode_AsUTF8String(sql) : NULL;
-	if (!bytes)
-		return NULL;
-	error = trace_prepare(trace, PyBytes_AsString(bytes), &statement);
-	Py_DECREF(bytes);
 	if (error)
 		return raise_error(error);
 	if (bind_parameters(statement, parameters) < 0)
@@ -196,19 +206,31 @@ static PyObject *trace_rows(PyObject *self, PyObject *args)
 	return list;
 }
 
-static PyObject *trace_meta(PyObject *self, PyObject *unused)
+static PyObject *trace_rows(PyObject *self, PyObject *args)
+{
+	PyObject *parameters = NULL;
+	PyObject *rows = NULL;
+	PyObject *sql;
+	PyObject *bytes;
+	struct trace *trace;
+
+	if (!PyArg_ParseTuple(args, "U|O:rows", &sql, &parameters) || !(trace = trace_enter(self)))
+		return NULL;
+	bytes = PyUnicode_AsUTF8String(sql);
+	if (bytes)
+		rows = read_rows(trace, PyBytes_AsString(bytes), parameters);
+	Py_XDECREF(bytes);
+	trace_leave(self);
+	return rows;
+}
+
+static PyObject *read_meta(struct trace *trace)
 {
 	SQL_STATEMENT *statement = NULL;
-	struct trace *trace = trace_of(self);
-	PyObject *dict = NULL;
-	struct cs_error *error = NULL;
+	struct cs_error *error = trace_prepare(trace, "SELECT key, value FROM meta ORDER BY key", &statement);
+	PyObject *dict = error ? NULL : PyDict_New();
 	bool is_row = false;
 
-	(void)unused;
-	if (!trace)
-		return NULL;
-	error = trace_prepare(trace, "SELECT key, value FROM meta ORDER BY key", &statement);
-	dict = error ? NULL : PyDict_New();
 	while (dict && !(error = trace_step(trace, statement, &is_row)) && is_row) {
 		PyObject *key = column_to_object(statement, 0);
 		PyObject *value = column_to_object(statement, 1);
@@ -224,20 +246,38 @@ static PyObject *trace_meta(PyObject *self, PyObject *unused)
 	return raise_error(error);
 }
 
-static PyObject *trace_complete(PyObject *self, PyObject *unused)
+static PyObject *read_complete(struct trace *trace)
 {
 	SQL_STATEMENT *statement = NULL;
-	struct trace *trace = trace_of(self);
-	struct cs_error *error;
 	bool is_row = false;
+	struct cs_error *error =
+		trace_prepare(trace, "SELECT 1 FROM meta WHERE key = 'complete' AND value = '1'", &statement);
 
-	(void)unused;
-	if (!trace)
-		return NULL;
-	error = trace_prepare(trace, "SELECT 1 FROM meta WHERE key = 'complete' AND value = '1'", &statement);
 	if (!error)
 		error = trace_step(trace, statement, &is_row);
 	return error ? raise_error(error) : PyBool_FromLong(is_row);
+}
+
+static PyObject *reading(PyObject *self, PyObject *(*read)(struct trace *trace))
+{
+	struct trace *trace = trace_enter(self);
+	PyObject *object = trace ? read(trace) : NULL;
+
+	if (trace)
+		trace_leave(self);
+	return object;
+}
+
+static PyObject *trace_meta(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return reading(self, read_meta);
+}
+
+static PyObject *trace_complete(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	return reading(self, read_complete);
 }
 
 static PyObject *trace_close(PyObject *self, PyObject *unused)
@@ -245,17 +285,18 @@ static PyObject *trace_close(PyObject *self, PyObject *unused)
 	struct trace_object *object = (struct trace_object *)self;
 
 	(void)unused;
-	trace_destroy(TAKE_PTR(object->trace));
+	object->closed = true;
+	release_if_closed(object);
 	return Py_NewRef(Py_None);
 }
 
-static PyObject *trace_enter(PyObject *self, PyObject *unused)
+static PyObject *enter_block(PyObject *self, PyObject *unused)
 {
 	(void)unused;
 	return Py_NewRef(self);
 }
 
-static PyObject *trace_exit(PyObject *self, PyObject *args)
+static PyObject *exit_block(PyObject *self, PyObject *args)
 {
 	return trace_close(self, args);
 }
@@ -266,17 +307,14 @@ static PyMethodDef methods[] = {
 	{"timeline", trace_timeline, METH_NOARGS, "What `timeline --format json` prints."},
 	{"rows", trace_rows, METH_VARARGS, "Rows of a SELECT, each a dict."},
 	{"close", trace_close, METH_NOARGS, "Close the file."},
-	{"__enter__", trace_enter, METH_NOARGS, NULL},
-	{"__exit__", trace_exit, METH_VARARGS, NULL},
+	{"__enter__", enter_block, METH_NOARGS, NULL},
+	{"__exit__", exit_block, METH_VARARGS, NULL},
 	{0},
 };
 
 static PyType_Slot slots[] = {
-	{Py_tp_new, trace_new},
-	{Py_tp_dealloc, trace_dealloc},
-	{Py_tp_methods, methods},
-	{Py_tp_doc, "A trace opened for reading."},
-	{0},
+	{Py_tp_new, trace_new},   {Py_tp_init, instance_init_once},           {Py_tp_dealloc, trace_dealloc},
+	{Py_tp_methods, methods}, {Py_tp_doc, "A trace opened for reading."}, {0},
 };
 
 static PyType_Spec spec = {

@@ -9,12 +9,15 @@
 #include "trace/timeline.h"
 #include "trace/trace.h"
 
-/* The store behind a TraceWriter, valid for as long as that object lives (also once it is closed, when
- * each call on it is an error); NULL with TypeError set for another object. */
+/* The store behind a TraceWriter, which whoever keeps it must hold (once it is closed, each call on it is an error);
+ * NULL with TypeError set for another object. */
 struct store *trace_writer_store(PyObject *object);
 
-/* The open trace behind a Trace; NULL with an exception set once it is closed, or for another object. */
-struct trace *trace_of(PyObject *object);
+/* The open trace behind a Trace, to be let go by trace_leave(); NULL with an exception set once it is closed, or for
+ * another object. Python code that runs meanwhile (a sequence's methods, a handler of Ctrl-C) may close it: that is
+ * done at the last trace_leave(). */
+struct trace *trace_enter(PyObject *object);
+void trace_leave(PyObject *object);
 
 /* Text that may hold any bytes; those that are no UTF-8 become escapes. */
 PyObject *text_to_object(const char *text, size_t length);

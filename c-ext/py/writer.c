@@ -9,7 +9,8 @@
 #include "record/path_rows.h"
 
 struct trace_writer {
-	PyObject_HEAD struct store *store;
+	INSTANCE_HEAD
+	struct store *store;
 };
 
 static PyObject *writer_type;
@@ -180,14 +181,14 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 	return error ? raise_error(error) : TAKE_PTR(self);
 }
 
+static void writer_release(void *self)
+{
+	store_destroy(((struct trace_writer *)self)->store);
+}
+
 static void writer_dealloc(PyObject *self)
 {
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-
-	store_destroy(((struct trace_writer *)self)->store);
-	release(self);
-	Py_DECREF(type);
+	instance_destroy(self, writer_release);
 }
 
 static struct store *store_of(PyObject *self)
@@ -457,6 +458,7 @@ static PyGetSetDef properties[] = {
 
 static PyType_Slot slots[] = {
 	{Py_tp_new, writer_new},
+	{Py_tp_init, instance_init_once},
 	{Py_tp_dealloc, writer_dealloc},
 	{Py_tp_methods, methods},
 	{Py_tp_getset, properties},

@@ -14,7 +14,8 @@
 #define LOOKUPS_KEPT 512
 
 struct xref_object {
-	PyObject_HEAD struct elf *elf;
+	INSTANCE_HEAD
+	struct elf *elf;
 	struct xref *xref;
 	struct xref_graph *graph; /* made when first asked for */
 	struct insn_decoder *decoder;
@@ -475,19 +476,20 @@ static PyObject *xref_new(PyTypeObject *type, PyObject *args, PyObject *keywords
 	return self;
 }
 
-static void xref_dealloc(PyObject *self)
+static void xref_release(void *self)
 {
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc release = (freefunc)PyType_GetSlot(type, Py_tp_free);
-	struct xref_object *object = (struct xref_object *)self;
+	struct xref_object *object = self;
 
 	insn_decoder_destroy(object->decoder);
 	lines_destroy(object->lines);
 	xref_graph_destroy(object->graph);
 	xref_destroy(object->xref);
 	elf_destroy(object->elf);
-	release(self);
-	Py_DECREF(type);
+}
+
+static void xref_dealloc(PyObject *self)
+{
+	instance_destroy(self, xref_release);
 }
 
 static PyMethodDef methods[] = {
@@ -502,6 +504,7 @@ static PyMethodDef methods[] = {
 static PyType_Slot slots[] = {
 	{Py_tp_doc, "Static questions about a kernel's ELF file."},
 	{Py_tp_new, xref_new},
+	{Py_tp_init, instance_init_once},
 	{Py_tp_dealloc, xref_dealloc},
 	{Py_tp_methods, methods},
 	{0, NULL},

@@ -12,12 +12,15 @@ struct item {
 	struct probe probe; /* first: the hit gets its address */
 	struct counters *owner;
 	struct counter counter;
+	bool known; /* it has been planted: others may see it */
 	char *name;
 	bool changed; /* since it was last written */
 };
 
 struct counters {
 	struct relay *relay;
+	struct relay_tick tick;
+	struct relay_retired retired;
 	pthread_mutex_t lock; /* guards all below; the relay's thread counts under it */
 	struct item **items;  /* by number */
 	size_t count;
@@ -54,27 +57,57 @@ static void item_destroy(struct item *item)
 	free(item);
 }
 
+static void tick(void *context)
+{
+	cs_error_destroy(counters_write(context)); /* the store keeps its error, and says it when it is closed */
+}
+
 struct cs_error *counters_create(struct relay *relay, struct counters **ret)
 {
 	struct counters *counters = calloc(1, sizeof(*counters));
 
 	if (!counters)
 		return &cs_error_no_memory;
-	counters->relay = relay;
+	counters->relay = relay_hold(relay);
+	counters->tick = (struct relay_tick){.call = tick, .context = counters};
 	pthread_mutex_init(&counters->lock, NULL);
+	relay_add_tick(relay, &counters->tick);
 	*ret = counters;
 	return NULL;
 }
 
-void counters_destroy(struct counters *counters)
+static void release(void *context)
 {
-	if (!counters)
-		return;
+	struct counters *counters = context;
+
 	for (size_t i = 0; i < counters->count; i++)
 		item_destroy(counters->items[i]);
 	free(counters->items);
+	store_destroy(counters->store);
 	pthread_mutex_destroy(&counters->lock);
 	free(counters);
+}
+
+static void each_probe(void *context, probe_visitor *visit, void *argument)
+{
+	const struct counters *counters = context;
+
+	for (size_t i = 0; i < counters->count; i++)
+		visit(argument, &counters->items[i]->probe);
+}
+
+void counters_destroy(struct counters *counters)
+{
+	struct cs_error *planted;
+
+	if (!counters)
+		return;
+	relay_remove_tick(counters->relay, &counters->tick);
+	planted = counters->count ? relay_remove_probes(counters->relay, each_probe, counters) : NULL;
+	cs_error_destroy(counters_set_store(counters, NULL));
+	counters->retired = (struct relay_retired){.release = release, .context = counters};
+	relay_retire(counters->relay, planted != NULL, &counters->retired);
+	cs_error_destroy(planted);
 }
 
 static struct cs_error *item_create(struct counters *counters, uint64_t address, const char *name, struct item **ret)
@@ -120,17 +153,18 @@ static size_t find(const struct counters *counters, int number)
 {
 	size_t i = 0;
 
-	while (i < counters->count && counters->items[i]->counter.number != number)
+	while (i < counters->count && (!counters->items[i]->known || counters->items[i]->counter.number != number))
 		i++;
 	return i;
 }
 
 static void unlist(struct counters *counters, const struct item *item)
 {
-	size_t i;
+	size_t i = 0;
 
 	pthread_mutex_lock(&counters->lock);
-	i = find(counters, item->counter.number);
+	while (i < counters->count && counters->items[i] != item)
+		i++;
 	if (i < counters->count) {
 		counters->count--;
 		memmove(&counters->items[i], &counters->items[i + 1], (counters->count - i) * sizeof(struct item *));
@@ -156,6 +190,7 @@ struct cs_error *counters_add(struct counters *counters, uint64_t address, const
 		return error;
 	}
 	pthread_mutex_lock(&counters->lock);
+	item->known = true;
 	item->changed = true; /* a counter that stays at zero is a result too */
 	pthread_mutex_unlock(&counters->lock);
 	return NULL;
@@ -195,13 +230,18 @@ int counters_each(struct counters *counters, int (*function)(const struct counte
 	for (size_t i = 0; result == 0; i++) {
 		struct counter snapshot = {0};
 
+		bool known = false;
+
 		pthread_mutex_lock(&counters->lock);
-		if (i < counters->count)
+		if (i < counters->count) {
 			snapshot = counters->items[i]->counter;
+			known = counters->items[i]->known;
+		}
 		pthread_mutex_unlock(&counters->lock);
 		if (!snapshot.number)
 			break;
-		result = function(&snapshot, context);
+		if (known)
+			result = function(&snapshot, context);
 	}
 	return result;
 }
@@ -244,12 +284,15 @@ struct cs_error *counters_write(struct counters *counters)
 struct cs_error *counters_set_store(struct counters *counters, struct store *store)
 {
 	struct cs_error *error;
+	struct store *before;
 
 	pthread_mutex_lock(&counters->lock);
 	error = write_changed(counters);
-	counters->store = store;
+	before = counters->store;
+	counters->store = store ? store_hold(store) : NULL;
 	for (size_t i = 0; store && i < counters->count; i++)
 		counters->items[i]->changed = true;
 	pthread_mutex_unlock(&counters->lock);
+	store_destroy(before);
 	return error;
 }

@@ -27,10 +27,11 @@ struct counter {
 
 struct counters;
 
-/* The counters of one relay, which must outlive them. *ret is released by counters_destroy(). */
+/* The counters of one relay, to which they hold a reference. *ret is released by counters_destroy(). */
 struct cs_error *counters_create(struct relay *relay, struct counters **ret);
 
-/* Releases all. The relay must have been stopped (relay_stop), so that no counter is hit any more. */
+/* Lifts and releases all, what is pending written; while the guest runs, they are lifted and released with the relay.
+ */
 void counters_destroy(struct counters *counters);
 
 /* Plants one; the guest must stand. Its number, from 1. The name is copied. One that cannot be planted leaves
@@ -47,8 +48,8 @@ void counters_set_replay(struct counters *counters, bool replay);
 int counters_each(struct counters *counters, int (*function)(const struct counter *counter, void *context),
 		  void *context);
 
-/* Where counters_write() puts the counts that changed. NULL for nowhere; what is pending is written
- * first. */
+/* Where counters_write() puts the counts that changed: a reference is held to it. NULL for nowhere; what is pending is
+ * written first. */
 struct cs_error *counters_set_store(struct counters *counters, struct store *store);
 
 /* Writes the counts that changed, and lets the store commit if it is due. The relay's tick calls it while

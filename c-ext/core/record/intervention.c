@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "record/intervention.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,9 @@ struct interventions {
 	const struct target_register *flags;
 	struct intervention *first;
 	bool stopped;
+	struct relay_retired retired;
+	pthread_mutex_t lock; /* guards what follows */
+	bool abandoned;       /* nothing is changed any more */
 };
 
 /* --- Flags --- */
@@ -85,6 +89,17 @@ static bool verify(struct intervention *intervention, const struct probe_hit *hi
 	return intervention->verified;
 }
 
+/* 0 once it was abandoned. */
+static int64_t next_seq(struct interventions *interventions)
+{
+	int64_t seq;
+
+	pthread_mutex_lock(&interventions->lock);
+	seq = interventions->abandoned ? 0 : store_next_seq(interventions->store);
+	pthread_mutex_unlock(&interventions->lock);
+	return seq;
+}
+
 static void change(struct probe *probe, const struct probe_hit *hit, struct probe_change *ret)
 {
 	struct intervention *intervention = (struct intervention *)probe;
@@ -95,7 +110,9 @@ static void change(struct probe *probe, const struct probe_hit *hit, struct prob
 	if (intervention->uses >= intervention->times || intervention->other_text || !verify(intervention, hit))
 		return;
 	/* Taken here: the rows of all who look at this stop come later. */
-	intervention->seq = store_next_seq(intervention->owner->store);
+	intervention->seq = next_seq(intervention->owner);
+	if (!intervention->seq)
+		return;
 	if (intervention->insn.length) {
 		intervention->was = emulate_condition(intervention->insn.condition, false, now, 0);
 		ret->writes_flags = intervention->was != intervention->taken;
@@ -152,25 +169,43 @@ struct cs_error *interventions_create(struct relay *relay, struct store *store, 
 	if (!interventions)
 		return &cs_error_no_memory;
 	*interventions = (struct interventions){
-		.relay = relay,
-		.store = store,
+		.relay = relay_hold(relay),
+		.store = store_hold(store),
 		.flags = target_find(relay_stub(relay)->target, "eflags"),
 	};
+	pthread_mutex_init(&interventions->lock, NULL);
 	*ret = interventions;
 	return NULL;
 }
 
-void interventions_destroy(struct interventions *interventions)
+static void release(void *context)
 {
-	if (!interventions)
-		return;
+	struct interventions *interventions = context;
+
 	while (interventions->first) {
 		struct intervention *next = interventions->first->next;
 
 		free(interventions->first);
 		interventions->first = next;
 	}
+	store_destroy(interventions->store);
+	pthread_mutex_destroy(&interventions->lock);
 	free(interventions);
+}
+
+void interventions_destroy(struct interventions *interventions)
+{
+	struct cs_error *error;
+
+	if (!interventions)
+		return;
+	pthread_mutex_lock(&interventions->lock);
+	interventions->abandoned = true;
+	pthread_mutex_unlock(&interventions->lock);
+	error = interventions_stop(interventions);
+	interventions->retired = (struct relay_retired){.release = release, .context = interventions};
+	relay_retire(interventions->relay, error != NULL, &interventions->retired);
+	cs_error_destroy(error);
 }
 
 static struct cs_error *add(struct interventions *interventions, const struct intervention *wanted, uint64_t address)
@@ -180,6 +215,10 @@ static struct cs_error *add(struct interventions *interventions, const struct in
 
 	if (!intervention)
 		return &cs_error_no_memory;
+	if (interventions->stopped) {
+		free(intervention);
+		return cs_error_create(CS_ERROR_STATE, "these interventions were stopped");
+	}
 	*intervention = *wanted;
 	intervention->owner = interventions;
 	intervention->probe = (struct probe){.address = address, .hit = on_hit, .change = change};
@@ -216,16 +255,19 @@ struct cs_error *interventions_return(struct interventions *interventions, int64
 	return add(interventions, &wanted, entry);
 }
 
+static void each_probe(void *context, probe_visitor *visit, void *argument)
+{
+	const struct interventions *interventions = context;
+
+	for (struct intervention *at = interventions->first; at; at = at->next)
+		visit(argument, &at->probe);
+}
+
 struct cs_error *interventions_stop(struct interventions *interventions)
 {
-	for (struct intervention *at = interventions->first; at && !interventions->stopped; at = at->next) {
-		struct cs_error *error = relay_remove_probe(interventions->relay, &at->probe);
-
-		/* What the guest's end leaves planted, nobody will hit any more. */
-		if (error && error->code == CS_ERROR_STATE)
-			return error;
-		cs_error_destroy(error);
-	}
+	if (interventions->stopped)
+		return NULL;
+	CS_TRY(relay_remove_probes(interventions->relay, each_probe, interventions));
 	interventions->stopped = true;
 	return NULL;
 }

@@ -28,11 +28,12 @@ struct intervention_state {
  * found it. False for those that do not depend on flags alone (jrcxz, loop, …). Facts: Intel SDM vol. 1, appendix B. */
 bool intervention_flags(enum insn_condition condition, bool taken, uint64_t flags, uint64_t *ret);
 
-/* The relay and the store must outlive it. The store must know each intervention (store_intervention) before it is
- * added here. */
+/* It holds a reference to the relay and to the store. The store must know each intervention (store_intervention) before
+ * it is added here. */
 struct cs_error *interventions_create(struct relay *relay, struct store *store, struct interventions **ret);
 
-/* The relay must have been stopped, or the interventions. */
+/* Lifts the probes and releases it; while the guest runs, nothing is changed in it any more, and the probes are lifted
+ * and released with the relay. */
 void interventions_destroy(struct interventions *interventions);
 
 /* Has a conditional branch go one way, the first so many times that the guest comes to it. The guest must stand.
@@ -45,7 +46,8 @@ struct cs_error *interventions_force(struct interventions *interventions, int64_
 struct cs_error *interventions_return(struct interventions *interventions, int64_t number, uint64_t entry,
 				      uint64_t value, uint64_t ret);
 
-/* Lifts all probes. CS_ERROR_STATE while the guest runs. A second call does nothing, and the relay may be gone. */
+/* Lifts all probes. CS_ERROR_STATE while the guest runs. A second call does nothing; nor does one once the relay has
+ * been stopped, which has lifted them. */
 struct cs_error *interventions_stop(struct interventions *interventions);
 
 /* Calls FUNCTION for each. */

@@ -42,7 +42,7 @@ static struct cs_error *write_invocation(struct recorder *recorder, const struct
 	char caller[256] = "";
 
 	if (recorder->options.name && row.caller)
-		recorder->options.name(recorder->options.name_context, row.caller, caller, sizeof(caller));
+		recorder->options.name(recorder->options.context, row.caller, caller, sizeof(caller));
 	row.caller_name = caller;
 	if (invocation->not_run)
 		return write_not_run(recorder, &row, traced->cfg);
@@ -89,6 +89,11 @@ struct cs_error *recorder_write(struct recorder *recorder)
 
 /* --- Life --- */
 
+static void tick(void *context)
+{
+	cs_error_destroy(recorder_write(context)); /* the store keeps its error, and says it when it is closed */
+}
+
 struct cs_error *recorder_create(struct relay *relay, struct store *store, const struct recorder_options *options,
 				 struct recorder **ret)
 {
@@ -98,8 +103,8 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 	if (!recorder)
 		return &cs_error_no_memory;
 	*recorder = (struct recorder){
-		.relay = relay,
-		.store = store,
+		.relay = relay_hold(relay),
+		.store = store_hold(store),
 		.options = *options,
 		.rax = target_find(target, "rax"),
 		.rcx = target_find(target, "rcx"),
@@ -109,7 +114,9 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 	};
 	recorder->finished_last = &recorder->finished;
 	recorder->stops_last = &recorder->stops;
+	recorder->tick = (struct relay_tick){.call = tick, .context = recorder};
 	pthread_mutex_init(&recorder->lock, NULL);
+	relay_add_tick(relay, &recorder->tick);
 	*ret = recorder;
 	return NULL;
 }
@@ -175,19 +182,6 @@ static void free_invocations(struct invocation *at)
 	}
 }
 
-void recorder_destroy(struct recorder *recorder)
-{
-	if (!recorder)
-		return;
-	free_invocations(recorder->active);
-	free_invocations(recorder->finished);
-	free_stops(recorder->stops);
-	free_traced(recorder->traced);
-	free_places(recorder);
-	pthread_mutex_destroy(&recorder->lock);
-	free(recorder);
-}
-
 static struct cs_error *traced_create(struct recorder *recorder, int64_t id, const struct cfg *cfg,
 				      const struct windows *windows, const struct plan *plan, struct traced **ret)
 {
@@ -244,7 +238,7 @@ static struct cs_error *relate(struct relation **list, struct traced *other)
 	return NULL;
 }
 
-struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64_t parent)
+static struct cs_error *put_within(struct recorder *recorder, int64_t child, int64_t parent)
 {
 	struct traced *inner;
 	struct traced *outer;
@@ -255,7 +249,17 @@ struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64
 	return relate(&outer->children, inner);
 }
 
-struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens)
+struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64_t parent)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&recorder->lock);
+	error = put_within(recorder, child, parent);
+	pthread_mutex_unlock(&recorder->lock);
+	return error;
+}
+
+static struct cs_error *put_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens)
 {
 	struct traced *traced;
 	struct gate *gate;
@@ -270,17 +274,39 @@ struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t a
 	return NULL;
 }
 
-struct cs_error *recorder_replaced(struct recorder *recorder, int64_t id)
+struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&recorder->lock);
+	error = put_gate(recorder, id, address, opens);
+	pthread_mutex_unlock(&recorder->lock);
+	return error;
+}
+
+/* Once: its probe may be planted. */
+static struct cs_error *put_replaced(struct recorder *recorder, int64_t id)
 {
 	struct traced *traced;
 
 	CS_TRY(find(recorder, id, &traced));
-	traced->replaced = (struct replaced){
-		{.address = traced->cfg->entry, .hit = recorder_on_replaced},
-		traced,
-		true,
-	};
+	if (!traced->replaced.wanted)
+		traced->replaced = (struct replaced){
+			{.address = traced->cfg->entry, .hit = recorder_on_replaced},
+			traced,
+			true,
+		};
 	return NULL;
+}
+
+struct cs_error *recorder_replaced(struct recorder *recorder, int64_t id)
+{
+	struct cs_error *error;
+
+	pthread_mutex_lock(&recorder->lock);
+	error = put_replaced(recorder, id);
+	pthread_mutex_unlock(&recorder->lock);
+	return error;
 }
 
 /* Plants one probe; *refused where the stub does not take it. */
@@ -365,42 +391,89 @@ struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *c
 	return NULL;
 }
 
-/* Lifts one probe. Fails while the guest runs, and has not lifted it then, even if the guest stands by now. What the
- * guest's end leaves planted, nobody will hit any more. */
-static struct cs_error *lift(struct recorder *recorder, struct probe *probe)
+static void each_probe(void *context, probe_visitor *visit, void *argument)
 {
-	struct cs_error *error = relay_remove_probe(recorder->relay, probe);
+	struct recorder *recorder = context;
 
-	if (error && error->code == CS_ERROR_STATE)
-		return error;
-	cs_error_destroy(error);
-	return NULL;
-}
-
-static struct cs_error *lift_all(struct recorder *recorder)
-{
-	for (struct traced *traced = recorder->traced; traced; traced = traced->next)
+	for (struct traced *traced = recorder->traced; traced; traced = traced->next) {
 		for (uint32_t i = 0; i < traced->plan->count; i++)
-			CS_TRY(lift(recorder, &traced->sites[i].probe));
-	for (struct traced *traced = recorder->traced; traced; traced = traced->next)
+			visit(argument, &traced->sites[i].probe);
 		if (traced->replaced.wanted)
-			CS_TRY(lift(recorder, &traced->replaced.probe));
+			visit(argument, &traced->replaced.probe);
+	}
 	for (struct return_site *site = recorder->return_sites; site; site = site->next)
-		CS_TRY(lift(recorder, &site->probe));
+		visit(argument, &site->probe);
 	for (struct gate *gate = recorder->gates; gate; gate = gate->next)
-		CS_TRY(lift(recorder, &gate->probe));
-	return NULL;
+		visit(argument, &gate->probe);
 }
 
-struct cs_error *recorder_stop(struct recorder *recorder)
+/* Once the probes are lifted. */
+static struct cs_error *finish(struct recorder *recorder)
 {
-	CS_TRY(lift_all(recorder));
 	pthread_mutex_lock(&recorder->lock);
 	recorder->stopped = true;
 	while (recorder->active)
 		recorder_finish(recorder, recorder->active);
 	pthread_mutex_unlock(&recorder->lock);
 	return recorder_write(recorder);
+}
+
+struct cs_error *recorder_stop(struct recorder *recorder)
+{
+	if (recorder->stopped)
+		return NULL;
+	CS_TRY(relay_remove_probes(recorder->relay, each_probe, recorder));
+	return finish(recorder);
+}
+
+bool recorder_is_stopped(const struct recorder *recorder)
+{
+	return recorder->stopped;
+}
+
+static void release(void *context)
+{
+	struct recorder *recorder = context;
+
+	if (!recorder->stopped) /* its probes have gone with the relay */
+		cs_error_destroy(finish(recorder));
+	free_invocations(recorder->active);
+	free_invocations(recorder->finished);
+	free_stops(recorder->stops);
+	free_traced(recorder->traced);
+	free_places(recorder);
+	if (recorder->options.release)
+		recorder->options.release(recorder->options.context);
+	store_destroy(recorder->store);
+	pthread_mutex_destroy(&recorder->lock);
+	free(recorder);
+}
+
+/* Whether probes stay behind in a guest that runs. What they find is not recorded any more. */
+static bool abandon(struct recorder *recorder)
+{
+	struct cs_error *error = recorder->stopped ? NULL : relay_remove_probes(recorder->relay, each_probe, recorder);
+	bool planted = error != NULL;
+
+	cs_error_destroy(error);
+	pthread_mutex_lock(&recorder->lock);
+	recorder->exhausted = true;
+	pthread_mutex_unlock(&recorder->lock);
+	if (!recorder->stopped && !planted)
+		cs_error_destroy(finish(recorder));
+	return planted;
+}
+
+void recorder_destroy(struct recorder *recorder)
+{
+	bool planted;
+
+	if (!recorder)
+		return;
+	planted = abandon(recorder);
+	relay_remove_tick(recorder->relay, &recorder->tick);
+	recorder->retired = (struct relay_retired){.release = release, .context = recorder};
+	relay_retire(recorder->relay, planted, &recorder->retired);
 }
 
 void recorder_get_statistics(struct recorder *recorder, struct recorder_statistics *ret)

@@ -7,8 +7,7 @@
  * probe: recursion, interrupts that come in between, tasks that sleep or migrate, and other vCPUs each
  * have a stack, or a place on one, of their own.
  *
- * A stop costs no database work: rows gather in memory until recorder_write(), which the relay's tick
- * calls while the guest runs.
+ * A stop costs no database work: rows gather in memory until a tick of the relay's writes them while the guest runs.
  */
 #ifndef CLOCKSCOPE_RECORDER_H
 #define CLOCKSCOPE_RECORDER_H
@@ -34,9 +33,11 @@ struct recorder_options {
 	uint64_t task_pointer;
 	uint64_t task_name;
 	/* Writes what an address is called ("function+0x10"), or the empty string, into `text`. Called by
-	 * recorder_write(). NULL: nothing is named. */
+	 * recorder_write(), in the relay's thread as in others. NULL: nothing is named. */
 	void (*name)(void *context, uint64_t address, char *text, size_t size);
-	void *name_context;
+	/* Called when nothing that the recorder was given is used any more. NULL: nothing is to be done then. */
+	void (*release)(void *context);
+	void *context;
 };
 
 struct recorder_statistics {
@@ -47,14 +48,17 @@ struct recorder_statistics {
 	uint64_t lifted;      /* times a probe was lifted for the hit limit */
 };
 
-/* The relay and the store must outlive the recorder. *ret is released by recorder_destroy(). */
+/* It holds a reference to the relay and to the store. *ret is released by recorder_destroy(); after an error,
+ * options->release has not been called. */
 struct cs_error *recorder_create(struct relay *relay, struct store *store, const struct recorder_options *options,
 				 struct recorder **ret);
 
-/* Releases it. The relay must have been stopped, or the recorder (recorder_stop). */
+/* Stops and releases it; while the guest runs, nothing is recorded any more, and the probes are lifted and released
+ * with the relay. */
 void recorder_destroy(struct recorder *recorder);
 
-/* Adds a function, whose row in the trace is `id`. cfg, windows and plan must outlive the recorder. */
+/* Adds a function, whose row in the trace is `id`. cfg, windows and plan must stay until
+ * options->release() is called. */
 struct cs_error *recorder_add(struct recorder *recorder, int64_t id, const struct cfg *cfg,
 			      const struct windows *windows, const struct plan *plan);
 
@@ -73,8 +77,10 @@ struct cs_error *recorder_replaced(struct recorder *recorder, int64_t id);
  * the stub takes no probe at. */
 struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context);
 
-/* Lifts all probes; invocations under way are written as not returned. The guest must stand, or be gone. */
+/* Lifts all probes; invocations under way are written as not returned. CS_ERROR_STATE while the guest runs. Once the
+ * relay has been stopped, it writes only. A second call does nothing. */
 struct cs_error *recorder_stop(struct recorder *recorder);
+bool recorder_is_stopped(const struct recorder *recorder);
 
 /* Writes what gathered. */
 struct cs_error *recorder_write(struct recorder *recorder);

@@ -93,6 +93,8 @@ struct recorder {
 	struct store *store;
 	struct recorder_options options;
 	const struct target_register *rax, *rcx, *rsp, *flags, *gs_base;
+	struct relay_tick tick;
+	struct relay_retired retired;
 	pthread_mutex_t lock; /* guards all below */
 	struct traced *traced;
 	struct gate *gates;
@@ -104,7 +106,7 @@ struct recorder {
 	struct pending_stop **stops_last;
 	struct recorder_statistics statistics;
 	bool stopped;   /* all probes are lifted: nothing is to be planted or lifted any more */
-	bool exhausted; /* out of memory: what is recorded stays, nothing more comes */
+	bool exhausted; /* out of memory, or its owner is gone: what is recorded stays, nothing more comes */
 };
 
 /* recorder_hits.c; all but the last with the lock held. */

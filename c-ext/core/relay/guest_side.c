@@ -195,6 +195,10 @@ struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
 {
 	size_t at = probe_position(relay, probe->address);
 
+	/* It is lifted once, so it must stand here once. */
+	for (size_t i = at; i < relay->probe_count && relay->probes[i]->address == probe->address; i++)
+		if (relay->probes[i] == probe)
+			return NULL;
 	CS_TRY(make_room(relay));
 	if (probe_at(relay, probe->address))
 		probe->type = probe_found(relay, probe->address)->type;

@@ -38,18 +38,12 @@ enum relay_state relay_state(struct relay *relay)
 {
 	enum relay_state state;
 
+	if (relay_is_elsewhere(relay))
+		return RELAY_CLOSED;
 	pthread_mutex_lock(&relay->lock);
 	state = relay->state;
 	pthread_mutex_unlock(&relay->lock);
 	return state;
-}
-
-static void run_tick(struct relay *relay)
-{
-	pthread_mutex_lock(&relay->lock);
-	if (relay->tick)
-		relay->tick(relay->tick_context);
-	pthread_mutex_unlock(&relay->lock);
 }
 
 void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason)
@@ -58,7 +52,7 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 	bool failed = error != NULL;
 
 	step_end_run(relay);
-	run_tick(relay);
+	relay_run_ticks(relay);
 	if (relay->stub->fd >= 0)
 		close(relay->stub->fd);
 	relay->stub->fd = -1;
@@ -214,7 +208,7 @@ static struct cs_error *look_at_clock(struct relay *relay, uint64_t *last_tick)
 	if (relay_state(relay) != RELAY_RUNNING || now - *last_tick < TICK_NS)
 		return NULL;
 	*last_tick = now;
-	run_tick(relay);
+	relay_run_ticks(relay);
 	pthread_mutex_lock(&relay->lock);
 	limit = relay->idle_limit_ns;
 	pthread_mutex_unlock(&relay->lock);
@@ -406,6 +400,8 @@ static struct cs_error *call(struct relay *relay, struct relay_call *call)
 	struct relay_call **last;
 	eventfd_t count;
 
+	if (relay_is_elsewhere(relay))
+		return cs_error_create(CS_ERROR_CLOSED, "the connection belongs to the process that made it");
 	pthread_mutex_lock(&relay->lock);
 	if (relay->ending) { /* the thread may have looked for calls for the last time */
 		pthread_mutex_unlock(&relay->lock);
@@ -444,12 +440,24 @@ struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe)
 	return relay_call(relay, do_add, &(struct probe_call){relay, probe});
 }
 
+/* Its owner may release it then: what it asked for is not done any more. */
+static struct cs_error *remove_probe(struct relay *relay, struct probe *probe)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < relay->deferred_count; i++)
+		if (relay->deferred[i].probe != probe)
+			relay->deferred[kept++] = relay->deferred[i];
+	relay->deferred_count = kept;
+	return guest_unplant(relay, probe);
+}
+
 static struct cs_error *do_remove(struct stub *stub, void *context)
 {
 	struct probe_call *arguments = context;
 
 	(void)stub;
-	return guest_unplant(arguments->relay, arguments->probe);
+	return remove_probe(arguments->relay, arguments->probe);
 }
 
 struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe)
@@ -457,6 +465,43 @@ struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe)
 	struct probe_call arguments = {relay, probe};
 
 	return call(relay, &(struct relay_call){.function = do_remove, .context = &arguments, .once_ended = true});
+}
+
+struct probes_call {
+	struct relay *relay;
+	void (*each)(void *context, probe_visitor *visit, void *argument);
+	void *context;
+	struct cs_error *error;
+};
+
+static void remove_one(void *argument, struct probe *probe)
+{
+	struct probes_call *arguments = argument;
+
+	if (!arguments->error)
+		arguments->error = remove_probe(arguments->relay, probe);
+}
+
+static struct cs_error *do_remove_all(struct stub *stub, void *context)
+{
+	struct probes_call *arguments = context;
+
+	(void)stub;
+	arguments->each(arguments->context, remove_one, arguments);
+	return arguments->error;
+}
+
+struct cs_error *relay_remove_probes(struct relay *relay,
+				     void (*each)(void *context, probe_visitor *visit, void *argument), void *context)
+{
+	struct probes_call arguments = {.relay = relay, .each = each, .context = context};
+	struct relay_call asked = {.function = do_remove_all, .context = &arguments, .once_ended = true};
+	struct cs_error *error = call(relay, &asked);
+
+	if (error && error->code == CS_ERROR_STATE)
+		return error;
+	cs_error_destroy(error); /* it has ended the connection */
+	return NULL;
 }
 
 struct resume_call {
@@ -566,6 +611,13 @@ char *relay_reason(struct relay *relay)
 	return copy;
 }
 
+struct cs_error *relay_closed(struct relay *relay)
+{
+	FREE char *reason = relay_reason(relay);
+
+	return cs_error_create(CS_ERROR_CLOSED, "%s", reason && *reason ? reason : "the connection is closed");
+}
+
 uint64_t relay_run_ns(struct relay *relay)
 {
 	uint64_t ns;
@@ -588,14 +640,6 @@ void relay_get_statistics(struct relay *relay, struct relay_statistics *ret)
 	ret->run_ns = run_ns;
 	ret->packets_to_stub = relay->stub->packets_sent;
 	ret->probes = relay->probe_count;
-}
-
-void relay_set_tick(struct relay *relay, void (*tick)(void *context), void *context)
-{
-	pthread_mutex_lock(&relay->lock);
-	relay->tick = tick;
-	relay->tick_context = context;
-	pthread_mutex_unlock(&relay->lock);
 }
 
 void relay_set_replay(struct relay *relay, bool replay)
@@ -660,7 +704,11 @@ static void init(struct relay *relay)
 {
 	pthread_condattr_t attributes;
 
+	relay->references = 1;
+	relay->process = getpid();
 	pthread_mutex_init(&relay->lock, NULL);
+	pthread_mutex_init(&relay->stop_lock, NULL);
+	pthread_mutex_init(&relay->tick_lock, NULL);
 	pthread_condattr_init(&attributes);
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&relay->changed, &attributes);
@@ -695,49 +743,4 @@ struct cs_error *relay_create(const char *address, unsigned connect_timeout_ms, 
 		return error;
 	*ret = TAKE_PTR(relay);
 	return NULL;
-}
-
-void relay_stop(struct relay *relay)
-{
-	if (!relay->thread_running)
-		return;
-	pthread_mutex_lock(&relay->lock);
-	relay->ending = true;
-	pthread_mutex_unlock(&relay->lock);
-	wake(relay);
-	pthread_join(relay->thread, NULL);
-	relay->thread_running = false;
-}
-
-void relay_destroy(struct relay *relay)
-{
-	if (!relay)
-		return;
-	relay_stop(relay);
-	if (relay->listen_fd >= 0)
-		close(relay->listen_fd);
-	if (relay->directory[0]) {
-		unlink(relay->socket_path);
-		rmdir(relay->directory);
-	}
-	stub_destroy(relay->stub);
-	util_close_fd(&relay->wake_fd);
-	util_close_fd(&relay->cancel_fd);
-	breakpoints_clear(&relay->breakpoints);
-	breakpoints_clear(&relay->lifted_since);
-	insn_decoder_destroy(relay->decoder);
-	pthread_cond_destroy(&relay->changed);
-	pthread_mutex_destroy(&relay->lock);
-	for (struct left_behind *next, *at = relay->left_behind; at; at = next) {
-		next = at->next;
-		free(at);
-	}
-	free(relay->probes);
-	free(relay->deferred);
-	free(relay->resume);
-	free(relay->headless_stop);
-	free(relay->borrow_never);
-	free(relay->reason);
-	free(relay->address);
-	free(relay);
 }

@@ -95,13 +95,28 @@ typedef bool relay_cancelled(void);
 struct cs_error *relay_create(const char *address, unsigned connect_timeout_ms, unsigned timeout_ms,
 			      relay_cancelled *cancelled, struct relay **ret);
 
+/* Another reference, to be given back by relay_destroy(): whoever uses a relay holds one. */
+struct relay *relay_hold(struct relay *relay);
+
 /* Lifts the probes, closes all connections, ends the thread. The guest stays as it is: stopped, or
  * running (it is stopped for a moment where probes must be lifted). Probes may be released from then
- * on; calls that need the thread fail with CS_ERROR_CLOSED. A second call does nothing. */
+ * on; calls that need the thread fail with CS_ERROR_CLOSED. A second call does nothing, but returns only when the
+ * first is done. Any thread may call it, whatever others wait for. */
 void relay_stop(struct relay *relay);
 
-/* Stops the relay if that was not done, and releases it. */
+/* Gives a reference back. The last one stops the relay if that was not done, and releases it. */
 void relay_destroy(struct relay *relay);
+
+/* What probes belong to, at its end. Embed it in that. */
+struct relay_retired {
+	void (*release)(void *context);
+	void *context;
+	struct relay_retired *next; /* the relay's own */
+};
+
+/* Gives back the reference of who had probes, and calls RELEASE: at once where none is PLANTED any more; else, since
+ * the guest still meets them, when the relay has ended. */
+void relay_retire(struct relay *relay, bool planted, struct relay_retired *retired);
 
 /* The Unix socket for `target remote`; it belongs to the relay. */
 const char *relay_socket_path(const struct relay *relay);
@@ -110,6 +125,9 @@ enum relay_state relay_state(struct relay *relay);
 
 /* Why the connection ended, one line; empty while it stands. malloc'd; NULL without memory. */
 char *relay_reason(struct relay *relay);
+
+/* CS_ERROR_CLOSED with that reason. */
+struct cs_error *relay_closed(struct relay *relay);
 
 /* What the stub told in the handshake: constant from relay_create() on. */
 const struct stub *relay_stub(const struct relay *relay);
@@ -127,14 +145,28 @@ struct cs_error *relay_call(struct relay *relay, relay_function *function, void 
  * empty. *ret is malloc'd. */
 struct cs_error *relay_read_registers(struct relay *relay, const char *thread, uint8_t **ret, size_t *ret_size);
 
-/* Plants a probe: CS_ERROR_REFUSED where the stub takes no breakpoint there. */
+/* Plants a probe, if it is not planted: CS_ERROR_REFUSED where the stub takes no breakpoint there. */
 struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe);
 /* Lifts it, also once the guest has ended: the stub may start another. */
 struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe);
 
-/* Calls TICK in the relay's thread about ten times a second while the guest runs, and once at the end
- * of the connection. NULL for none. Returns once the old one is no longer in use. */
-void relay_set_tick(struct relay *relay, void (*tick)(void *context), void *context);
+/* Lifts all probes that EACH visits, in one go: while the guest runs none of them (CS_ERROR_STATE). NULL also where
+ * there is no connection any more: then nobody meets them. EACH is called in the relay's thread. */
+typedef void probe_visitor(void *argument, struct probe *probe);
+struct cs_error *relay_remove_probes(struct relay *relay,
+				     void (*each)(void *context, probe_visitor *visit, void *argument), void *context);
+
+/* Called in the relay's thread about ten times a second while the guest runs, and once at the end of the connection.
+ * It must not call into the relay. */
+struct relay_tick {
+	void (*call)(void *context);
+	void *context;
+	struct relay_tick *next; /* the relay's own */
+};
+
+/* A tick belongs to its creator, who keeps it until relay_remove_tick() has returned: it is not in use then. */
+void relay_add_tick(struct relay *relay, struct relay_tick *tick);
+void relay_remove_tick(struct relay *relay, struct relay_tick *tick);
 
 /* From within a probe's function, which must change no breakpoints itself: the probe is planted, or lifted,
  * before the guest goes on. A probe that cannot be planted is told so by `refused`. */

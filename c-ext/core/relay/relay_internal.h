@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between the files of the relay: relay.c (the thread and the calls into it), gdb_side.c (GDB's side),
- * guest_side.c (resuming, stops, probes), step.c (getting off a probe), change.c (interventions), interrupt.c
- * (interrupts, and leaving). All of it runs in the relay's thread but for what `lock` guards.
+ * Between the files of the relay: relay.c (the thread and the calls into it), life.c (who holds it, its end),
+ * gdb_side.c (GDB's side), guest_side.c (resuming, stops, probes), step.c (getting off a probe), change.c
+ * (interventions), interrupt.c (interrupts, and leaving). All of it runs in the relay's thread but for what `lock`
+ * guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
 #define CLOCKSCOPE_RELAY_INTERNAL_H
@@ -114,8 +115,13 @@ struct register_map {
 };
 
 struct relay {
+	_Atomic unsigned references;
+	pid_t process; /* that made it: a child by fork() has no thread, and must leave the guest alone */
 	pthread_t thread;
-	bool thread_running;
+	bool thread_running; /* guarded by stop_lock, which is held until the thread has ended */
+	pthread_mutex_t stop_lock;
+	pthread_mutex_t tick_lock; /* guards the list, and is held while they are called */
+	struct relay_tick *ticks;
 	struct stub *stub;
 	char *address;
 	unsigned connect_timeout_ms;
@@ -144,9 +150,9 @@ struct relay {
 	uint64_t idle_limit_ns;
 	bool idle_reached;
 	bool replay;
-	char *borrow_never; /* why nothing is borrowed from this stub any more; NULL: nothing has failed */
-	void (*tick)(void *context);
-	void *tick_context;
+	char *borrow_never;            /* why nothing is borrowed from this stub any more; NULL: nothing has failed */
+	bool ended;                    /* the thread is no more: no probe is hit again */
+	struct relay_retired *retired; /* what waits for that */
 
 	/* The guest's side, the thread's own. */
 	struct breakpoints breakpoints;
@@ -208,6 +214,11 @@ void relay_set_state(struct relay *relay, enum relay_state state);
 void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason);
 /* Passes a stop on to whoever waits for it: GDB, or relay_wait(). The payload is raw. */
 struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
+
+/* life.c */
+/* Whether this process is another's child by fork(): locks may be held for ever here. */
+bool relay_is_elsewhere(const struct relay *relay);
+void relay_run_ticks(struct relay *relay);
 
 /* relay_client.c */
 struct cs_error *client_accept(struct relay *relay);

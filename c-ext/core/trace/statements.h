@@ -43,6 +43,8 @@ enum store_statement {
 };
 
 struct store {
+	_Atomic unsigned references;
+	pid_t process;         /* that made it: SQLite forbids a child by fork() to touch the file */
 	pthread_mutex_t mutex; /* guards all that follows but the name */
 	char *name;
 	uint64_t began_ns; /* the host's monotonic clock; constant */

@@ -211,6 +211,8 @@ struct cs_error *store_create(const char *path, bool force, struct store **ret)
 
 	if (!store)
 		return &cs_error_no_memory;
+	store->references = 1;
+	store->process = getpid();
 	store->began_ns = util_now_ns();
 	pthread_mutex_init(&store->mutex, NULL);
 	store->file.lock_fd = -1;
@@ -230,9 +232,15 @@ struct cs_error *store_create(const char *path, bool force, struct store **ret)
 	return NULL;
 }
 
+struct store *store_hold(struct store *store)
+{
+	store->references++;
+	return store;
+}
+
 void store_destroy(struct store *store)
 {
-	if (!store)
+	if (!store || --store->references || store->process != getpid())
 		return;
 	cs_error_destroy(store_close(store, false, "the recording was abandoned"));
 	pthread_mutex_destroy(&store->mutex);

@@ -33,7 +33,11 @@ struct store;
  * owns *RET. */
 struct cs_error *store_create(const char *path, bool force, struct store **ret);
 
-/* Releases a store; one that was not closed is closed as incomplete. NULL is legal. */
+/* Another reference, to be given back by store_destroy(): whoever writes to a store holds one. */
+struct store *store_hold(struct store *store);
+
+/* Gives a reference back. The last one releases the store; one that was not closed is closed as incomplete, but not by
+ * a child of the process that made it. NULL is legal. */
 void store_destroy(struct store *store);
 
 /* Commits, writes whether the recording is complete and how it ended (one line), and leaves one ordinary
