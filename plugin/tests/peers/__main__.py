@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -117,41 +118,35 @@ def run(batch: Batch, way: Way, name: str) -> Results:
     return results
 
 
-def run_both(batch: Batch, ways: tuple[Way, Way], name: str) -> tuple[Results, Results]:
-    """At the same time: that spares time, and both have the same load."""
-    with ThreadPoolExecutor(2) as pool:
-        direct, relayed = pool.map(lambda way: run(batch, way, name), ways)
-    return direct, relayed
+def run_all(batch: Batch, ways: list[Way], name: str) -> list[Results]:
+    """At the same time: that spares time, and all have the same load."""
+    with ThreadPoolExecutor(len(ways)) as pool:
+        return list(pool.map(lambda way: run(batch, way, name), ways))
 
 
-def settle(
-    batch: Batch, ways: tuple[Way, Way], name: str, first: tuple[Results, Results], names: list[str]
-) -> list[str]:
-    """Which of the lost tests are lost for good; their files are run again."""
+def settle(batch: Batch, ways: list[Way], name: str, first: list[Results], names: list[str]) -> list[str]:
+    """Which of the tests that are lost by the way are lost for good; their files are run again."""
     again = Batch(batch.board, tuple(sorted({file_of(test) for test in names})))
-    direct, relayed = [first[0]], [first[1]]
+    runs = [first]
     for number in range(1, AGAIN + 1):
-        one, other = run_both(again, ways, f"{name}-again-{number}")
-        direct.append(one)
-        relayed.append(other)
-    return [test for test in names if steadily_lost(test, direct, relayed)]
+        runs.append(run_all(again, ways, f"{name}-again-{number}"))
+    return [test for test in names if steadily_lost(test, [one[0] for one in runs], [one[1] for one in runs])]
 
 
-def check(batch: Batch, ways: tuple[Way, Way], name: str, limits: list[Limit]) -> tuple[int, int, list[str]]:
-    """Runs one batch; how many tests passed each way, and those lost without a reason."""
-    direct, relayed = run_both(batch, ways, name)
+def check_way(batch: Batch, ways: list[Way], name: str, results: list[Results], limits: list[Limit]) -> list[str]:
+    """Compares one way with the direct one; the tests lost without a reason."""
+    direct, relayed = results
     names = lost(direct, relayed)
     known = covered(names, limits)
     open_ = [test for test in names if test not in known]
-    steady = settle(batch, ways, name, (direct, relayed), open_) if open_ else []
-    print(f"{name} ({len(batch.files)} files): {direct.passes} pass directly, {relayed.passes} through {ways[1].name}")
+    steady = settle(batch, ways, name, results, open_) if open_ else []
+    print(f"{name} ({len(batch.files)} files): {direct.passes} pass directly, {relayed.passes} by {ways[1].name}")
     for limit in dict.fromkeys(known.values()):
         print(f"  {sum(found == limit for found in known.values())} need what is not offered: {limit.reason}")
     for test in open_:
-        word = "LOST" if test in steady else "unsteady"
-        print(f"  {word}: {test} ({relayed.how(test)})")
+        print(f"  {'LOST' if test in steady else 'unsteady'}: {test} ({relayed.how(test)})")
     sys.stdout.flush()
-    return direct.passes, relayed.passes, steady
+    return steady
 
 
 def main(chosen: list[str]) -> int:
@@ -167,16 +162,18 @@ def main(chosen: list[str]) -> int:
     if not batches:
         raise Trouble("none of these files is in plugin/tests/peers/testsuite.toml")
     plain = Way("gdbserver", GDBSERVER)
-    relays = [Way("the-relay", write_wrapper("gdbserver-relayed"))]
-    relays += [Way("the-relay-with-counters", write_wrapper("gdbserver-counted", "CLOCKSCOPE_PEERS_COUNT=1 "))]
-    totals, bad = [0, 0], []
+    relays = [Way("relay", write_wrapper("gdbserver-relayed"))]
+    relays += [Way("relay-with-counters", write_wrapper("gdbserver-counted", "CLOCKSCOPE_PEERS_COUNT=1 "))]
+    passes: Counter[str] = Counter()
+    bad: list[str] = []
     for name, batch in batches:
-        for relay in relays:
-            direct, relayed, steady = check(batch, (plain, relay), name, limits)
-            totals[0] += direct
-            totals[1] += relayed
-            bad += steady
-    print(f"{totals[0]} tests pass directly, {totals[1]} through the relay, {len(bad)} are lost without a reason")
+        results = run_all(batch, [plain, *relays], name)
+        for way, result in zip([plain, *relays], results, strict=True):
+            passes[way.name] += result.passes
+        for relay, relayed in zip(relays, results[1:], strict=True):
+            bad += check_way(batch, [plain, relay], name, [results[0], relayed], limits)
+    counts = ", ".join(f"{passes[way.name]} by {way.name}" for way in relays)
+    print(f"{passes[plain.name]} tests pass directly, {counts}; {len(bad)} are lost without a reason")
     return 1 if bad else 0
 
 
