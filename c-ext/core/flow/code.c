@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "flow/jump_table.h"
 
 /* The state of one walk over a function's code. */
@@ -31,23 +32,6 @@ uint32_t code_at(const struct code *code, const struct cfg_input *input, uint64_
 	return index ? index[address - part->address] - 1 : CFG_NONE;
 }
 
-/* Doubles an array when it is full. */
-static struct cs_error *grow(void *array, uint32_t count, uint32_t *room, size_t size)
-{
-	void **pointer = array;
-	uint32_t wanted = *room ? *room * 2 : 64;
-	void *grown;
-
-	if (count < *room)
-		return NULL;
-	grown = reallocarray(*pointer, wanted, size);
-	if (!grown)
-		return &cs_error_no_memory;
-	*pointer = grown;
-	*room = wanted;
-	return NULL;
-}
-
 /* An instruction's targets stand together: what learns of more when others have followed takes its own along. */
 static struct cs_error *move_to_end(struct code *code, struct code_insn *from)
 {
@@ -56,7 +40,7 @@ static struct cs_error *move_to_end(struct code *code, struct code_insn *from)
 	if (from->targets + from->target_count == first)
 		return NULL;
 	for (uint32_t i = 0; i < from->target_count; i++) {
-		CS_TRY(grow(&code->targets, code->target_count, &code->target_room, sizeof(*code->targets)));
+		CS_TRY(VECTOR_ROOM(code->targets, code->target_count + 1, code->target_room));
 		code->targets[code->target_count++] = code->targets[from->targets + i];
 	}
 	from->targets = first;
@@ -71,18 +55,10 @@ static struct cs_error *add_target(struct walk *walk, struct code_insn *from, ui
 		if (code->targets[i].address == address)
 			return NULL;
 	CS_TRY(move_to_end(code, from));
-	CS_TRY(grow(&code->targets, code->target_count, &code->target_room, sizeof(*code->targets)));
+	CS_TRY(VECTOR_ROOM(code->targets, code->target_count + 1, code->target_room));
 	code->targets[code->target_count++] = (struct code_target){.address = address, .kind = kind};
 	from->target_count++;
-	if (walk->pending_count == walk->pending_room) {
-		size_t wanted = walk->pending_room ? walk->pending_room * 2 : 64;
-		uint64_t *grown = reallocarray(walk->pending, wanted, sizeof(*grown));
-
-		if (!grown)
-			return &cs_error_no_memory;
-		walk->pending = grown;
-		walk->pending_room = wanted;
-	}
+	CS_TRY(VECTOR_ROOM(walk->pending, walk->pending_count + 1, walk->pending_room));
 	walk->pending[walk->pending_count++] = address;
 	return NULL;
 }
@@ -292,7 +268,7 @@ static struct cs_error *visit(struct walk *walk, uint64_t address, bool *falls_r
 	if (code->count >= CFG_MAX_INSNS)
 		return cs_error_create(CS_ERROR_REFUSED, "the function at 0x%llx is too large to analyse",
 				       (unsigned long long)walk->input->entry);
-	CS_TRY(grow(&code->insns, code->count, &code->room, sizeof(*code->insns)));
+	CS_TRY(VECTOR_ROOM(code->insns, code->count + 1, code->room));
 	insn = &code->insns[code->count];
 	*insn = (struct code_insn){.targets = code->target_count};
 	if (!insn_decode(walk->decoder, part->bytes + offset, part->size - offset, address, &insn->base.insn))

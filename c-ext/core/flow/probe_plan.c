@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "flow/candidate.h"
 #include "flow/probe_plan_check.h"
 #include "flow/region.h"
@@ -121,15 +122,7 @@ static struct cs_error *link_to(struct builder *builder, uint32_t from, uint32_t
 	if (builder->linked[node] == from + 1)
 		return NULL;
 	builder->linked[node] = from + 1;
-	if (builder->edge_count == builder->edge_room) {
-		uint32_t wanted = builder->edge_room ? builder->edge_room * 2 : 128;
-		uint32_t *grown = reallocarray(builder->to, wanted, sizeof(*grown));
-
-		if (!grown)
-			return &cs_error_no_memory;
-		builder->to = grown;
-		builder->edge_room = wanted;
-	}
+	CS_TRY(VECTOR_ROOM(builder->to, builder->edge_count + 1, builder->edge_room));
 	builder->to[builder->edge_count++] = node;
 	return NULL;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "flow/region.h"
 
 struct decoder {
@@ -18,41 +19,17 @@ struct decoder {
 	uint32_t event;
 	uint32_t gap_count, step_room, gap_room;
 	bool ended, lifted;
-	uint32_t *gap_rounds; /* by step: least and most rounds of a gap's loop */
+	uint32_t *gap_rounds; /* two a step: least and most rounds of a gap's loop */
+	uint32_t rounds_room;
 };
-
-static struct cs_error *grow(void *array, uint32_t used, uint32_t *room, size_t size)
-{
-	void **pointer = array;
-	uint32_t wanted = *room ? *room : 64;
-	void *grown;
-
-	while (wanted <= used)
-		wanted *= 2;
-	if (wanted == *room)
-		return NULL;
-	grown = reallocarray(*pointer, wanted, size);
-	if (!grown)
-		return &cs_error_no_memory;
-	*pointer = grown;
-	*room = wanted;
-	return NULL;
-}
 
 static struct cs_error *add_step(struct decoder *decoder, struct path_step step)
 {
 	struct path *path = decoder->path;
-	uint32_t room = decoder->step_room;
 
 	step.event = decoder->event;
-	CS_TRY(grow(&path->steps, path->count, &decoder->step_room, sizeof(*path->steps)));
-	if (room != decoder->step_room) {
-		uint32_t *grown = reallocarray(decoder->gap_rounds, decoder->step_room, 2 * sizeof(*grown));
-
-		if (!grown)
-			return &cs_error_no_memory;
-		decoder->gap_rounds = grown;
-	}
+	CS_TRY(VECTOR_ROOM(path->steps, path->count + 1, decoder->step_room));
+	CS_TRY(VECTOR_ROOM(decoder->gap_rounds, 2 * path->count + 2, decoder->rounds_room));
 	decoder->gap_rounds[2 * path->count] = decoder->gap_rounds[2 * path->count + 1] = 0;
 	path->steps[path->count++] = step;
 	return NULL;
@@ -142,8 +119,8 @@ static struct cs_error *list_gap(struct decoder *decoder, const bool *live, uint
 
 		if (!live[block] || block == goal)
 			continue;
-		CS_TRY(grow(&path->gap_blocks, decoder->gap_count, &decoder->gap_room, sizeof(*path->gap_blocks)));
-		CS_TRY(grow(&path->gap_certain, decoder->gap_count, &room, sizeof(*path->gap_certain)));
+		CS_TRY(VECTOR_ROOM(path->gap_blocks, decoder->gap_count + 1, decoder->gap_room));
+		CS_TRY(VECTOR_ROOM(path->gap_certain, decoder->gap_count + 1, room));
 		path->gap_blocks[decoder->gap_count++] = block;
 	}
 	*count_ret = decoder->gap_count - *first_ret;

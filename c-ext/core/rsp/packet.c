@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 
 void packet_parser_clear(struct packet_parser *parser)
 {
@@ -19,15 +20,7 @@ static struct cs_error *append(struct packet_parser *parser, char byte)
 			CS_ERROR_PROTOCOL,
 			"a packet of more than %zu bytes arrived; the stub does not speak the remote protocol",
 			PACKET_MAX);
-	if (parser->length + 1 >= parser->capacity) {
-		size_t capacity = parser->capacity ? parser->capacity * 2 : 1024;
-		char *buffer = realloc(parser->buffer, capacity);
-
-		if (!buffer)
-			return &cs_error_no_memory;
-		parser->buffer = buffer;
-		parser->capacity = capacity;
-	}
+	CS_TRY(VECTOR_ROOM(parser->buffer, parser->length + 2, parser->capacity)); /* and a terminator */
 	parser->buffer[parser->length++] = byte;
 	parser->sum += (uint8_t)byte;
 	return NULL;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "xref/call_graph_internal.h"
 
 struct collector {
@@ -14,15 +15,7 @@ struct collector {
 
 static struct cs_error *add(struct edges *edges, struct edge edge)
 {
-	if (edges->count == edges->capacity) {
-		size_t capacity = edges->capacity ? 2 * edges->capacity : 65536;
-		struct edge *items = reallocarray(edges->items, capacity, sizeof(*items));
-
-		if (!items)
-			return &cs_error_no_memory;
-		edges->items = items;
-		edges->capacity = capacity;
-	}
+	CS_TRY(VECTOR_ROOM(edges->items, edges->count + 1, edges->capacity));
 	edges->items[edges->count++] = edge;
 	return NULL;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "xref/scan.h"
 #include "xref/xref_internal.h"
 
@@ -45,15 +46,7 @@ void xref_sites_clear(struct xref_sites *sites)
 
 struct cs_error *xref_sites_add(struct xref_sites *sites, struct xref_site site)
 {
-	if (sites->count == sites->capacity) {
-		size_t capacity = sites->capacity ? 2 * sites->capacity : 64;
-		struct xref_site *items = reallocarray(sites->items, capacity, sizeof(*items));
-
-		if (!items)
-			return &cs_error_no_memory;
-		sites->items = items;
-		sites->capacity = capacity;
-	}
+	CS_TRY(VECTOR_ROOM(sites->items, sites->count + 1, sites->capacity));
 	sites->items[sites->count++] = site;
 	return NULL;
 }
