@@ -10,7 +10,7 @@
 #include "base/vector.h"
 
 /* An allocation that cannot be has to fail here, not to end the program. */
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 const char *__asan_default_options(void)
 {
 	return "allocator_may_return_null=1";
