@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* emulate(): what the recorder does instead of a single step, for tests against a processor; condition_holds(). */
+/* emulate(): what the recorder does instead of a single step, for tests against a processor; condition_holds(); and
+ * store_of(): where an instruction has written. */
 #include <string.h>
 
 #include "convert.h"
 
 #include "arch/x86/emulate.h"
 #include "base/util.h"
+#include "xref/written.h"
 
 /* The registers from a sequence of sixteen, RIP and RFLAGS. -1 with an exception set. */
 static int take_state(PyObject *sequence, struct emulate_state *ret)
@@ -90,9 +92,57 @@ static PyObject *condition_holds(PyObject *module, PyObject *args)
 	return PyErr_Format(PyExc_ValueError, "%s: no condition of the flags", name);
 }
 
+static const char *register_name(int number)
+{
+	static const char *const names[] = {
+		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+		"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
+	};
+
+	return number >= 0 && (size_t)number < ARRAY_SIZE(names) ? names[number] : "";
+}
+
+static PyObject *give_store(const struct store *store)
+{
+	const struct operands_memory *place = &store->place;
+	const char *segment = store->segment == 'g' ? "gs" : store->segment == 'f' ? "fs" : "";
+
+	return Py_BuildValue("{s:O,s:O,s:s,s:i,s:s,s:s,s:i,s:L}", "updates", store->updates ? Py_True : Py_False,
+			     "string", store->string ? Py_True : Py_False, "segment", segment, "width", store->width,
+			     "base", store->string ? "" : register_name(place->base), "index",
+			     store->string ? "" : register_name(place->index), "scale", place->scale, "displacement",
+			     (long long)place->displacement);
+}
+
+static PyObject *store_of_code(PyObject *module, PyObject *args)
+{
+	struct insn_decoder *decoder = NULL;
+	unsigned long long address;
+	struct cs_error *error;
+	struct store store;
+	struct insn insn;
+	const char *bytes;
+	Py_ssize_t size;
+	bool stores;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "y#K", &bytes, &size, &address))
+		return NULL;
+	error = insn_decoder_create(&decoder);
+	if (error)
+		return raise_error(error);
+	stores = insn_decode(decoder, (const uint8_t *)bytes, (size_t)size, address, &insn) &&
+		 store_of(decoder, &insn, &store);
+	insn_decoder_destroy(decoder);
+	if (!stores)
+		Py_RETURN_NONE;
+	return give_store(&store);
+}
+
 static PyMethodDef methods[] = {
 	{"condition_holds", condition_holds, METH_VARARGS, NULL},
 	{"emulate", emulate, METH_VARARGS, NULL},
+	{"store_of", store_of_code, METH_VARARGS, NULL},
 	{NULL, NULL, 0, NULL},
 };
 

@@ -126,6 +126,8 @@ static struct cs_error *instruction_to_object(struct xref_object *self, const st
 			     base_name(function), "symbol", with_offset(function, site->address), "source",
 			     source(&line), "instruction", disassembly(self, site->address), "target",
 			     with_offset(target, site->target), "indexed", site->indexed ? Py_True : Py_False);
+	if (*ret && (site->access & SHAPE_PERHAPS) && PyDict_SetItemString(*ret, "perhaps", Py_True) < 0)
+		Py_CLEAR(*ret);
 	return NULL;
 }
 

@@ -331,6 +331,13 @@ def diff_function(a: Trace, function_a: int, b: Trace, function_b: int) -> dict[
     they mean. Ctrl-C interrupts.
     """
 
+def store_of(code: bytes, address: int, /) -> dict[str, Any] | None:
+    """Where the instruction at the start of `code` stores; None where it stores to no operand of its own.
+
+    {"updates": it reads that first, and may write what was there, "string": RDI is behind what it wrote, "segment": "gs",
+    "fs" or "", "width", "base", "index": a register's name or "", "scale", "displacement"}
+    """
+
 def emulate(code: bytes, registers: Sequence[int], loaded: int = 0, /) -> list[int] | None:
     """The registers (sixteen general ones in the order of encodings, RIP, RFLAGS) after one instruction, worked out as the
     recorder does at a probe; None where it would step. `loaded`: the eight bytes at RSP, which a return needs."""

@@ -20,7 +20,7 @@ MAY_INCLUDE = {
     "trace": {"base"},
     "relay": {"base", "rsp", "arch/x86"},
     "flow": {"base", "arch/x86", "elf"},
-    "xref": {"base", "elf"},
+    "xref": {"base", "elf", "arch/x86"},
     "record": {"base", "rsp", "arch/x86", "elf", "trace", "relay", "flow"},
 }
 """Which rooms of the core each of them knows beside itself."""

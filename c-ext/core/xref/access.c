@@ -296,9 +296,24 @@ static uint16_t width_of(const struct shape *shape)
 	}
 }
 
+/* cmpxchg, cmpxchg8b and 16b, maskmov and its kind, compress and scatter. */
+static bool writes_perhaps(const struct shape *shape)
+{
+	uint8_t opcode = shape->opcode;
+
+	if (shape->map == SHAPE_MAP_0F && !shape->vex)
+		return opcode == 0xb0 || opcode == 0xb1 || (opcode == 0xc7 && reg_of(shape) == 1);
+	if (shape->map != SHAPE_MAP_0F38 || !shape->vex)
+		return false;
+	return opcode == 0x2e || opcode == 0x2f || opcode == 0x8e || opcode == 0x8a || opcode == 0x8b ||
+	       opcode == 0x63 || (opcode >= 0xa0 && opcode <= 0xa3);
+}
+
 void access_classify(struct shape *shape)
 {
 	shape->access = access_of(shape);
+	if ((shape->access & WRITE) && writes_perhaps(shape))
+		shape->access |= SHAPE_PERHAPS;
 	shape->width = width_of(shape);
 	if (shape->map == SHAPE_MAP_0F && !shape->vex) {
 		uint8_t opcode = shape->opcode;

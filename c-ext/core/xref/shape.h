@@ -24,6 +24,7 @@ enum shape_access {
 	SHAPE_READ = 1,
 	SHAPE_WRITE = 2,
 	SHAPE_ADDRESS = 4, /* computes the address only (lea) */
+	SHAPE_PERHAPS = 8, /* writes only where a comparison or a mask has it so; kernels use cmpxchg to read, too */
 };
 
 enum shape_memory {

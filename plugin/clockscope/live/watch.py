@@ -3,13 +3,17 @@
 
 The stub's watchpoints tell of every write, whoever makes it. Where it has none, probes stand on the instructions that
 store to the variable and on those behind them; writes through pointers then go unseen.
+
+A store that leaves the value as it was is a write too. But a stop is none where the instruction has written elsewhere, or
+has put back what it read.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clockscope.gdbside import debugger
-from clockscope._core import Analyser, Error, Relay, Xref
+from clockscope._core import Analyser, Error, Relay, Xref, store_of
 from clockscope.gdbside.debugger import Frame, Stop
 from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
@@ -21,6 +25,7 @@ WRITTEN = "variable.written"
 
 _SIZES = (1, 2, 4, 8)
 _PER_CPU = ".data..percpu"
+_LONGEST = 15  # bytes of an instruction
 
 
 @dataclass(frozen=True)
@@ -158,6 +163,21 @@ Seen = Callable[[Variable, tuple[debugger.Value, debugger.Value], int, Stop], bo
 """(variable, (old, new), address of the instruction, stop); True keeps the guest there."""
 
 
+def _place(store: Mapping[str, Any], stop: Stop) -> int:
+    """Where a store went that was just executed: it leaves its address' registers alone, but for a string's."""
+    if store["string"]:
+        return (stop.register("rdi") - int(store["width"])) % (1 << 64)
+    base = stop.register(store["base"]) if store["base"] else 0
+    index = stop.register(store["index"]) if store["index"] else 0
+    segment = stop.register(f"{store['segment']}_base") if store["segment"] else 0
+    return int(base + index * store["scale"] + store["displacement"] + segment) % (1 << 64)
+
+
+def overlap(one: int, size: int, other: int, length: int) -> bool:
+    """Whether two pieces of memory have a byte in common."""
+    return (other - one) % (1 << 64) < size or (one - other) % (1 << 64) < length
+
+
 class _Writes:
     """The writes to one variable."""
 
@@ -197,7 +217,7 @@ class _Writes:
         last = stop.register("rdi") - 1 - self._offset - self._variable.address
         if 0 <= last < self._variable.size and debugger.disassemble(here, 1)[0][2].startswith("rep"):
             return last == self._variable.size - 1 and self._tell(self._last, here, stop)
-        return self._tell(self._last, self._instruction_before(here), stop)
+        return self._tell(self._last, self._instruction_before(here), stop, self._stores_here)
 
     def _will_store(self, store: int, after: debugger.Probe, stop: Stop) -> bool:
         self._before[stop.thread, store] = self._read()
@@ -208,12 +228,38 @@ class _Writes:
         old = self._before.pop((stop.thread, store), None)
         if not any(waiting == store for _, waiting in self._before):
             after.switch(False)
-        return old is not None and self._tell(old, store, stop)
+        return old is not None and self._tell(old, store, stop, self._stores)
 
-    def _tell(self, old: bytes, at: int, stop: Stop) -> bool:
+    def _tell(
+        self, old: bytes, at: int, stop: Stop, wrote: Callable[[int, Stop], bool] = lambda at, stop: True
+    ) -> bool:
+        """`wrote`: whether the instruction has written to the variable, asked where its value is the same."""
         self._last = new = self._read()
+        if new == old and new and not wrote(at, stop):
+            return False
         values = debugger.value_of(old, self._type), debugger.value_of(new, self._type)
         return self._seen(self._variable, values, at, stop)
+
+    def _stores(self, at: int, stop: Stop) -> bool:
+        """Whether an instruction stores, and does not only put back what it has read: a cmpxchg that changes nothing is how
+        some kernels read."""
+        found = self._store_at(at)
+        return found is not None and not found["updates"]
+
+    def _stores_here(self, at: int, stop: Stop) -> bool:
+        """Whether it has stored to the variable: QEMU's watchpoints hit on unaligned stores beside it as well."""
+        found = self._store_at(at)
+        if found is None or found["updates"]:
+            return False
+        try:
+            place = _place(found, stop)
+        except (debugger.Error, ValueError):
+            return False  # a segment's base that the stub does not tell
+        return overlap(place, found["width"], self._variable.address + self._offset, self._variable.size)
+
+    def _store_at(self, at: int) -> dict[str, Any] | None:
+        address = (at + self._offset) % (1 << 64)
+        return store_of(debugger.read_memory(address, _LONGEST) or self._elf.read(at, _LONGEST) or b"", address)
 
     def _instruction_before(self, here: int) -> int:
         """The instruction that has just written: the one that ends where the guest stands."""

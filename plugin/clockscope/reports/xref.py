@@ -75,6 +75,7 @@ def _row(site: Record) -> list[str]:
     if "section" in site:
         return [site["address"], one_line(site["object"]) or _UNNAMED, one_line(site["section"]), _pointer(site)]
     what = f"{one_line(site['instruction'])}  # {one_line(site['target'])}" + (" indexed" if site["indexed"] else "")
+    what += ", may write" if site.get("perhaps") else ""
     return [site["address"], one_line(site["symbol"]) or _UNNAMED, one_line(site["source"]), what]
 
 
