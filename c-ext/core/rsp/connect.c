@@ -11,46 +11,71 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "base/util.h"
 
-/* Waits for a non-blocking connect() that is under way. */
-static struct cs_error *await(int fd, const char *address, int cancel_fd, unsigned timeout_ms)
+/* What all addresses of one host share. */
+struct attempt {
+	const char *address; /* as the user wrote it */
+	int cancel_fd;
+	unsigned timeout_ms;
+	uint64_t deadline_ns; /* of CLOCK_MONOTONIC */
+};
+
+static uint64_t now_ns(void)
 {
-	struct pollfd fds[] = {{.fd = fd, .events = POLLOUT}, {.fd = cancel_fd, .events = POLLIN}};
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int left_ms(const struct attempt *attempt)
+{
+	uint64_t now = now_ns();
+
+	return now < attempt->deadline_ns ? (int)((attempt->deadline_ns - now) / 1000000u) : 0;
+}
+
+/* Waits for a non-blocking connect() that is under way. */
+static struct cs_error *await(int fd, const struct attempt *attempt)
+{
+	struct pollfd fds[] = {{.fd = fd, .events = POLLOUT}, {.fd = attempt->cancel_fd, .events = POLLIN}};
 	int problem = 0;
 	socklen_t size = sizeof(problem);
 	int ready;
 
 	do {
-		ready = poll(fds, 2, (int)timeout_ms);
+		ready = poll(fds, 2, left_ms(attempt));
 	} while (ready < 0 && errno == EINTR);
 	if (ready == 0)
-		return cs_error_create(CS_ERROR_TIMEOUT, "%s: no connection within %u ms; is the host right?", address,
-				       timeout_ms);
+		return cs_error_create(CS_ERROR_TIMEOUT, "%s: no connection within %u ms; is the host right?",
+				       attempt->address, attempt->timeout_ms);
 	if (fds[1].revents)
-		return cs_error_create(CS_ERROR_TIMEOUT, "%s: connecting was interrupted", address);
+		return cs_error_create(CS_ERROR_TIMEOUT, "%s: connecting was interrupted", attempt->address);
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &size) < 0)
 		problem = errno;
 	if (problem)
 		return cs_error_system(CS_ERROR_CONNECT, problem,
-				       "%s: cannot connect; is the guest started with a gdbstub?", address);
+				       "%s: cannot connect; is the guest started with a gdbstub?", attempt->address);
 	return NULL;
 }
 
-static struct cs_error *connect_socket(const char *address, int domain, const struct sockaddr *to, socklen_t size,
-				       int cancel_fd, unsigned timeout_ms, int *ret_fd)
+static struct cs_error *connect_socket(const struct attempt *attempt, int domain, const struct sockaddr *to,
+				       socklen_t size, int *ret_fd)
 {
 	CLOSE int fd = socket(domain, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int one = 1;
 
 	if (fd < 0)
-		return cs_error_system(CS_ERROR_CONNECT, errno, "%s: cannot make a socket", address);
+		return cs_error_system(CS_ERROR_CONNECT, errno, "%s: cannot make a socket", attempt->address);
 	if (connect(fd, to, size) < 0) {
 		if (errno != EINPROGRESS)
 			return cs_error_system(CS_ERROR_CONNECT, errno,
-					       "%s: cannot connect; is the guest started with a gdbstub?", address);
-		CS_TRY(await(fd, address, cancel_fd, timeout_ms));
+					       "%s: cannot connect; is the guest started with a gdbstub?",
+					       attempt->address);
+		CS_TRY(await(fd, attempt));
 	}
 	if (domain != AF_UNIX) /* each packet waits for an answer: never hold one back */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -59,15 +84,16 @@ static struct cs_error *connect_socket(const char *address, int domain, const st
 	return NULL;
 }
 
-static struct cs_error *connect_unix(const char *path, int cancel_fd, unsigned timeout_ms, int *ret_fd)
+static struct cs_error *connect_unix(const struct attempt *attempt, int *ret_fd)
 {
+	const char *path = attempt->address;
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 
 	if (strlen(path) >= sizeof(to.sun_path))
 		return cs_error_create(CS_ERROR_ARGUMENT, "%s: a socket's path is at most %zu bytes long", path,
 				       sizeof(to.sun_path) - 1);
 	memcpy(to.sun_path, path, strlen(path));
-	return connect_socket(path, AF_UNIX, (struct sockaddr *)&to, sizeof(to), cancel_fd, timeout_ms, ret_fd);
+	return connect_socket(attempt, AF_UNIX, (struct sockaddr *)&to, sizeof(to), ret_fd);
 }
 
 static void free_addresses(struct addrinfo **list)
@@ -103,8 +129,9 @@ static bool split(const char *address, char *host, size_t size, const char **por
 	return true;
 }
 
-static struct cs_error *connect_tcp(const char *address, int cancel_fd, unsigned timeout_ms, int *ret_fd)
+static struct cs_error *connect_tcp(const struct attempt *attempt, int *ret_fd)
 {
+	const char *address = attempt->address;
 	CLEANUP(free_addresses) struct addrinfo *list = NULL;
 	struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
 	struct cs_error *error = NULL;
@@ -119,8 +146,7 @@ static struct cs_error *connect_tcp(const char *address, int cancel_fd, unsigned
 		return cs_error_create(CS_ERROR_CONNECT, "%s: %s", address, gai_strerror(status));
 	for (struct addrinfo *at = list; at; at = at->ai_next) {
 		cs_error_destroy(error);
-		error = connect_socket(address, at->ai_family, at->ai_addr, at->ai_addrlen, cancel_fd, timeout_ms,
-				       ret_fd);
+		error = connect_socket(attempt, at->ai_family, at->ai_addr, at->ai_addrlen, ret_fd);
 		if (!error)
 			return NULL;
 	}
@@ -129,7 +155,14 @@ static struct cs_error *connect_tcp(const char *address, int cancel_fd, unsigned
 
 struct cs_error *connect_stream(const char *address, int cancel_fd, unsigned timeout_ms, int *ret_fd)
 {
+	const struct attempt attempt = {
+		.address = address,
+		.cancel_fd = cancel_fd,
+		.timeout_ms = timeout_ms,
+		.deadline_ns = now_ns() + timeout_ms * UINT64_C(1000000),
+	};
+
 	if (strchr(address, '/') || access(address, F_OK) == 0)
-		return connect_unix(address, cancel_fd, timeout_ms, ret_fd);
-	return connect_tcp(address, cancel_fd, timeout_ms, ret_fd);
+		return connect_unix(&attempt, ret_fd);
+	return connect_tcp(&attempt, ret_fd);
 }
