@@ -33,6 +33,16 @@ static const char *const passed_features[] = {
 	"augmented-libraries-svr4-read",
 };
 
+/* GDB waits for at least a second before it takes a stub for dead (`set remotetimeout`). */
+#define KEEP_NS 400000000u
+/* After `k`, and after `R`: a stub that has not answered by then has no answer. */
+#define KILL_NS 2000000000u
+#define RESTART_NS 300000000u
+/* For a debugger's last acknowledgement. */
+#define FAREWELL_MS 500
+/* GDB asks so often for a reply to be sent again, and then goes on without it (remote.c, MAX_TRIES). */
+#define TRIES_MAX 3
+
 static bool starts(const char *text, const char *with)
 {
 	return strncmp(text, with, strlen(with)) == 0;
@@ -58,6 +68,7 @@ struct cs_error *client_accept(struct relay *relay)
 		close(fd); /* one debugger at a time, as every stub has it; and none without a stub */
 		return NULL;
 	}
+	packet_parser_clear(&relay->client.parser);
 	relay->client = (struct client){.fd = fd, .left = relay->client.left};
 	/* A debugger that connects expects the guest to stand. */
 	return relay_state(relay) == RELAY_RUNNING ? guest_interrupt(relay) : NULL;
@@ -69,14 +80,14 @@ void client_close(struct relay *relay)
 
 	if (client->fd < 0)
 		return;
-	close(client->fd);
-	packet_parser_clear(&client->parser);
+	close(client->fd); /* the parser stays: it holds the packet that is being looked at */
 	free(client->last_frame);
 	client->last_frame = NULL;
 	client->fd = -1;
 	client->input_at = client->input_end = 0;
 	/* What it asked for last is still on its way, and no answer to the next who asks. */
-	client->awaiting_stop = false;
+	if (client_awaits_stop(client))
+		client->pending.kind = GDB_NOTHING;
 	client->left = true;
 	client->orphaned_at = 0;
 	if (relay_state(relay) != RELAY_RUNNING)
@@ -90,9 +101,13 @@ struct cs_error *client_bury(struct relay *relay)
 	relay->client.left = false;
 	for (size_t i = table->count; i-- > 0;) {
 		struct breakpoint at = table->items[i];
+		struct cs_error *error = NULL;
 
 		if (breakpoints_remove(table, at.address, at.type, BREAKPOINT_OF_GDB))
-			CS_TRY(guest_take_out(relay, at.type, at.address));
+			error = guest_take_out(relay, at.type, at.address);
+		if (error && error->code != CS_ERROR_REFUSED) /* one that cannot be lifted keeps no other */
+			return error;
+		cs_error_destroy(error);
 	}
 	return NULL;
 }
@@ -100,6 +115,7 @@ struct cs_error *client_bury(struct relay *relay)
 /* GDB reads all that it is sent; where it does not in time, it has hung up or hangs, and is let go: false. */
 static bool write_all(struct relay *relay, const char *bytes, size_t length)
 {
+	relay->client.spoken_at = util_now_ns();
 	while (length) {
 		ssize_t n = send(relay->client.fd, bytes, length, MSG_NOSIGNAL);
 		struct pollfd wait = {.fd = relay->client.fd, .events = POLLOUT};
@@ -140,16 +156,34 @@ static void answer(struct relay *relay, const char *text)
 	client_send(relay, text, strlen(text));
 }
 
+void client_keep_waiting(struct relay *relay)
+{
+	struct client *client = &relay->client;
+	bool owed = client->answering || client_awaits_reply(client);
+
+	if (client->fd < 0 || !owed || util_now_ns() - client->spoken_at < KEEP_NS)
+		return;
+	client->spoken_at = util_now_ns();
+	/* No waiting here, and no judging: where GDB reads no more, its answer will find out. */
+	(void)!send(client->fd, "+", 1, MSG_NOSIGNAL);
+}
+
+static bool lets_go(const struct client *client)
+{
+	return client->pending.kind == GDB_DETACH || client->pending.kind == GDB_KILL ||
+	       client->pending.kind == GDB_KILL_UNANSWERED;
+}
+
 void client_lose_guest(struct relay *relay)
 {
 	struct client *client = &relay->client;
 
-	if (client->fd < 0 || client->awaiting_stop || client->detaching || client->killing) {
+	if (client->fd < 0 || client_awaits_stop(client) || lets_go(client)) {
 		client_close(relay);
 		return;
 	}
 	client->orphaned_at = util_now_ns();
-	if (client->awaiting_reply)
+	if (client_awaits_reply(client))
 		answer(relay, "E01");
 }
 
@@ -184,19 +218,23 @@ static size_t add_feature(char *text, size_t size, size_t n, const struct stub_f
 	return added > 0 && (size_t)added < size - n ? n + (size_t)added : n;
 }
 
-/* Both must be able to: the stub, and the relay. */
-static void answer_features(struct relay *relay)
+/* All must be able to: the stub, the relay, and for what changes its words GDB. */
+static void answer_features(struct relay *relay, const char *payload)
 {
 	const struct stub *stub = relay->stub;
+	struct gdb_dialect *dialect = &relay->client.dialect;
 	char text[4096];
 	size_t n = (size_t)snprintf(text, sizeof(text), "PacketSize=%zx;QStartNoAckMode+", stub->packet_size);
 
+	gdb_dialect_read(payload, dialect);
+	dialect->multiprocess &= stub->multiprocess;
 	for (size_t i = 0; i < stub->feature_count; i++) {
-		bool pass = starts(stub->features[i].name, "qXfer:");
+		const char *name = stub->features[i].name;
+		bool pass = starts(name, "qXfer:");
 
 		for (size_t j = 0; j < ARRAY_SIZE(passed_features); j++)
-			pass |= strcmp(stub->features[i].name, passed_features[j]) == 0;
-		if (pass)
+			pass |= strcmp(name, passed_features[j]) == 0;
+		if (pass && gdb_dialect_carries(dialect, stub->multiprocess, name))
 			n = add_feature(text, sizeof(text), n, &stub->features[i]);
 	}
 	text[n] = '\0';
@@ -218,12 +256,27 @@ static void answer_vcont(struct relay *relay)
 	answer(relay, text);
 }
 
+/* A stop, or another answer of the stub's, in the words that this debugger has negotiated. */
+static struct cs_error *send_in_dialect(struct relay *relay, enum gdb_request_kind kind, const char *raw,
+					size_t raw_length, const char *text, size_t length)
+{
+	FREE char *said = NULL;
+	FREE char *escaped = NULL;
+
+	CS_TRY(gdb_dialect_reply(&relay->client.dialect, kind, text, length, &said));
+	if (said)
+		CS_TRY(packet_escape(said, strlen(said), &escaped, &raw_length));
+	client_send(relay, escaped ? escaped : raw, raw_length);
+	return NULL;
+}
+
 /* Why the guest stands. Asking the stub again would make QEMU drop all breakpoints, the relay's own
  * among them. */
-static void answer_stop(struct relay *relay)
+static struct cs_error *answer_stop(struct relay *relay)
 {
 	const struct stop_reply *stop = &relay->stop;
 	char text[REPLY_THREAD_MAX + 16];
+	size_t n;
 
 	if (stop->kind == STOP_EXITED || stop->kind == STOP_TERMINATED)
 		snprintf(text, sizeof(text), "%c%02x", stop->kind == STOP_EXITED ? 'W' : 'X', stop->signal);
@@ -231,143 +284,8 @@ static void answer_stop(struct relay *relay)
 		snprintf(text, sizeof(text), "T%02xthread:%s;", stop->signal, stop->thread);
 	else
 		snprintf(text, sizeof(text), "S%02x", stop->signal);
-	answer(relay, text);
-}
-
-static bool answered_here(struct relay *relay, const char *payload)
-{
-	if (starts(payload, "qSupported")) {
-		answer_features(relay);
-	} else if (strcmp(payload, "QStartNoAckMode") == 0) {
-		answer(relay, "OK");
-		relay->client.no_ack = true;
-	} else if (strcmp(payload, "vCont?") == 0) {
-		answer_vcont(relay);
-	} else if (strcmp(payload, "?") == 0) {
-		answer_stop(relay);
-	} else if (starts(payload, "QNonStop") || strcmp(payload, "vMustReplyEmpty") == 0) {
-		answer(relay, "");
-	} else {
-		return false;
-	}
-	return true;
-}
-
-/* --- Breakpoints --- */
-
-/* Z0 and Z1 at an address that the relay holds already need not go to the stub. */
-static struct cs_error *breakpoint_packet(struct relay *relay, const char *payload, bool *done)
-{
-	struct client *client = &relay->client;
-	const char *at = payload + 3;
-	bool insert = payload[0] == 'Z';
-	char type = payload[1];
-	uint64_t address;
-	bool first;
-
-	*done = false;
-	relay->watchpoints_used |= insert && type >= '2' && type <= '4';
-	if ((type != '0' && type != '1') || payload[2] != ',' || !packet_hex_number(&at, &address))
-		return NULL;
-	if (!breakpoints_has(&relay->breakpoints, address, type, BREAKPOINT_OF_RELAY) || relay->all_lifted) {
-		client->breakpoint.active = true;
-		client->breakpoint.insert = insert;
-		client->breakpoint.type = type;
-		client->breakpoint.address = address;
-		return NULL;
-	}
-	if (insert)
-		CS_TRY(breakpoints_add(&relay->breakpoints, address, type, BREAKPOINT_OF_GDB, &first));
-	else
-		guest_note_lifted(relay, type, address);
-	if (!insert)
-		breakpoints_remove(&relay->breakpoints, address, type, BREAKPOINT_OF_GDB);
-	answer(relay, "OK");
-	*done = true;
-	return NULL;
-}
-
-static struct cs_error *note_breakpoint(struct relay *relay, bool accepted)
-{
-	struct client *client = &relay->client;
-	bool first;
-
-	if (!client->breakpoint.active)
-		return NULL;
-	client->breakpoint.active = false;
-	if (!accepted)
-		return NULL;
-	if (client->breakpoint.insert)
-		return breakpoints_add(&relay->breakpoints, client->breakpoint.address, client->breakpoint.type,
-				       BREAKPOINT_OF_GDB, &first);
-	guest_note_lifted(relay, client->breakpoint.type, client->breakpoint.address);
-	breakpoints_remove(&relay->breakpoints, client->breakpoint.address, client->breakpoint.type, BREAKPOINT_OF_GDB);
-	return NULL;
-}
-
-/* --- Packets passed on --- */
-
-static void note_thread_choice(struct relay *relay, const char *payload)
-{
-	char *pending = NULL;
-
-	if (payload[1] == 'g')
-		pending = relay->client.general_pending;
-	else if (payload[1] == 'c')
-		pending = relay->client.resume_pending;
-	if (pending)
-		reply_copy_thread(payload + 2, strlen(payload + 2), pending);
-}
-
-static void apply_thread_choice(struct relay *relay, bool accepted)
-{
-	struct client *client = &relay->client;
-
-	if (accepted && client->general_pending[0]) {
-		snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", client->general_pending);
-		snprintf(relay->stub_general, REPLY_THREAD_MAX, "%s", client->general_pending);
-	}
-	if (accepted && client->resume_pending[0]) {
-		snprintf(relay->client_resume, REPLY_THREAD_MAX, "%s", client->resume_pending);
-		snprintf(relay->stub_resume, REPLY_THREAD_MAX, "%s", client->resume_pending);
-	}
-	client->general_pending[0] = client->resume_pending[0] = '\0';
-}
-
-static struct cs_error *pass_on(struct relay *relay, const char *payload, size_t length)
-{
-	if (payload[0] == 'H')
-		note_thread_choice(relay, payload);
-	else
-		CS_TRY(guest_restore_general(relay));
-	relay->client.awaiting_reply = true;
-	relay->client.asked_at = util_now_ns();
-	return stub_send(relay->stub, payload, length);
-}
-
-/* GDB lets go of the guest: what was planted in it must not stop it when nobody listens. */
-static struct cs_error *let_go(struct relay *relay, const char *payload, size_t length)
-{
-	CS_TRY(guest_lift_all(relay));
-	relay->client.detaching = payload[0] == 'D';
-	relay->client.killing = payload[0] == 'k' || starts(payload, "vKill");
-	if (payload[0] == 'k') /* has no reply */
-		return stub_send(relay->stub, payload, length);
-	return pass_on(relay, payload, length);
-}
-
-static bool is_resume(const char *payload, enum resume_kind *kind)
-{
-	*kind = RESUME_CONTINUE;
-	if (payload[0] && strchr("cCsS", payload[0]))
-		return true;
-	if (starts(payload, "vCont;"))
-		return true;
-	*kind = RESUME_REVERSE;
-	if (strcmp(payload, "bc") == 0 || strcmp(payload, "bs") == 0)
-		return true;
-	*kind = RESUME_OTHER;
-	return starts(payload, "vRun") || starts(payload, "vAttach");
+	n = strlen(text);
+	return send_in_dialect(relay, GDB_RESUME, text, n, text, n);
 }
 
 /* QEMU aborts where it is asked for this without having offered it. */
@@ -376,74 +294,354 @@ static bool can_reverse(const struct relay *relay)
 	return stub_feature(relay->stub, "ReverseStep") || stub_feature(relay->stub, "ReverseContinue");
 }
 
-/* The guest is lost. What is planted is planted in nothing; all else fails, and a resume shows GDB the end. */
-static void handle_orphan(struct relay *relay, const char *payload)
+static struct cs_error *answered_here(struct relay *relay, const struct gdb_request *request, const char *payload,
+				      bool *done)
 {
-	enum resume_kind kind;
+	*done = true;
+	switch (request->kind) {
+	case GDB_FEATURES: answer_features(relay, payload); return NULL;
+	case GDB_NO_ACK:
+		answer(relay, "OK");
+		relay->client.no_ack = true;
+		return NULL;
+	case GDB_VCONT_ACTIONS: answer_vcont(relay); return NULL;
+	case GDB_WHY_STOPPED: return answer_stop(relay);
+	case GDB_NOT_OFFERED: answer(relay, ""); return NULL;
+	case GDB_REVERSE:
+		*done = !can_reverse(relay);
+		if (*done)
+			answer(relay, "");
+		return NULL;
+	case GDB_NOTHING:
+	case GDB_QUESTION:
+	case GDB_MONITOR:
+	case GDB_CURRENT_THREAD:
+	case GDB_THREADS:
+	case GDB_CHOOSE_THREAD:
+	case GDB_BREAKPOINT:
+	case GDB_WATCHPOINT:
+	case GDB_DETACH:
+	case GDB_KILL:
+	case GDB_KILL_UNANSWERED:
+	case GDB_RESTART:
+	case GDB_FILE_ANSWER:
+	case GDB_RESUME:
+	case GDB_START: *done = false; return NULL;
+	}
+	return NULL;
+}
 
-	if (is_resume(payload, &kind) || payload[0] == 'D' || payload[0] == 'k' || starts(payload, "vKill"))
+/* --- Breakpoints --- */
+
+/* Z0 and Z1 at an address that the relay holds already need not go to the stub. */
+static struct cs_error *shared_breakpoint(struct relay *relay, const struct gdb_request *request, bool *done)
+{
+	struct breakpoints *table = &relay->breakpoints;
+	bool first;
+
+	*done = request->kind == GDB_BREAKPOINT && !relay->all_lifted &&
+		breakpoints_has(table, request->address, request->type, BREAKPOINT_OF_RELAY);
+	relay->watchpoints_used |= request->kind == GDB_WATCHPOINT && request->insert;
+	if (!*done)
+		return NULL;
+	if (request->insert)
+		CS_TRY(breakpoints_add(table, request->address, request->type, BREAKPOINT_OF_GDB, &first));
+	else
+		guest_note_lifted(relay, request->type, request->address);
+	if (!request->insert)
+		breakpoints_remove(table, request->address, request->type, BREAKPOINT_OF_GDB);
+	answer(relay, "OK");
+	return NULL;
+}
+
+static struct cs_error *note_breakpoint(struct relay *relay, const struct gdb_request *request)
+{
+	struct breakpoints *table = &relay->breakpoints;
+	bool first;
+
+	if (request->insert)
+		return breakpoints_add(table, request->address, request->type, BREAKPOINT_OF_GDB, &first);
+	guest_note_lifted(relay, request->type, request->address);
+	breakpoints_remove(table, request->address, request->type, BREAKPOINT_OF_GDB);
+	return NULL;
+}
+
+static void note_thread_choice(struct relay *relay, const struct gdb_request *request)
+{
+	if (!request->thread[0])
+		return;
+	if (request->purpose == 'g') {
+		copy_thread(relay->client_general, request->thread);
+		copy_thread(relay->stub_general, request->thread);
+	} else if (request->purpose == 'c') {
+		copy_thread(relay->client_resume, request->thread);
+		copy_thread(relay->stub_resume, request->thread);
+	}
+}
+
+/* What the stub has agreed to. */
+static struct cs_error *note_accepted(struct relay *relay, const struct gdb_request *request)
+{
+	if (request->kind == GDB_BREAKPOINT)
+		return note_breakpoint(relay, request);
+	if (request->kind == GDB_CHOOSE_THREAD)
+		note_thread_choice(relay, request);
+	return NULL;
+}
+
+/* --- Packets passed on --- */
+
+static struct cs_error *pass_on(struct relay *relay, const struct gdb_request *request, const char *payload,
+				size_t length)
+{
+	if (request->kind != GDB_CHOOSE_THREAD)
+		CS_TRY(guest_restore_general(relay));
+	relay->client.pending = *request;
+	relay->client.asked_at = util_now_ns();
+	return stub_send(relay->stub, payload, length);
+}
+
+/* Whether the request is about the process that is the guest: others, of the machines that have several, may come and
+ * go. */
+static bool is_the_guest(const struct relay *relay, const struct gdb_request *request)
+{
+	return !request->process[0] || !relay->guest_process[0] || same_thread(request->process, relay->guest_process);
+}
+
+/* GDB lets go of the guest: what was planted in it must not stop it when nobody listens. */
+static struct cs_error *let_go(struct relay *relay, const struct gdb_request *request, const char *payload,
+			       size_t length)
+{
+	struct gdb_request question = {.kind = GDB_QUESTION};
+
+	if (!is_the_guest(relay, request))
+		return pass_on(relay, &question, payload, length);
+	CS_TRY(guest_lift_all(relay));
+	return pass_on(relay, request, payload, length);
+}
+
+/* The guest begins anew, without what was planted in it: GDB plants its own again, and the relay at the next resume. */
+static struct cs_error *restart(struct relay *relay, const struct gdb_request *request, const char *payload,
+				size_t length)
+{
+	CS_TRY(guest_lift_all(relay));
+	CS_TRY(client_bury(relay));
+	relay->stub_general[0] = relay->client_general[0] = '\0';
+	relay->stub_resume[0] = relay->client_resume[0] = '\0';
+	return pass_on(relay, request, payload, length);
+}
+
+static enum resume_kind resume_kind_of(const struct gdb_request *request)
+{
+	if (request->kind == GDB_REVERSE)
+		return RESUME_REVERSE;
+	return request->kind == GDB_START ? RESUME_OTHER : RESUME_CONTINUE;
+}
+
+static struct cs_error *resume(struct relay *relay, const struct gdb_request *request, const char *payload,
+			       size_t length)
+{
+	if (relay_state(relay) == RELAY_EXITED && request->kind != GDB_START)
+		return answer_stop(relay);
+	relay->client.pending = *request;
+	return guest_resume(relay, payload, length, resume_kind_of(request));
+}
+
+/* The guest is lost. What is planted is planted in nothing; all else fails, and a resume shows GDB the end. */
+static struct cs_error *handle_orphan(struct relay *relay, const struct gdb_request *request)
+{
+	bool resumes = gdb_request_resumes(request->kind);
+
+	if (resumes && (relay->stop.kind == STOP_EXITED || relay->stop.kind == STOP_TERMINATED))
+		return answer_stop(relay);
+	if (resumes || request->kind == GDB_DETACH || request->kind == GDB_KILL || request->kind == GDB_KILL_UNANSWERED)
 		client_close(relay);
 	else
-		answer(relay, payload[0] == 'z' || payload[0] == 'Z' ? "OK" : "E01");
+		answer(relay, request->kind == GDB_BREAKPOINT || request->kind == GDB_WATCHPOINT ? "OK" : "E01");
+	return NULL;
+}
+
+static struct cs_error *carry_out(struct relay *relay, const struct gdb_request *request, const char *payload,
+				  size_t length)
+{
+	switch (request->kind) {
+	case GDB_DETACH:
+	case GDB_KILL:
+	case GDB_KILL_UNANSWERED: return let_go(relay, request, payload, length);
+	case GDB_RESTART: return restart(relay, request, payload, length);
+	case GDB_RESUME:
+	case GDB_REVERSE:
+	case GDB_START: return resume(relay, request, payload, length);
+	case GDB_FILE_ANSWER: return NULL; /* to a request that the guest, which stands, no longer waits for */
+	case GDB_NOTHING:
+	case GDB_FEATURES:
+	case GDB_NO_ACK:
+	case GDB_VCONT_ACTIONS:
+	case GDB_WHY_STOPPED:
+	case GDB_NOT_OFFERED:
+	case GDB_QUESTION:
+	case GDB_MONITOR:
+	case GDB_CURRENT_THREAD:
+	case GDB_THREADS:
+	case GDB_CHOOSE_THREAD:
+	case GDB_BREAKPOINT:
+	case GDB_WATCHPOINT: return pass_on(relay, request, payload, length);
+	}
+	return NULL;
 }
 
 static struct cs_error *handle(struct relay *relay, const char *payload, size_t length)
 {
-	enum resume_kind kind;
-	bool done = false;
+	FREE char *translated = NULL;
+	struct gdb_request request;
+	bool done;
 
-	if (relay->client.orphaned_at) {
-		handle_orphan(relay, payload);
+	gdb_request_parse(payload, &request);
+	relay->client.answering = !gdb_request_resumes(request.kind);
+	if (relay->client.orphaned_at)
+		return handle_orphan(relay, &request);
+	CS_TRY(answered_here(relay, &request, payload, &done));
+	if (!done)
+		CS_TRY(shared_breakpoint(relay, &request, &done));
+	if (done)
 		return NULL;
+	CS_TRY(gdb_dialect_request(&relay->client.dialect, relay->stub->multiprocess, relay->guest_process, &request,
+				   payload, &translated));
+	if (!translated)
+		return carry_out(relay, &request, payload, length);
+	gdb_request_parse(translated, &request);
+	return carry_out(relay, &request, translated, strlen(translated));
+}
+
+/* --- Replies --- */
+
+/* Whether GDB has stopped waiting for a reply: it asked for it again and again, or went on to another request. What it
+ * said on the way is taken from the input. In step or not, it would take a late reply for the next one's. */
+static bool gave_up(struct relay *relay)
+{
+	struct client *client = &relay->client;
+	unsigned tries = 0;
+
+	if (client->fd < 0)
+		return false;
+	cs_error_destroy(client_read(relay));
+	for (; client->input_at < client->input_end; client->input_at++) {
+		char byte = client->input[client->input_at];
+
+		if (byte != '+' && byte != '-')
+			break;
+		tries += byte == '-';
 	}
-	if (answered_here(relay, payload))
-		return NULL;
-	if (payload[0] == 'Z' || payload[0] == 'z') {
-		CS_TRY(breakpoint_packet(relay, payload, &done));
-		return done ? NULL : pass_on(relay, payload, length);
-	}
-	if (payload[0] == 'D' || payload[0] == 'k' || starts(payload, "vKill"))
-		return let_go(relay, payload, length);
-	if (is_resume(payload, &kind)) {
-		if (kind == RESUME_REVERSE && !can_reverse(relay)) {
-			answer(relay, "");
-			return NULL;
-		}
-		relay->client.awaiting_stop = true;
-		relay->client.has_resumed = true;
-		return guest_resume(relay, payload, length, kind);
-	}
-	return pass_on(relay, payload, length);
+	return tries >= TRIES_MAX || (tries && client->input_at < client->input_end);
+}
+
+/* The last word to a debugger that acknowledges: it writes once more, and takes a closed connection for a failure. */
+static void say_farewell(struct relay *relay)
+{
+	struct client *client = &relay->client;
+	struct pollfd at = {.fd = client->fd, .events = POLLIN};
+
+	answer(relay, "OK");
+	if (client->fd >= 0 && !client->no_ack)
+		poll(&at, 1, FAREWELL_MS);
+}
+
+static void end_unsettled(struct relay *relay, const char *reason)
+{
+	relay->client.pending.kind = GDB_NOTHING;
+	relay_close(relay, RELAY_CLOSED, NULL, reason);
+}
+
+/* The guest has ended while it stood: no answer to a question, and GDB learns it when it resumes. */
+static struct cs_error *end_meanwhile(struct relay *relay, const struct stub_reply *reply)
+{
+	struct stop_reply stop;
+
+	reply_parse_stop(reply->text, reply->length, &stop);
+	relay_note_stop(relay, &stop);
+	relay_set_state(relay, RELAY_EXITED);
+	answer(relay, "E01");
+	return NULL;
 }
 
 struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply)
 {
-	struct client *client = &relay->client;
-	bool accepted = strcmp(reply->text, "OK") == 0;
-	int number;
+	struct gdb_request request = relay->client.pending;
+	bool late;
 
-	if (reply->text[0] == 'O' && !accepted) { /* a monitor command's output; the end is still to come */
+	if (request.kind == GDB_RESTART) { /* some stubs answer what needs no answer (VirtualBox) */
+		relay->client.pending.kind = GDB_NOTHING;
+		return NULL;
+	}
+	if (reply->text[0] == 'O' && strcmp(reply->text, "OK") != 0) { /* output; the end is still to come */
 		client_send(relay, reply->raw, reply->raw_length);
 		return NULL;
 	}
-	client->awaiting_reply = false;
-	CS_TRY(note_breakpoint(relay, accepted));
-	apply_thread_choice(relay, accepted);
-	client_send(relay, reply->raw, reply->raw_length);
-	if ((client->detaching || client->killing) && !reply_is_error(reply->text, reply->length, &number))
-		relay_close(relay, client->detaching ? RELAY_CLOSED : RELAY_EXITED, NULL,
-			    client->detaching ? "GDB detached; the guest runs on" : "GDB killed the guest");
+	late = request.kind != GDB_MONITOR && gave_up(relay);
+	relay->client.pending.kind = GDB_NOTHING;
+	if (strcmp(reply->text, "OK") == 0)
+		CS_TRY(note_accepted(relay, &request));
+	switch (gdb_request_judge(request.kind, reply->text, reply->length)) {
+	case GDB_HOLDS:
+		return late ? NULL
+			    : send_in_dialect(relay, request.kind, reply->raw, reply->raw_length, reply->text,
+					      reply->length);
+	case GDB_ENDED: return end_meanwhile(relay, reply);
+	case GDB_DETACHED:
+		say_farewell(relay);
+		relay_close(relay, RELAY_CLOSED, NULL, "GDB detached; the guest runs on");
+		return NULL;
+	case GDB_KILLED:
+		if (request.kind == GDB_KILL)
+			say_farewell(relay);
+		relay_close(relay, RELAY_EXITED, NULL, "GDB killed the guest");
+		return NULL;
+	case GDB_UNSETTLED:
+		end_unsettled(relay, "the stub knows no way to end the guest (k): it was let go, and may run on");
+		return NULL;
+	}
 	return NULL;
 }
 
-/* One item while the guest runs: only an interrupt means something, or GDB's answer to file I/O. */
-static struct cs_error *while_running(struct relay *relay, const struct packet_item *item)
+struct cs_error *client_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text)
 {
-	if (item->kind == PACKET_INTERRUPT)
-		return guest_interrupt(relay);
-	if (item->kind == PACKET_DATA && item->payload[0] == 'F')
-		return stub_send(relay->stub, item->payload, item->length);
+	enum gdb_request_kind kind = relay->client.pending.kind;
+
+	relay->client.pending.kind = GDB_NOTHING;
+	return send_in_dialect(relay, kind, raw, raw_length, text, strlen(text));
+}
+
+struct cs_error *client_look_at_clock(struct relay *relay)
+{
+	struct client *client = &relay->client;
+	uint64_t waited = util_now_ns() - client->asked_at;
+
+	if (client->orphaned_at && util_now_ns() - client->orphaned_at > (uint64_t)relay->timeout_ms * 1000000u)
+		client_close(relay);
+	client_keep_waiting(relay);
+	if (client->pending.kind == GDB_RESTART && waited > RESTART_NS) {
+		client->pending.kind = GDB_NOTHING;
+		return client_process(relay);
+	}
+	if (client->pending.kind == GDB_KILL_UNANSWERED && waited > KILL_NS)
+		end_unsettled(relay,
+			      "GDB asked for the guest's end (k), of which the stub says nothing: it may run on");
+	if (client_awaits_reply(client) && client->pending.kind != GDB_MONITOR &&
+	    waited > (uint64_t)relay->timeout_ms * 1000000u)
+		return cs_error_create(CS_ERROR_TIMEOUT, "%s: the stub does not answer GDB's last request",
+				       relay->address);
 	return NULL;
+}
+
+/* --- Reading --- */
+
+/* Ctrl-C. One that comes while the guest stands is kept for the next resume: GDB sends it before its next packet where
+ * it was pressed between two of GDB's steps. */
+static struct cs_error *interrupt(struct relay *relay)
+{
+	/* Before any packet it is part of how GDB connects (`set remote interrupt-on-connect`): the guest is brought to
+	 * a stand anyway. */
+	return relay->client.heard ? guest_interrupt(relay) : NULL;
 }
 
 /* A packet must be answered, and what the stub refuses on the way to it is an answer. */
@@ -451,29 +649,49 @@ static struct cs_error *handle_packet(struct relay *relay, const struct packet_i
 {
 	struct cs_error *error = handle(relay, item->payload, item->length);
 
+	relay->client.answering = false;
 	if (!error || error->code != CS_ERROR_REFUSED)
 		return error;
 	cs_error_destroy(error);
-	relay->client.awaiting_stop = false;
+	relay->client.pending.kind = GDB_NOTHING;
 	answer(relay, "E01");
 	return NULL;
+}
+
+/* While the guest runs only GDB's answer to file I/O means something. */
+static struct cs_error *take_packet(struct relay *relay, const struct packet_item *item)
+{
+	relay->client.heard = true;
+	if (relay_state(relay) != RELAY_RUNNING)
+		return handle_packet(relay, item);
+	return item->payload[0] == 'F' ? stub_send(relay->stub, item->payload, item->length) : NULL;
 }
 
 static struct cs_error *handle_item(struct relay *relay, const struct packet_item *item)
 {
 	struct client *client = &relay->client;
 
-	if (item->kind == PACKET_DATA && !client->no_ack && !write_all(relay, "+", 1))
+	switch (item->kind) {
+	case PACKET_DATA:
+		/* `k` is a debugger's last word: it need not wait for what becomes of it. */
+		if (!client->no_ack && !write_all(relay, "+", 1) && strcmp(item->payload, "k") != 0)
+			return NULL;
+		return take_packet(relay, item);
+	case PACKET_CORRUPT:
+		if (!client->no_ack)
+			write_all(relay, "-", 1);
 		return NULL;
-	if (item->kind == PACKET_CORRUPT && !client->no_ack)
-		write_all(relay, "-", 1);
-	if (item->kind == PACKET_NAK && !client->no_ack && client->last_frame)
-		write_all(relay, client->last_frame, client->last_frame_length);
-	if (relay_state(relay) == RELAY_RUNNING)
-		return while_running(relay, item);
-	if (item->kind == PACKET_INTERRUPT && client->has_resumed)
-		return guest_interrupt(relay);
-	return item->kind == PACKET_DATA ? handle_packet(relay, item) : NULL;
+	case PACKET_NAK:
+		if (!client->no_ack && client->last_frame)
+			write_all(relay, client->last_frame, client->last_frame_length);
+		return NULL;
+	case PACKET_INTERRUPT: return interrupt(relay);
+	case PACKET_NONE:
+	case PACKET_ACK:
+	case PACKET_NOTIFICATION:
+	case PACKET_GARBAGE: return NULL;
+	}
+	return NULL;
 }
 
 /* What a debugger says while the guest runs on its way to a stand keeps until then. */
@@ -490,7 +708,7 @@ struct cs_error *client_process(struct relay *relay)
 {
 	struct client *client = &relay->client;
 
-	while (client->fd >= 0 && !client->awaiting_reply && client->input_at < client->input_end &&
+	while (client->fd >= 0 && !client_awaits_reply(client) && client->input_at < client->input_end &&
 	       !must_wait(relay)) {
 		struct packet_item item;
 		struct cs_error *error;

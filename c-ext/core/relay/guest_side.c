@@ -736,6 +736,21 @@ static struct cs_error *begin_step(struct relay *relay, struct registers *regist
 	return NULL;
 }
 
+/* GDB resumes a guest that it has interrupted while it stood: the guest need not run to be stopped, and no stub loses
+ * such an interrupt. (A resume with a signal for the guest must be carried out, and is interrupted.) */
+static struct cs_error *stay_interrupted(struct relay *relay, const char *payload)
+{
+	char thread[REPLY_THREAD_MAX];
+	bool owed = relay->interrupt_owed;
+
+	/* GDB takes no stop of a thread that it has not resumed. */
+	if (resume_applies_to(payload, relay->step_thread) || !resume_first_thread(payload, thread))
+		copy_thread(thread, relay->step_thread);
+	CS_TRY(deliver_made(relay, SIGNAL_INT, thread));
+	relay->interrupt_owed = owed;
+	return NULL;
+}
+
 struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
@@ -748,8 +763,8 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	relay->idle_reached = false;
 	pthread_mutex_unlock(&relay->lock);
 	CS_TRY(classify(relay, payload, kind));
-	if (relay->interrupt_wanted && kind == RESUME_CONTINUE && !resume_carries_signal(payload))
-		return deliver_made(relay, SIGNAL_INT, relay->step_thread);
+	if (relay->interrupt_wanted && kind != RESUME_OTHER && !resume_carries_signal(payload))
+		return stay_interrupted(relay, payload);
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
 	else

@@ -36,12 +36,13 @@ struct cs_error *interrupt_settle(struct relay *relay, const struct stop_reply *
 {
 	bool answers = true;
 
-	if (relay->interrupt_wanted && relay->client.awaiting_stop && !relay->idle_interrupt &&
+	if (relay->interrupt_wanted && client_awaits_stop(&relay->client) && !relay->idle_interrupt &&
 	    stop->kind == STOP_SIGNAL)
 		CS_TRY(answers_interrupt(relay, stop, &answers));
+	/* A stub that keeps it as well (gdbserver) tells it after the relay has. */
+	relay->interrupt_owed = relay->interrupt_sent && !answers;
 	relay->interrupt_wanted = relay->interrupt_wanted && !answers;
 	relay->interrupt_sent = false;
-	relay->interrupt_owed = false;
 	return NULL;
 }
 

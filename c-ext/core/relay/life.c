@@ -146,6 +146,7 @@ void relay_destroy(struct relay *relay)
 	relay_stop(relay);
 	util_close_fd(&relay->listen_fd);
 	stub_destroy(relay->stub);
+	packet_parser_clear(&relay->client.parser);
 	util_close_fd(&relay->wake_fd);
 	util_close_fd(&relay->cancel_fd);
 	breakpoints_clear(&relay->breakpoints);

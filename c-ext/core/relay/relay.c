@@ -29,7 +29,7 @@ void relay_set_state(struct relay *relay, enum relay_state state)
 	relay->state = state;
 	/* Who sees the state may ask for the reason before the stub has closed the connection. */
 	if (state == RELAY_EXITED && !relay->reason)
-		relay->reason = strdup(relay->client.killing ? "GDB killed the guest" : "the guest ended");
+		relay->reason = strdup("the guest ended");
 	pthread_cond_broadcast(&relay->changed);
 	pthread_mutex_unlock(&relay->lock);
 }
@@ -48,8 +48,10 @@ enum relay_state relay_state(struct relay *relay)
 
 void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason)
 {
-	bool killed = relay->client.killing;
+	enum gdb_request_kind asked = relay->client.pending.kind;
 	bool failed = error != NULL;
+	/* A stub that GDB asked for the guest's end need not live to tell of it. */
+	bool killed = failed && (asked == GDB_KILL || asked == GDB_KILL_UNANSWERED);
 
 	step_end_run(relay);
 	relay_run_ticks(relay);
@@ -57,10 +59,9 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 		close(relay->stub->fd);
 	relay->stub->fd = -1;
 	pthread_mutex_lock(&relay->lock);
-	/* A guest that ended and then closed its connection has ended, not failed. */
-	if (killed || relay->state == RELAY_EXITED)
-		reason = killed ? "GDB killed the guest" : "the guest ended";
-	else if (error)
+	if (killed)
+		reason = "GDB killed the guest";
+	else if (error) /* one that ended and then closed its connection has ended, not failed: that was said before */
 		reason = error->message;
 	relay->state = killed || relay->state == RELAY_EXITED ? RELAY_EXITED : state;
 	if (!relay->reason)
@@ -74,18 +75,15 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 		client_lose_guest(relay);
 	else
 		client_close(relay);
-	relay->client.awaiting_reply = false;
+	relay->client.pending.kind = GDB_NOTHING;
 }
 
 struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text)
 {
 	char *copy;
 
-	if (relay->client.awaiting_stop) {
-		relay->client.awaiting_stop = false;
-		client_send(relay, raw, raw_length);
-		return NULL;
-	}
+	if (client_awaits_stop(&relay->client))
+		return client_stop(relay, raw, raw_length, text);
 	copy = strdup(text);
 	if (!copy)
 		return &cs_error_no_memory;
@@ -161,7 +159,7 @@ static void run_calls(struct relay *relay)
 	struct relay_call *call;
 
 	/* A request of GDB's that is under way must get its own reply. */
-	while (!relay->client.awaiting_reply && (call = next_call(relay))) {
+	while (!client_awaits_reply(&relay->client) && (call = next_call(relay))) {
 		struct cs_error *error = run_call(relay, call);
 
 		if (error && fatal(error) && relay->stub->fd >= 0)
@@ -176,7 +174,7 @@ static void run_calls(struct relay *relay)
 
 static struct cs_error *stub_packet(struct relay *relay, const struct stub_reply *reply)
 {
-	if (relay->client.awaiting_reply) /* a stop answers no request: it is said again (stub.c) */
+	if (client_awaits_reply(&relay->client)) /* a stop answers no request: it is said again (stub.c) */
 		return reply_is_stop(reply->text, reply->length) ? NULL : client_reply(relay, reply);
 	if (relay_state(relay) == RELAY_RUNNING)
 		return guest_packet(relay, reply);
@@ -203,8 +201,7 @@ static struct cs_error *look_at_clock(struct relay *relay, uint64_t *last_tick)
 	uint64_t now = util_now_ns();
 	uint64_t limit;
 
-	if (relay->client.orphaned_at && now - relay->client.orphaned_at > (uint64_t)relay->timeout_ms * 1000000u)
-		client_close(relay);
+	CS_TRY(client_look_at_clock(relay));
 	if (relay_state(relay) != RELAY_RUNNING || now - *last_tick < TICK_NS)
 		return NULL;
 	*last_tick = now;
@@ -227,7 +224,7 @@ static struct cs_error *look_at_calls(struct relay *relay, bool given_up)
 	pthread_mutex_lock(&relay->lock);
 	waiting = relay->calls != NULL;
 	pthread_mutex_unlock(&relay->lock);
-	if (!waiting || !relay->client.awaiting_reply)
+	if (!waiting || !client_awaits_reply(&relay->client))
 		return NULL;
 	if (!given_up && util_now_ns() - relay->client.asked_at < (uint64_t)relay->timeout_ms * 1000000u)
 		return NULL;
@@ -236,7 +233,8 @@ static struct cs_error *look_at_calls(struct relay *relay, bool given_up)
 
 static int poll_limit(struct relay *relay)
 {
-	bool watch = relay->client.awaiting_reply || relay->client.orphaned_at || relay_state(relay) == RELAY_RUNNING;
+	bool watch =
+		client_awaits_reply(&relay->client) || relay->client.orphaned_at || relay_state(relay) == RELAY_RUNNING;
 
 	if (relay->stub->fd >= 0 && stub_has_input(relay->stub))
 		return 0; /* read ahead together with another packet */
@@ -248,14 +246,15 @@ static int poll_limit(struct relay *relay)
 static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 {
 	struct client *client = &relay->client;
+	bool owed = client_awaits_reply(client);
 	struct pollfd fds[] = {
 		{.fd = relay->wake_fd, .events = POLLIN},
 		{.fd = relay->stub->fd, .events = POLLIN},
-		{.fd = client->awaiting_reply && client->fd < 0 ? -1 : relay->listen_fd, .events = POLLIN},
+		{.fd = owed && client->fd < 0 ? -1 : relay->listen_fd, .events = POLLIN},
 		/* While a reply is under way GDB has nothing to say; its hanging up is seen all the same. A
 		 * debugger that comes then waits until the one before it has got its reply, or would have. */
-		{.fd = client->fd, .events = client->awaiting_reply ? 0 : POLLIN},
-		{.fd = client->awaiting_reply ? relay->cancel_fd : -1, .events = POLLIN},
+		{.fd = client->fd, .events = owed ? 0 : POLLIN},
+		{.fd = owed ? relay->cancel_fd : -1, .events = POLLIN},
 	};
 	eventfd_t count;
 
@@ -270,7 +269,7 @@ static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
 	if (fds[3].revents && client->fd == fds[3].fd)
 		CS_TRY(client_read(relay));
 	CS_TRY(client_process(relay));
-	if (client->left && !client->awaiting_reply && relay_state(relay) == RELAY_STOPPED)
+	if (client->left && !client_awaits_reply(client) && relay_state(relay) == RELAY_STOPPED)
 		CS_TRY(client_bury(relay));
 	CS_TRY(interrupt_pursue(relay));
 	CS_TRY(look_at_calls(relay, fds[4].revents));
@@ -329,11 +328,53 @@ static struct cs_error *open_socket(struct relay *relay)
 	return NULL;
 }
 
+/* What a thread id tells of its process: p1.1. */
+static void note_process(struct relay *relay, const char *thread)
+{
+	size_t digits = thread[0] == 'p' ? strcspn(thread + 1, ".") : 0;
+
+	if (digits && thread[1] != '-')
+		snprintf(relay->guest_process, sizeof(relay->guest_process), "%.*s", (int)digits, thread + 1);
+}
+
+void relay_note_stop(struct relay *relay, const struct stop_reply *stop)
+{
+	relay->stop = *stop;
+	note_process(relay, stop->thread);
+}
+
+/* Which process the guest is, where the stub names processes and its first stop did not. */
+static struct cs_error *ask_process(struct relay *relay)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	char thread[REPLY_THREAD_MAX];
+
+	if (!relay->stub->multiprocess || relay->guest_process[0] || relay->stop.kind != STOP_SIGNAL)
+		return NULL;
+	CS_TRY(stub_request(relay->stub, "qC", 2, &reply));
+	if (strncmp(reply.text, "QC", 2) != 0)
+		return NULL;
+	reply_copy_thread(reply.text + 2, reply.length - 2, thread);
+	note_process(relay, thread);
+	return NULL;
+}
+
+static void keep_client_waiting(void *context)
+{
+	client_keep_waiting(context);
+}
+
 static struct cs_error *start(struct relay *relay)
 {
+	struct stop_reply stop;
+
 	CS_TRY(stub_create(relay->address, relay->cancel_fd, relay->connect_timeout_ms, relay->timeout_ms,
 			   &relay->stub));
-	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &relay->stop);
+	relay->stub->waiting = keep_client_waiting;
+	relay->stub->waiting_context = relay;
+	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &stop);
+	relay_note_stop(relay, &stop);
+	CS_TRY(ask_process(relay));
 	snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", relay->stop.thread);
 	step_map_registers(relay);
 	CS_TRY(replay_recognise(relay->stub, &relay->replay));
@@ -573,11 +614,10 @@ struct cs_error *relay_interrupt(struct relay *relay)
 static struct cs_error *do_detach(struct stub *stub, void *context)
 {
 	struct relay *relay = context;
-	const char *thread = relay->stop.thread;
 
 	CS_TRY(guest_lift_all(relay));
-	if (thread[0] == 'p')
-		CS_TRY(stub_command(stub, "D;%.*s", (int)strcspn(thread + 1, "."), thread + 1));
+	if (relay->guest_process[0])
+		CS_TRY(stub_command(stub, "D;%s", relay->guest_process));
 	else
 		CS_TRY(stub_command(stub, "D"));
 	relay_close(relay, RELAY_CLOSED, NULL, "detached; the guest runs on");

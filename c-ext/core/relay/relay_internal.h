@@ -15,6 +15,8 @@
 #include "arch/x86/emulate.h"
 #include "base/util.h"
 #include "relay/breakpoints.h"
+#include "relay/gdb_dialect.h"
+#include "relay/gdb_request.h"
 #include "relay/relay.h"
 #include "rsp/resume.h"
 
@@ -67,30 +69,35 @@ struct left_behind {
 struct client {
 	int fd; /* -1: none */
 	bool no_ack;
-	bool awaiting_reply; /* a request was passed on and not yet answered */
-	uint64_t asked_at;   /* ns: when that was */
-	bool awaiting_stop;  /* the guest was resumed for it */
-	bool has_resumed;    /* … at some time: before that, an interrupt is part of how it connects */
+	bool heard; /* it has sent a packet */
+	struct gdb_dialect dialect;
+	/* What was passed on and has not been answered; GDB_NOTHING: nothing. A reply that is under way outlives the
+	 * debugger that asked for it: it must not be taken for the answer to another's question. */
+	struct gdb_request pending;
+	uint64_t asked_at;  /* ns: when that was */
+	bool answering;     /* a request is being looked at, which GDB expects an answer to */
+	uint64_t spoken_at; /* ns: when something was last written to it */
 	struct packet_parser parser;
 	char input[16384];
 	size_t input_at;
 	size_t input_end;
 	char *last_frame;
 	size_t last_frame_length;
-	/* The breakpoint packet that is under way, to be noted once the stub says OK. */
-	struct {
-		bool active;
-		bool insert;
-		char type;
-		uint64_t address;
-	} breakpoint;
-	bool detaching;
-	bool killing;
-	uint64_t orphaned_at;                   /* ns: when it lost a guest that stood for it; 0: it did not */
-	bool left;                              /* without taking its breakpoints along */
-	char general_pending[REPLY_THREAD_MAX]; /* an Hg under way */
-	char resume_pending[REPLY_THREAD_MAX];  /* an Hc under way */
+	uint64_t orphaned_at; /* ns: when it lost a guest that stood for it; 0: it did not */
+	bool left;            /* without taking its breakpoints along */
 };
+
+/* A request is under way whose answer is no stop. */
+static inline bool client_awaits_reply(const struct client *client)
+{
+	return gdb_request_asks(client->pending.kind);
+}
+
+/* The guest was resumed for it. */
+static inline bool client_awaits_stop(const struct client *client)
+{
+	return gdb_request_resumes(client->pending.kind);
+}
 
 /* A stopped thread's registers: the reply to `g`. */
 struct registers {
@@ -167,11 +174,13 @@ struct relay {
 	enum resume_kind resume_kind;
 	char step_thread[REPLY_THREAD_MAX];
 	uint64_t step_from;
-	uint64_t last_progress; /* ns: the last resume by GDB or own stop */
-	struct stop_reply stop; /* the last one that was passed on */
-	bool interrupt_wanted;  /* by somebody who has not been told of a stop since */
-	bool interrupt_sent;    /* to the stub, since the guest was resumed */
-	bool interrupt_owed;    /* GDB was told of an interrupt that the stub may yet report itself */
+	uint64_t last_progress;               /* ns: the last resume by GDB or own stop */
+	struct stop_reply stop;               /* the last one that was passed on */
+	char guest_process[REPLY_THREAD_MAX]; /* the guest's, as the stub's thread ids name it; empty where they do not
+					       */
+	bool interrupt_wanted;                /* by somebody who has not been told of a stop since */
+	bool interrupt_sent;                  /* to the stub, since the guest was resumed */
+	bool interrupt_owed; /* the stub may yet report one that another stop has answered, or crossed */
 	bool idle_interrupt;
 	/* Whether a step gets off a breakpoint that stays planted, for each type of breakpoint. */
 	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
@@ -214,6 +223,8 @@ void relay_set_state(struct relay *relay, enum relay_state state);
 void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason);
 /* Passes a stop on to whoever waits for it: GDB, or relay_wait(). The payload is raw. */
 struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
+/* Notes a stop, and which process the guest is. */
+void relay_note_stop(struct relay *relay, const struct stop_reply *stop);
 
 /* life.c */
 /* Whether this process is another's child by fork(): locks may be held for ever here. */
@@ -235,6 +246,13 @@ struct cs_error *client_process(struct relay *relay);
 void client_send(struct relay *relay, const char *raw, size_t length);
 /* The stub's answer to a request of GDB's. */
 struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply);
+/* The stop that GDB has resumed the guest for. */
+struct cs_error *client_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
+/* While GDB waits for an answer: a byte now and then, that GDB skips. Its patience begins anew with each (remote.c,
+ * getpkt), and GDB never takes a late answer for the next one. Called by whatever waits for the stub. */
+void client_keep_waiting(struct relay *relay);
+/* Ends what is under way where the stub says no more: `k` has no reply, and no question waits without end. */
+struct cs_error *client_look_at_clock(struct relay *relay);
 
 /* relay_step.c */
 void step_map_registers(struct relay *relay);
@@ -291,8 +309,9 @@ struct cs_error *guest_leave(struct relay *relay);
 /* relay_guest.c */
 struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address);
 struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address);
-/* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one.
- * *resumed is false where that already brought a stop, which has been delivered. */
+/* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one. A Ctrl-C of GDB's
+ * that came while the guest stood stops it there and then. *resumed is false where that already brought a stop, which
+ * has been delivered. */
 struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind);
 /* A packet that came while the guest ran. */
 struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *reply);

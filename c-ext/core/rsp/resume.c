@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "rsp/packet.h"
-#include "rsp/reply.h"
 
 bool resume_applies_to(const char *payload, const char *thread)
 {
@@ -24,6 +23,16 @@ bool resume_applies_to(const char *payload, const char *thread)
 			return true;
 	}
 	return payload[0] != 'v';
+}
+
+bool resume_first_thread(const char *payload, char to[REPLY_THREAD_MAX])
+{
+	const char *colon = payload[0] == 'v' ? strchr(payload, ':') : NULL;
+
+	to[0] = '\0';
+	if (colon)
+		reply_copy_thread(colon + 1, strcspn(colon + 1, ";"), to);
+	return to[0] && !strchr(to, '-');
 }
 
 char *resume_repeatable(const char *payload)

@@ -5,8 +5,13 @@
 
 #include <stdbool.h>
 
+#include "rsp/reply.h"
+
 /* Whether the packet sets the thread going, or leaves it standing. */
 bool resume_applies_to(const char *payload, const char *thread);
+
+/* The first thread that a packet names by itself; false where it names none. */
+bool resume_first_thread(const char *payload, char to[REPLY_THREAD_MAX]);
 
 /* The same resume without a signal or an address: those were delivered the first time. Malloc'd; NULL: no memory. */
 char *resume_repeatable(const char *payload);

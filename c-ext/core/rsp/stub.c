@@ -19,6 +19,8 @@
 /* Requests on their way at once. Their replies must fit into the sockets' buffers: a stub that cannot get
  * rid of one reads no further request. */
 #define PIPELINE_MAX 32
+/* Between two calls of `waiting`. */
+#define WAITING_MS 100
 /* Memory is mapped, or not, by this much at the least. */
 #define PAGE_SIZE 4096u
 
@@ -91,12 +93,20 @@ static struct cs_error *closed(const struct stub *stub)
 static struct cs_error *await(struct stub *stub, short events, int timeout_ms, bool *ready)
 {
 	struct pollfd fds[] = {{.fd = stub->fd, .events = events}, {.fd = stub->cancel_fd, .events = POLLIN}};
+	int left = timeout_ms;
 	int n;
 
-	do {
-		n = poll(fds, 2, timeout_ms);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
+	for (;;) {
+		int slice = left < WAITING_MS ? left : WAITING_MS;
+
+		n = poll(fds, 2, slice);
+		if (n > 0 || (n < 0 && errno != EINTR) || left <= slice)
+			break;
+		left -= n < 0 ? 0 : slice;
+		if (stub->waiting)
+			stub->waiting(stub->waiting_context);
+	}
+	if (n < 0 && errno != EINTR)
 		return cs_error_system(CS_ERROR_SYSTEM, errno, "%s: poll", stub->address);
 	if (fds[1].revents)
 		return cs_error_create(CS_ERROR_TIMEOUT, "%s: waiting for the stub was interrupted", stub->address);

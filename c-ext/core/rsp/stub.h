@@ -39,6 +39,9 @@ struct stub {
 	int cancel_fd; /* readable once the current wait is to be given up; owned by the creator */
 	char *address;
 	unsigned timeout_ms; /* for each reply while stopped */
+	/* Called now and then while the stub is waited for; NULL: nobody wants to know. It must not use the stub. */
+	void (*waiting)(void *context);
+	void *waiting_context;
 
 	bool no_ack;
 	bool multiprocess;

@@ -13,7 +13,7 @@ from typing import Self
 
 from scripted_machine import PLAIN, SHORT, Machine, Stop
 from scripted_stub import FakeStub
-from scripted_wire import Hangup, Reply, hex_of
+from scripted_wire import RUN_ON, Hangup, Reply, hex_of
 
 
 class QemuStub(FakeStub):
@@ -54,6 +54,16 @@ class QemuStub(FakeStub):
         if text:
             self.reply("O" + hex_of(text))
         return "OK"
+
+    def k(self) -> Reply:
+        """It tells the end that it makes, and is gone."""
+        self.killed = True
+        self.reply("W00")
+        raise Hangup
+
+    def vKill(self) -> Reply:
+        self.reply("OK")
+        return self.k()
 
     def monitor(self, command: str) -> str | None:
         known = {"info status": "VM status: paused\r\n", "info kvm": "kvm support: disabled\r\n", "stop": ""}
@@ -167,6 +177,9 @@ class FirecrackerStub(FakeStub):
         self.killed = True
         return "OK"
 
+    def vKill(self) -> Reply:
+        return ""  # of extended mode, which it has not
+
     def disconnected(self) -> None:
         self.killed = True
 
@@ -176,6 +189,7 @@ class OldBhyveStub(FakeStub):
 
     features = {"PacketSize": "4096"}  # hexadecimal, though decimal was meant
     packet_size = 0x4096
+    interrupt_signal = 5
 
     def __init__(self, machine: Machine, *, unix: bool = False) -> None:
         assert machine.layout is SHORT
@@ -211,6 +225,7 @@ class VirtualBoxStub(FakeStub):
     features = {"qXfer:features:read": "+", "vContSupported": "+"}
     escape = b"{"
     packet_size = 0
+    interrupt_signal = 5
 
     def g(self) -> Reply:
         return str(super().g()).upper()
@@ -231,6 +246,17 @@ class VirtualBoxStub(FakeStub):
     def z(self, kind: int, address: int, length: int) -> Reply:
         return "E01"
 
+    def vKill(self) -> Reply:
+        return ""
+
+    def R(self) -> Reply:
+        return ""
+
+    def D(self) -> Reply:
+        self.detached = True
+        self.reply("OK")
+        raise Hangup
+
 
 class VmwareStub(FakeStub):
     """VMware: control registers only through `monitor`."""
@@ -244,6 +270,9 @@ class VmwareStub(FakeStub):
 
     def monitor(self, command: str) -> str | None:
         return "cr3=0x1000\n" if command == "r cr3" else "unknown command\n"
+
+    def vKill(self) -> Reply:
+        return ""
 
 
 class OldStub(FakeStub):
@@ -264,9 +293,14 @@ class OldStub(FakeStub):
 
 
 class KgdbStub(OldStub):
-    """KGDB: no Ctrl-C, no vCont; it names the thread."""
+    """KGDB (kernel/debug/gdbstub.c): no Ctrl-C, no vCont; it names the thread. `k` lets the kernel run on, unanswered."""
 
     takes_interrupt = False
+
+    def k(self) -> Reply:
+        self.detached = True
+        self.machine.breakpoints.clear()
+        return RUN_ON
 
     def stop_reply(self, stop: Stop) -> str:
         return f"T{stop.signal:02x}thread:{stop.thread:02x};"
@@ -322,6 +356,11 @@ class GdbserverStub(FakeStub):
         else:
             super().run_slice()
 
+    def D(self) -> Reply:
+        super().D()
+        self.reply("OK")
+        raise Hangup  # it has no other program
+
 
 class ErrorStub(FakeStub):
     """Memory, registers and breakpoints: everything fails, `E` says no more than that."""
@@ -362,6 +401,33 @@ class StepRefusedStub(FakeStub):
 
     def vCont(self, items: list[tuple[str, str]]) -> Reply:
         return "E95" if any(action[0] in "sS" for action, _ in items) else super().vCont(items)
+
+
+class NoVKillStub(FakeStub):
+    """It does not know vKill, as KGDB, bhyve and older stubs: GDB then sends `k`."""
+
+    def vKill(self) -> Reply:
+        return ""
+
+
+class ClingingStub(FakeStub):
+    """It refuses to let go."""
+
+    def D(self) -> Reply:
+        return "E01"
+
+    def vKill(self) -> Reply:
+        return "E01"
+
+
+class UnleavableStub(NoVKillStub):
+    """It knows neither D nor vKill, and answers `k` as a packet that it does not know (bhyve)."""
+
+    def D(self) -> Reply:
+        return ""
+
+    def k(self) -> Reply:
+        return ""
 
 
 class Peer:

@@ -282,6 +282,9 @@ class FakeStub(Wire):
         self.killed = True
         return "OK"
 
+    def R(self) -> Reply:
+        return RUN_ON  # has no reply
+
     # --- from a packet's text to its method's arguments ---------------------------------------------
 
     def _vcont(self, text: str) -> Reply:
@@ -307,6 +310,11 @@ class FakeStub(Wire):
         number, _, value = text.partition("=")
         return self.P(int(number, 16), bytes.fromhex(value))
 
+    def _process(self, text: str, handler: Callable[[], Reply]) -> Reply:
+        """D and vKill: where both sides know processes, the guest's must be named."""
+        named = text.lstrip(";")
+        return "E01" if self.multiprocess and (not named or int(named, 16) != 1) else handler()
+
     def _breakpoint(self, text: str, handler: Callable[[int, int, int], Reply]) -> Reply:
         kind, address, length = text.split(";")[0].split(",")
         return handler(int(kind, 16), int(address, 16), int(length, 16))
@@ -323,7 +331,7 @@ class FakeStub(Wire):
         ("qC", lambda stub, text: stub.qC() if not text else stub.other("qC" + text)),
         ("vCont?", lambda stub, text: stub.vCont_query()),
         ("vCont;", lambda stub, text: stub._vcont(text)),
-        ("vKill", lambda stub, text: stub.vKill()),
+        ("vKill", lambda stub, text: stub._process(text, stub.vKill)),
         ("?", lambda stub, text: stub.question()),
         ("H", lambda stub, text: stub.H(text[0], text[1:])),
         ("T", lambda stub, text: stub.T(text)),
@@ -340,6 +348,7 @@ class FakeStub(Wire):
         ("C", lambda stub, text: stub.c(text)),
         ("s", lambda stub, text: stub.s(text)),
         ("S", lambda stub, text: stub.s(text)),
-        ("D", lambda stub, text: stub.D()),
+        ("D", lambda stub, text: stub._process(text, stub.D)),
+        ("R", lambda stub, text: stub.R()),
         ("k", lambda stub, text: stub.k()),
     ]

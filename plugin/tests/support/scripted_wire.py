@@ -74,6 +74,7 @@ class Wire(ABC):
 
     any_byte_stops = False  # while the guest runs
     takes_interrupt = True
+    interrupt_signal = 2  # what a stop says that an interrupt has made
     deaf = False  # reads nothing while the guest runs
     repeats = False  # takes any byte but an acknowledgement for a refusal of the last reply
     packet_size = 0x1000  # the longest packet that the stub accepts; 0: any
@@ -212,7 +213,7 @@ class Wire(ABC):
         if not interrupt:
             self.violations.append(f"{byte!r} written while the guest ran")
         if self.any_byte_stops or (interrupt and self.takes_interrupt):
-            self.stop(self.machine.interrupt())
+            self.stop(self.machine.interrupt(self.interrupt_signal))
 
     def _take(self) -> None:
         """One acknowledgement, one stray byte or one packet from the input."""
