@@ -17,12 +17,11 @@ Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-dev libelf-dev libdw-dev \
-	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-rich python3-jinja2 \
-	python3-protobuf protobuf-compiler
+	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-rich python3-jinja2
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
-	python3-mypy flake8 python3-pytest python3-pytest-xdist python3-hypothesis \
+	python3-mypy flake8 python3-protobuf protobuf-compiler python3-pytest python3-pytest-xdist python3-hypothesis \
 	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux groff-base qemu-user binutils sqlite3 procps chromium
 
 ifeq ($(origin CC),default)
@@ -35,7 +34,9 @@ WARN := -std=gnu11 -Wall -Wextra -Wswitch-enum -Wshadow -Wstrict-prototypes -Wmi
 	-Wpointer-arith -Wvla $(WERROR)
 ALL_CFLAGS = $(CFLAGS) $(WARN) -D_GNU_SOURCE -fPIC -fvisibility=hidden -pthread -Ic-ext/core -Ic-ext/tests -I$(BUILD)/gen
 SANITIZE := -O1 -fno-omit-frame-pointer -fno-sanitize-recover=all -fsanitize=address,undefined
-LIBS := -lexpat -lcapstone -lsqlite3 -ldw -lelf -pthread
+LIBRARIES := expat capstone sqlite3 dw elf
+HEADERS := stdio.h expat.h capstone/capstone.h sqlite3.h libelf.h elfutils/libdw.h
+LIBS := $(LIBRARIES:%=-l%) -pthread
 PY_CFLAGS = -DPy_LIMITED_API=0x030b0000 \
 	-I$(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
@@ -48,7 +49,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help setup packages test-packages interpreter build program page build-clang tests fuzzers guests \
+.PHONY: help setup packages test-packages build program page page-check build-clang tests fuzzers guests \
 	test-guests source demo test hosts bench peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
@@ -56,21 +57,14 @@ help: ## list the targets
 
 # Set-up
 
-setup: test-packages test-guests build ## install every package, fetch the guests, build
+setup: test-packages test-guests ## install every package, fetch the guests, build
+	@$(MAKE) --no-print-directory -f $(SELF) program
 
 packages:
 	@.ci/install-packages $(PACKAGES)
 
 test-packages:
 	@.ci/install-packages $(TEST_PACKAGES)
-
-# The extension is loaded by GDB, so it is built for the Python that is linked into GDB.
-interpreter: | packages
-	@version='import sys; print("%d.%d" % sys.version_info[:2])'; \
-	ours=$$($(PYTHON) -c "$$version" 2>/dev/null); gdbs=$$(gdb -nx -q -batch -ex "python $$version" 2>/dev/null); \
-	[ -n "$$ours" ] && [ "$$ours" = "$$gdbs" ] || { \
-		echo "$(PYTHON) is Python $${ours:-(none)}, GDB has $${gdbs:-none}: build with PYTHON=the one that GDB has" >&2; \
-		exit 1; }
 
 guests: $(GUESTS)/linux-6.1/vmlinux $(GUESTS)/initramfs.gz ## fetch the demo's guest: Debian's Linux 6.1 and an initramfs
 
@@ -117,10 +111,10 @@ include $(MODEL_MK)
 
 # Build
 
-build: program page ## build the extension, the program build/clockscope, its manual page, the page of `report`
+build: packages ## install what that needs, and build the extension, the program build/clockscope, its manual page
+	@$(MAKE) --no-print-directory -f $(SELF) program
 
-# Without the page, which alone needs npm and its registry.
-program: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 build/gen/perfetto_pb2.py
+program: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 ## the same, without installing anything
 
 build-clang: ## the same with clang, into build/clang
 	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so program
@@ -129,68 +123,79 @@ tests: $(TESTS) $(BUILD)/asan/_core.abi3.so
 
 fuzzers: $(FUZZERS)
 
-# Each variant of the objects has a directory of its own: $(1) its name, $(2) its compiler and flags.
+# Each variant of the objects has a directory of its own: $(1) its name, $(2) its compiler and flags, $(3) those for py/
+# beside them, $(4) the header of those. Its stamp tells the compiler, headers and libraries, its list the files.
 define objects
-$(BUILD)/$(1)/%.o: c-ext/%.c | packages $(BUILD)/gen/trace_sql.h
+$(BUILD)/$(1)/stamp: FORCE
+	@PYTHON=$(PYTHON) .ci/stamp $$@ '$(HEADERS) $(4)' '$(LIBRARIES)' $(2) $(3)
+
+$(BUILD)/$(1)/list: FORCE | $(BUILD)/$(1)/stamp
+	@echo $(sort $(CORE) $(PY)) >$$@.new
+	@cmp -s $$@ $$@.new || mv $$@.new $$@
+
+$(BUILD)/$(1)/%.o: c-ext/%.c $(BUILD)/$(1)/stamp | $(BUILD)/gen/trace_sql.h
 	@mkdir -p $$(@D)
 	@echo '  CC    $$@'
-	$(Q)$(2) -MMD -MP -c $$< -o $$@
+	$(Q)$(2) $$(if $$(filter py/%,$$*),$(3)) -MMD -MP -c $$< -o $$@
 
-$(BUILD)/$(1)/libcore.a: $(CORE:%=$(BUILD)/$(1)/%)
+$(BUILD)/$(1)/libcore.a: $(CORE:%=$(BUILD)/$(1)/%) $(BUILD)/$(1)/list
 	@echo '  AR    $$@'
 	@rm -f $$@
-	$(Q)ar rcs $$@ $$^
+	$(Q)ar rcs $$@ $$(filter %.o,$$^)
 
 -include $(patsubst %.o,$(BUILD)/$(1)/%.d,$(CORE) $(PY)) $(patsubst $(BUILD)/tests/%,$(BUILD)/$(1)/tests/%.d,$(TESTS) $(FUZZERS))
 endef
 
-$(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS) $$(if $$(filter py/%,$$*),$$(PY_CFLAGS))))
-$(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE) $$(if $$(filter py/%,$$*),$$(PY_CFLAGS))))
+$(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS),$$(PY_CFLAGS),Python.h))
+$(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE),$$(PY_CFLAGS),Python.h))
 $(eval $(call objects,fuzz,clang $$(ALL_CFLAGS) $$(SANITIZE) -fsanitize=fuzzer-no-link))
-
-$(PY:%=$(BUILD)/obj/%) $(PY:%=$(BUILD)/asan/%): | interpreter
 
 # The schema of the trace, as a C string that the store executes.
 $(BUILD)/gen/trace_sql.h: schemas/trace.sql
 	@mkdir -p $(@D)
 	@{ echo 'static const char trace_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $<; echo ';'; } >$@
 
-# What is needed of Perfetto's format, as Python.
-build/gen/perfetto_pb2.py: schemas/perfetto.proto | packages
-	@mkdir -p $(@D)
-	@protoc -I $(<D) --python_out=$(@D) $<
-
 $(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
 	@cp $< $@
 
 # Renamed into place: a GDB that has the old one loaded, or loads it this very moment, is not disturbed.
-$(EXTENSION): $(PY:%=$(BUILD)/obj/%) $(BUILD)/libcore.a
+$(EXTENSION): $(PY:%=$(BUILD)/obj/%) $(BUILD)/libcore.a $(BUILD)/obj/list
 	@echo '  LINK  $@'
-	$(Q)$(CC) -shared -o $@.new $^ $(LIBS)
+	$(Q)$(CC) -shared -o $@.new $(filter %.o %.a,$^) $(LIBS)
 	@$(PYTHON) -c 'import ctypes; ctypes.PyDLL("$(abspath $@.new)")' # nothing may be unresolved
 	@mv $@.new $@
+	@.ci/check-gdb $(PYTHON)
 
-$(BUILD)/clockscope: $(SELF)
+$(BUILD)/clockscope: $(SELF) $(BUILD)/obj/stamp
 	@mkdir -p $(@D)
 	@printf '%s\n' '#!/bin/sh' \
 		'root=$$(CDPATH= cd -- "$$(dirname -- "$$(readlink -f -- "$$0")")/.." && pwd)' \
 		'PYTHONUNBUFFERED= PYTHONPATH=$$root/plugin exec $(PYTHON) -P -m clockscope "$$@"' >$@
 	@chmod +x $@
 
-# The program of the pages that `clockscope report` writes: bundled, so that a page needs no network.
-PAGE := build/page/main.js
-
-page: $(PAGE) ## bundle the program of the pages that `clockscope report` writes
+# The program of the pages that `clockscope report` writes: bundled, so that a page needs no network, and committed, so
+# that who uses clockscope needs no npm. `made-of` tells what it was made of.
+BUNDLE := plugin/clockscope/reports/bundle
+PAGE_SOURCES := $(sort $(wildcard plugin/page/*)) package-lock.json
 
 node_modules/.package-lock.json: package-lock.json
 	@.ci/install-packages $(PAGE_PACKAGES)
 	@.ci/install-npm
 	@touch $@
 
-$(PAGE): $(wildcard plugin/page/*) node_modules/.package-lock.json
+build/page/main.js: $(PAGE_SOURCES) node_modules/.package-lock.json
 	@echo '  PAGE  $@'
 	$(Q)node_modules/.bin/esbuild plugin/page/main.js --bundle --minify --format=iife --target=es2022 \
 		--legal-comments=inline --log-level=warning --outdir=$(@D)
+	@sha256sum $(PAGE_SOURCES) >$(@D)/made-of
+
+page: build/page/main.js ## bundle the program of the pages that `clockscope report` writes: commit what that changes
+	@mkdir -p $(BUNDLE)
+	@cp $(<D)/main.js $(<D)/main.css $(<D)/made-of $(BUNDLE)
+
+page-check: build/page/main.js ## is the committed bundle what its sources make?
+	@for file in main.js main.css made-of; do cmp build/page/$$file $(BUNDLE)/$$file || { \
+		echo "the bundle of the page is not what its sources make: make -f $(SELF) page, and commit it" >&2; exit 1; }; done
 
 $(BUILD)/clockscope.1: $(EXTENSION) $(wildcard plugin/clockscope/*.py plugin/clockscope/*/*.py)
 	@PYTHONPATH=plugin $(PYTHON) -m clockscope.front.manual >$@
@@ -212,27 +217,31 @@ $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/fuzz/tests/%.o $(BUILD)/fuzz/libcore.a
 
 # Use
 
-demo: program guests ## boot a guest, record its clock bring-up, print the timeline
+demo: packages guests ## boot a guest, record its clock bring-up, print the timeline
+	@$(MAKE) --no-print-directory -f $(SELF) program
 	@gdb -nx -q -batch -x examples/linux/demo.gdb
 
 test: test-packages test-guests ## lint, build with gcc and clang, run every test and a minute of fuzzing
 	@$(PYTHON) .ci/test.py
 
-bench: packages program guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
+bench: packages guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
+	@$(MAKE) --no-print-directory -f $(SELF) program
 	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m bench $(MEASUREMENTS)
 
-peers: program ## run GDB's own testsuite directly and through the relay, and compare (PEERS='gdb.base/break …': some of it)
+peers: packages ## run GDB's own testsuite directly and through the relay, and compare (PEERS='gdb.base/break …': some of it)
 	@.ci/install-packages $(PACKAGES) gdbserver dejagnu dpkg-dev binutils
+	@$(MAKE) --no-print-directory -f $(SELF) program
 	@mkdir -p $(BUILD)/peers
 	@plugin/tests/peers/fetch-testsuite $(BUILD)/peers/gdb-13.1
 	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m peers $(PEERS)
 
-fuzz: test-packages fuzzers ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
+fuzz: test-packages ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
+	@$(MAKE) --no-print-directory -f $(SELF) fuzzers
 	@for target in $(FUZZERS); do .ci/fuzz $$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz $(addprefix examples/linux/,init init-told qemu-command fetch-file \
-	fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
+SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz .ci/stamp .ci/check-build \
+	.ci/check-gdb $(addprefix examples/linux/,init init-told qemu-command fetch-file fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
 	plugin/tests/peers/fetch-testsuite
 
 # Long, so no part of `test`.

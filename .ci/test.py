@@ -122,6 +122,7 @@ def main() -> int:
     LOGS.mkdir(parents=True, exist_ok=True)
     total = check("lint", [*MAKE, "lint"])
     total += check("build", [*MAKE, f"-j{WORKERS}", "build"])
+    total += check("page", [*MAKE, "page-check"])
     total += check("build-clang", [*MAKE, f"-j{WORKERS}", "build-clang"])
     total += unit_tests()
     total += fuzzers()

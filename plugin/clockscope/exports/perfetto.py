@@ -7,16 +7,15 @@ does one whose end was not seen. A clock that is calibrated has a track, with a 
 run time. schemas/perfetto.proto has the messages.
 """
 
-import importlib.util
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 from clockscope.model import lanes
 from clockscope._core import Trace
 from clockscope.base.errors import UserError
+from clockscope.exports.protobuf import Schema, framed
 from clockscope.exports.stream import Progress, Record, Write, stream
 from clockscope.model.paths import source
 from clockscope.reports.text import guest_name
@@ -25,7 +24,8 @@ from clockscope.base.ui import cut, one_line
 
 Values = Mapping[str, int | str | None]
 
-_BUILT = Path(__file__).resolve().parents[3] / "build" / "gen" / "perfetto_pb2.py"
+_SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "perfetto.proto"
+_PACKET = 1  # the field of a Trace
 _GUEST = 1  # the track that all others stand below
 _TRACKS_MAX = 1000
 _PIECE = 1000  # packets that are written together
@@ -62,26 +62,16 @@ def export(trace: Trace, write: Write, progress: Progress) -> None:
     tracks.flush()
 
 
-def _messages() -> ModuleType:
-    """What protoc made of schemas/perfetto.proto."""
-    spec = importlib.util.spec_from_file_location("perfetto_pb2", _BUILT)
-    if spec is None or spec.loader is None or not _BUILT.exists():
-        raise UserError("Perfetto's messages are not built; build them with: make -f setup.mk build")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 class _Tracks:
     """The tracks of one guest, and what is on them."""
 
     def __init__(self, write: Write, title: str) -> None:
         self._write = write
-        self._messages = _messages()
-        self._piece = self._messages.Trace()
+        self._schema = Schema(_SCHEMA)
+        self._piece: list[bytes] = []
         self._numbers: dict[tuple[str, int], int] = {}
         self._now: dict[int, int] = {}  # of each track with slices: they begin and end in order, whatever a trace says
-        guest = self._messages.ProcessDescriptor(pid=1, process_name=title)
+        guest = {"pid": 1, "process_name": title}
         self._put(sequence_flags=1, track_descriptor=dict(uuid=_GUEST, name=title, process=guest))
 
     def of(self, name: str, parent: int = _GUEST) -> int:
@@ -109,33 +99,32 @@ class _Tracks:
         self._event(track, ns, "TYPE_INSTANT", **self._said(name, category, values))
 
     def flush(self) -> None:
-        self._write(self._piece.SerializeToString())
-        self._piece.Clear()
+        self._write(b"".join(self._piece))
+        self._piece.clear()
 
     def _in_order(self, track: int, ns: int) -> int:
         self._now[track] = max(ns, self._now.get(track, 0))
         return self._now[track]
 
     def _event(self, track: int, ns: int, kind: str, **said: object) -> None:
-        number = getattr(self._messages.TrackEvent, kind)
-        self._put(timestamp=max(ns, 0), track_event=dict(type=number, track_uuid=track, **said))
+        self._put(timestamp=max(ns, 0), track_event=dict(type=kind, track_uuid=track, **said))
 
     def _said(self, name: str, category: str, values: Values) -> dict[str, object]:
         annotations = [self._annotation(cut(one_line(key), _NAME_MAX), value) for key, value in values.items()]
         title, kind = cut(one_line(name), _NAME_MAX), cut(one_line(category), _NAME_MAX)
         return dict(name=title, categories=[kind], debug_annotations=annotations)
 
-    def _annotation(self, name: str, value: int | str | None) -> object:
+    def _annotation(self, name: str, value: int | str | None) -> dict[str, object]:
         if isinstance(value, int):
-            number = {"uint_value": value} if value >= 1 << 63 else {"int_value": value}
-            return self._messages.DebugAnnotation(name=name, **number)
+            return {"name": name, "uint_value" if value >= 1 << 63 else "int_value": value}
         text = "unreadable" if value is None else cut(one_line(value), _TEXT_MAX)
-        return self._messages.DebugAnnotation(name=name, string_value=text)
+        return {"name": name, "string_value": text}
 
     def _put(self, **fields: object) -> None:
         # A Trace is a sequence of Traces: it may be written in pieces.
-        self._piece.packet.append(self._messages.TracePacket(trusted_packet_sequence_id=1, **fields))
-        if len(self._piece.packet) >= _PIECE:
+        packet = self._schema.encode("TracePacket", {"trusted_packet_sequence_id": 1, **fields})
+        self._piece.append(framed(_PACKET, packet))
+        if len(self._piece) >= _PIECE:
             self.flush()
 
 

@@ -21,7 +21,7 @@ from clockscope.reports.page_guest import Guest
 Record = dict[str, Any]
 
 TEMPLATE = Path(__file__).with_name("page.html")
-BUNDLE = Path(__file__).resolve().parents[3] / "build" / "page"
+BUNDLE = Path(__file__).with_name("bundle")
 
 # What would end a <script> or begin a comment in it.
 _ESCAPES = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})

@@ -7,8 +7,10 @@ import io
 import json
 import sqlite3
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +29,16 @@ Record = dict[str, Any]
 TRACES = ["linux-samples-rejected", "linux-xen-refined", "netbsd-healthy", "freebsd-healthy"]
 
 
+@cache
 def messages() -> Any:
-    """What protoc makes of the definitions."""
-    spec = importlib.util.spec_from_file_location("decoded", ROOT / "build/gen/perfetto_pb2.py")
-    assert spec and spec.loader, "run `make -f setup.mk build`"
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """What protoc, no part of clockscope, makes of the definitions."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = ["protoc", "-I", ROOT / "schemas", f"--python_out={directory}", "perfetto.proto"]
+        subprocess.run(command, check=True)
+        spec = importlib.util.spec_from_file_location("decoded", Path(directory) / "perfetto_pb2.py")
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
     return module
 
 
