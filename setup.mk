@@ -241,7 +241,8 @@ fuzz: test-packages ## run each fuzz target for FUZZ_SECONDS (3600), corpora in 
 
 C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz .ci/stamp .ci/check-build \
-	.ci/check-gdb $(addprefix examples/linux/,init init-told qemu-command fetch-file fetch-modules fetch-source make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
+	.ci/check-gdb $(addprefix examples/linux/,init init-told qemu-command fetch-file fetch-modules fetch-source \
+	make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
 	plugin/tests/peers/fetch-testsuite
 
 # Long, so no part of `test`.

@@ -33,7 +33,7 @@ TRACES = ["linux-samples-rejected", "linux-xen-refined", "netbsd-healthy", "free
 def messages() -> Any:
     """What protoc, no part of clockscope, makes of the definitions."""
     with tempfile.TemporaryDirectory() as directory:
-        command = ["protoc", "-I", ROOT / "schemas", f"--python_out={directory}", "perfetto.proto"]
+        command = ["protoc", "-I", str(ROOT / "schemas"), f"--python_out={directory}", "perfetto.proto"]
         subprocess.run(command, check=True)
         spec = importlib.util.spec_from_file_location("decoded", Path(directory) / "perfetto_pb2.py")
         assert spec and spec.loader
