@@ -673,24 +673,6 @@ struct cs_error *guest_packet(struct relay *relay, const struct stub_reply *repl
 
 /* --- Resuming --- */
 
-/* Notes which thread a vCont packet steps, if any: the first action that applies to one. */
-static void find_step(struct relay *relay, const char *payload)
-{
-	const char *at = strchr(payload, ';');
-
-	for (; at && at[1]; at = strchr(at + 1, ';')) {
-		size_t length = strcspn(at + 1, ";");
-		const char *colon = memchr(at + 1, ':', length);
-
-		if (at[1] != 's' && at[1] != 'S')
-			continue;
-		relay->resume_kind = RESUME_STEP;
-		if (colon)
-			reply_copy_thread(colon + 1, (size_t)(at + 1 + length - colon - 1), relay->step_thread);
-		return;
-	}
-}
-
 static struct cs_error *classify(struct relay *relay, const char *payload, enum resume_kind kind)
 {
 	bool stepping = payload[0] == 's' || payload[0] == 'S';
@@ -703,8 +685,8 @@ static struct cs_error *classify(struct relay *relay, const char *payload, enum 
 	copy_thread(relay->step_thread, relay->stop.thread);
 	if (stepping && relay->client_resume[0] && relay->client_resume[0] != '0' && relay->client_resume[0] != '-')
 		copy_thread(relay->step_thread, relay->client_resume);
-	if (kind == RESUME_CONTINUE && payload[0] == 'v')
-		find_step(relay, payload);
+	if (kind == RESUME_CONTINUE && resume_steps(payload, relay->step_thread))
+		relay->resume_kind = RESUME_STEP;
 	return NULL;
 }
 
@@ -751,7 +733,7 @@ static struct cs_error *stay_interrupted(struct relay *relay, const char *payloa
 	return NULL;
 }
 
-struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
+static struct cs_error *resume_guest(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
 	bool probed;
@@ -784,4 +766,31 @@ struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t l
 	relay_set_state(relay, RELAY_RUNNING);
 	step_begin_run(relay);
 	return stub_send(relay->stub, payload, length);
+}
+
+static bool probe_within(const struct relay *relay, uint64_t start, uint64_t end)
+{
+	size_t i = probe_position(relay, start);
+
+	return i < relay->probe_count && relay->probes[i]->address < end;
+}
+
+/* GDB steps over a range of addresses at once, unless a probe stands in it: one that is lifted for the first step would
+ * be passed unseen later on. GDB goes on by itself where its step ends within the range. */
+struct cs_error *guest_resume(struct relay *relay, const char *payload, size_t length, enum resume_kind kind)
+{
+	FREE char *steps = NULL;
+	const char *at = payload;
+	bool probed = false;
+	uint64_t start;
+	uint64_t end;
+
+	while (kind == RESUME_CONTINUE && !probed && resume_next_range(&at, &start, &end))
+		probed = probe_within(relay, start, end);
+	if (!probed)
+		return resume_guest(relay, payload, length, kind);
+	steps = resume_without_ranges(payload);
+	if (!steps)
+		return &cs_error_no_memory;
+	return resume_guest(relay, steps, strlen(steps), kind);
 }

@@ -73,7 +73,7 @@ static struct cs_error *leave_acknowledgements(struct stub *stub)
 	return NULL;
 }
 
-/* Keeps the one-letter actions; `t` and `r` are not needed. */
+/* Keeps the one-letter actions; `t` is not needed. */
 static struct cs_error *ask_vcont(struct stub *stub)
 {
 	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
@@ -86,11 +86,12 @@ static struct cs_error *ask_vcont(struct stub *stub)
 		return NULL;
 	at = reply.text + 5;
 	while (n < sizeof(stub->vcont) - 1 && reply_next_field(&at, reply.text + reply.length, &field))
-		if (field.name_length == 1 && memchr("cCsS", field.name[0], 4))
+		if (field.name_length == 1 && memchr("cCsSr", field.name[0], 5))
 			stub->vcont[n++] = field.name[0];
 	/* GDB uses vCont only where both c and s are there, with signals (remote.c). */
-	if (n < 4)
-		stub->vcont[0] = '\0';
+	for (const char *needed = "cCsS"; *needed; needed++)
+		if (!memchr(stub->vcont, *needed, n))
+			stub->vcont[0] = '\0';
 	return NULL;
 }
 

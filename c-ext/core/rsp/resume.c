@@ -35,6 +35,23 @@ bool resume_first_thread(const char *payload, char to[REPLY_THREAD_MAX])
 	return to[0] && !strchr(to, '-');
 }
 
+bool resume_steps(const char *payload, char thread[REPLY_THREAD_MAX])
+{
+	const char *at = payload[0] == 'v' ? strchr(payload, ';') : NULL;
+
+	for (; at && at[1]; at = strchr(at + 1, ';')) {
+		size_t length = strcspn(at + 1, ";");
+		const char *colon = memchr(at + 1, ':', length);
+
+		if (!memchr("sSr", at[1], 3))
+			continue;
+		if (colon)
+			reply_copy_thread(colon + 1, (size_t)(at + 1 + length - colon - 1), thread);
+		return true;
+	}
+	return false;
+}
+
 char *resume_repeatable(const char *payload)
 {
 	char *copy = malloc(strlen(payload) + 1);
@@ -62,4 +79,35 @@ char *resume_repeatable(const char *payload)
 bool resume_carries_signal(const char *payload)
 {
 	return payload[0] == 'C' || payload[0] == 'S' || strstr(payload, ";C") || strstr(payload, ";S");
+}
+
+bool resume_next_range(const char **at, uint64_t *start, uint64_t *end)
+{
+	while ((*at = strchr(*at, ';'))) {
+		const char *action = ++*at;
+
+		if (*action++ == 'r' && packet_hex_number(&action, start) && *action++ == ',' &&
+		    packet_hex_number(&action, end))
+			return true;
+	}
+	return false;
+}
+
+char *resume_without_ranges(const char *payload)
+{
+	char *copy = malloc(strlen(payload) + 1);
+	char *to = copy;
+
+	if (!copy)
+		return NULL;
+	for (const char *at = payload; *at; at++) {
+		*to++ = *at;
+		if (at[0] != ';' || at[1] != 'r')
+			continue;
+		*to++ = 's';
+		at++;
+		at += strcspn(at, ":;") - 1;
+	}
+	*to = '\0';
+	return copy;
 }

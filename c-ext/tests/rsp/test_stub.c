@@ -131,7 +131,7 @@ static void handshake_asks_for_what_was_advertised(void **state)
 					"+QStartNoAckMode +vCont? ? ");
 	assert_int_equal(talk->stub->packet_size, 0x800);
 	assert_true(talk->stub->no_ack && talk->stub->multiprocess);
-	assert_string_equal(talk->stub->vcont, "cCsS");
+	assert_string_equal(talk->stub->vcont, "cCsSr");
 	assert_string_equal(stub_feature(talk->stub, "qXfer:memory-map:read"), "+");
 	assert_null(stub_feature(talk->stub, "qXfer"));
 	assert_int_equal(talk->stub->target->g_size, 164); /* GDB's own layout */

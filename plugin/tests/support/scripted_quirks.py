@@ -107,6 +107,26 @@ class TrapsForInterruptStub(FakeStub):
         super().stop(replace(stop, signal=5) if stop.signal == 2 else stop)
 
 
+class RangeStepStub(FakeStub):
+    """It steps over ranges of addresses, as gdbserver does."""
+
+    vcont_actions = "vCont;c;C;s;S;r"
+    span = range(0)
+
+    def vCont(self, items: list[tuple[str, str]]) -> Reply:
+        spans = [action[1:].split(",") for action, _ in items if action[0] == "r"]
+        self.span = range(*(int(address, 16) for address in spans[0])) if spans else range(0)
+        return super().vCont([("s" if action[0] == "r" else action, thread) for action, thread in items])
+
+    def stop(self, stop: Stop) -> None:
+        pc = self.machine.vcpu(stop.thread).pc
+        planted = any(address == pc for _, address in self.machine.breakpoints)
+        if stop.signal == 5 and not stop.reason and not stop.exit and pc in self.span and not planted:
+            self.machine.resume(self.machine.actions)
+        else:
+            super().stop(stop)
+
+
 class QemuNoAckStub(QemuStub):
     """A QEMU that advertises QStartNoAckMode."""
 
