@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import bare
 import pytest
 from gdbrun import Transcript
 from guest import Guest, Machine, read_serial
@@ -189,31 +190,7 @@ def test_a_repeated_store_is_one_write(gdb: Callable[..., Transcript], program: 
 # ---------------------------------------------------------------- stops that are no writes
 
 STORES = """
-        .code32
-        .section .head, "ax"
-        .align 4
-        .long 0x1badb002, 0, -0x1badb002
-        .globl start
-start:  movl $tables + 0x1003, tables
-        movl $tables + 0x2003, tables + 0x1000
-        movl $0x83, tables + 0x2000
-        movl $tables, %eax
-        movl %eax, %cr3
-        movl $0x220, %eax
-        movl %eax, %cr4
-        movl $0xc0000080, %ecx
-        rdmsr
-        orl $0x100, %eax
-        wrmsr
-        movl $0x80000001, %eax
-        movl %eax, %cr0
-        lgdt descriptor
-        ljmp $8, $body
-        .code64
-        .text
-        .globl body
-        .type body, @function
-body:   lea level(%rip), %rbx
+        lea level(%rip), %rbx
         movl $1, level(%rip)
         movl $1, (%rbx)
         xorl %eax, %eax
@@ -241,15 +218,9 @@ body:   lea level(%rip), %rbx
         stosl
         movl $0x900, %eax
         movl %eax, -1(%rbx)
-        lidt nowhere(%rip)
-        int3
-        .size body, . - body
+"""
+LEVEL = """
         .data
-        .align 8
-gdt:    .quad 0, 0xaf9b000000ffff
-descriptor: .word 15
-        .long gdt
-nowhere: .quad 0, 0
         .align 16
         .skip 16
         .globl level
@@ -257,21 +228,14 @@ nowhere: .quad 0, 0
         .size level, 4
 level:  .long 5
         .skip 12
-        .bss
-        .align 4096
-tables: .skip 0x3000
 """
 
 
 def test_what_is_no_write(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
     """Unaligned stores beside the variable, and atomic ways to read it; what stores the same value is a write."""
-    (tmp_path / "k.S").write_text(STORES)
-    build = "gcc -c k.S && ld -N -Ttext=0x101000 --section-start=.head=0x100000 -e start -o k.elf k.o"
-    build += " && objcopy -O elf32-i386 k.elf k.multiboot"
-    subprocess.run(build, shell=True, cwd=tmp_path, check=True)
-    elf, trace = tmp_path / "k.elf", tmp_path / "k.trace"
-    qemu = f"qemu-system-x86_64 -nodefaults -display none -no-reboot -m 16 -kernel {tmp_path}/k.multiboot"
-    record(gdb, elf, f"clock launch -- {qemu}", f"-o {trace} --watch level --until exit")
+    guest = bare.build(tmp_path, bare.function("body", STORES + bare.END) + LEVEL)
+    elf, trace = guest.vmlinux, tmp_path / "k.trace"
+    record(gdb, elf, f"clock launch -- {guest.command()}", f"-o {trace} --watch level --until exit")
     found = writes(program, trace, "level")
     assert changes(found) == [(5, 1), (1, 1), (1, 7), (7, 7), (7, 9), (9, 9), (9, 9)]
     answer = json.loads(program("writers", elf, "level", "--format", "json").stdout)
