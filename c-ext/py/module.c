@@ -2,6 +2,7 @@
 /* The extension module clockscope._core: each type lives in a file of its own. */
 #include "convert.h"
 
+#include <signal.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -58,6 +59,43 @@ void instance_destroy(PyObject *self, void (*release)(void *object))
 	Py_DECREF(type);
 }
 
+static PyObject *do_nothing(PyObject *module, PyObject *args)
+{
+	(void)module;
+	(void)args;
+	Py_RETURN_NONE;
+}
+
+/* Python raises the exception of a Ctrl-C at the first instruction that it runs, where no Python code can catch it; and
+ * where it ends itself. The program's own handler, which signal.signal() would replace, stays. */
+static PyObject *end_interrupts(PyObject *module, PyObject *args)
+{
+	static PyMethodDef nothing = {"nothing", do_nothing, METH_VARARGS, NULL};
+	PyObject *handler, *signals, *before;
+	struct sigaction own;
+
+	(void)module;
+	(void)args;
+	if (PyErr_CheckSignals() < 0)
+		PyErr_Clear();
+	sigaction(SIGINT, NULL, &own);
+	handler = PyCFunction_New(&nothing, NULL);
+	signals = handler ? PyImport_ImportModule("signal") : NULL;
+	before = signals ? PyObject_CallMethod(signals, "signal", "iO", SIGINT, handler) : NULL;
+	sigaction(SIGINT, &own, NULL);
+	Py_XDECREF(signals);
+	Py_XDECREF(handler);
+	Py_XDECREF(before);
+	if (!before)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+	{"end_interrupts", end_interrupts, METH_VARARGS, "Have no exception raised for a Ctrl-C any more."},
+	{0},
+};
+
 static int (*const parts[])(PyObject *) = {
 	errors_register, relay_register, recorder_register, writer_register,  trace_register,
 	xref_register,   diff_register,  cfg_register,      emulate_register, intervention_register,
@@ -68,6 +106,7 @@ static struct PyModuleDef definition = {
 	.m_name = "clockscope._core",
 	.m_doc = "The C core of clockscope: relay, static analysis, trace store. Contract: _core.pyi.",
 	.m_size = -1,
+	.m_methods = functions,
 };
 
 PyMODINIT_FUNC PyInit__core(void);

@@ -608,6 +608,7 @@ struct cs_error *client_stop(struct relay *relay, const char *raw, size_t raw_le
 	enum gdb_request_kind kind = relay->client.pending.kind;
 
 	relay->client.pending.kind = GDB_NOTHING;
+	relay->client.stop_unread = true;
 	return send_in_dialect(relay, kind, raw, raw_length, text, strlen(text));
 }
 
@@ -647,9 +648,11 @@ static struct cs_error *interrupt(struct relay *relay)
 /* A packet must be answered, and what the stub refuses on the way to it is an answer. */
 static struct cs_error *handle_packet(struct relay *relay, const struct packet_item *item)
 {
-	struct cs_error *error = handle(relay, item->payload, item->length);
+	struct cs_error *error;
 
 	relay->client.answering = false;
+	relay->client.stop_unread = false;
+	error = handle(relay, item->payload, item->length);
 	if (!error || error->code != CS_ERROR_REFUSED)
 		return error;
 	cs_error_destroy(error);

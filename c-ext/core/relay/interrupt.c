@@ -87,21 +87,55 @@ static struct cs_error *receive_stop(struct relay *relay, int timeout_ms, bool *
 	return NULL;
 }
 
+/* GDB's breakpoints too: it cannot reach them any more, and the guest must not stop for nobody. */
+static struct cs_error *lift_everything(struct relay *relay)
+{
+	CS_TRY(guest_lift_all(relay));
+	for (size_t i = 0; i < relay->breakpoints.count; i++) {
+		const struct breakpoint *at = &relay->breakpoints.items[i];
+		struct cs_error *error = NULL;
+
+		if (at->owners & BREAKPOINT_OF_GDB)
+			error = guest_take_out(relay, at->type, at->address);
+		if (error && error->code != CS_ERROR_REFUSED)
+			return error;
+		cs_error_destroy(error);
+	}
+	return NULL;
+}
+
+/* Stops a guest that runs; *got is false where it does not stop. */
+static struct cs_error *halt(struct relay *relay, bool *got)
+{
+	CS_TRY(receive_stop(relay, INTERRUPT_SETTLE_MS, got));
+	if (*got)
+		return NULL;
+	CS_TRY(stub_send_interrupt(relay->stub));
+	return receive_stop(relay, -1, got);
+}
+
+/* As it was, or by a plain continue where it was only to step. */
+static struct cs_error *let_run(struct relay *relay)
+{
+	const char *plain = relay->stub->vcont[0] ? "vCont;c" : "c";
+	const char *payload = relay->resume && relay->resume_kind == RESUME_CONTINUE ? relay->resume : plain;
+
+	return stub_send(relay->stub, payload, strlen(payload));
+}
+
 struct cs_error *guest_leave(struct relay *relay)
 {
-	bool got;
+	bool stands = relay_state(relay) == RELAY_STOPPED;
+	bool got = true;
 
-	if (relay_state(relay) == RELAY_STOPPED)
-		return guest_lift_all(relay);
-	if (relay_state(relay) != RELAY_RUNNING || !relay->probe_count)
+	if (stands && !relay->client.stop_unread)
+		return lift_everything(relay);
+	if (!stands && (relay_state(relay) != RELAY_RUNNING || !relay->breakpoints.count))
 		return NULL;
-	CS_TRY(receive_stop(relay, INTERRUPT_SETTLE_MS, &got));
-	if (!got) {
-		CS_TRY(stub_send_interrupt(relay->stub));
-		CS_TRY(receive_stop(relay, -1, &got));
-	}
+	if (!stands)
+		CS_TRY(halt(relay, &got));
 	if (!got)
 		return NULL;
-	CS_TRY(guest_lift_all(relay));
-	return stub_send(relay->stub, relay->resume, strlen(relay->resume));
+	CS_TRY(lift_everything(relay));
+	return let_run(relay);
 }

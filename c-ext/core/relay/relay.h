@@ -98,10 +98,10 @@ struct cs_error *relay_create(const char *address, unsigned connect_timeout_ms, 
 /* Another reference, to be given back by relay_destroy(): whoever uses a relay holds one. */
 struct relay *relay_hold(struct relay *relay);
 
-/* Lifts the probes, closes all connections, ends the thread. The guest stays as it is: stopped, or
- * running (it is stopped for a moment where probes must be lifted). Probes may be released from then
- * on; calls that need the thread fail with CS_ERROR_CLOSED. A second call does nothing, but returns only when the
- * first is done. Any thread may call it, whatever others wait for. */
+/* Lifts the probes, and the breakpoints of a GDB that is still there, closes all connections, ends the thread. The
+ * guest stays as it is: stopped, or running (it is stopped for a moment where something must be lifted). Probes may be
+ * released from then on; calls that need the thread fail with CS_ERROR_CLOSED. A second call does nothing, but returns
+ * only when the first is done. Any thread may call it, whatever others wait for. */
 void relay_stop(struct relay *relay);
 
 /* Gives a reference back. The last one stops the relay if that was not done, and releases it. */

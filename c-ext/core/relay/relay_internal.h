@@ -75,6 +75,7 @@ struct client {
 	 * debugger that asked for it: it must not be taken for the answer to another's question. */
 	struct gdb_request pending;
 	uint64_t asked_at;  /* ns: when that was */
+	bool stop_unread;   /* it was told of a stop, and has said nothing since: for it, the guest runs */
 	bool answering;     /* a request is being looked at, which GDB expects an answer to */
 	uint64_t spoken_at; /* ns: when something was last written to it */
 	struct packet_parser parser;

@@ -75,7 +75,7 @@ def _live() -> Told:
         raise UserError("live: there is no guest outside GDB; there it is `clock cpuid live`") from error
     from clockscope.kernel.elffile import ElfFile
 
-    relay = connection.require().relay
+    relay = connection.require_standing().relay
     path = debugger.symbol_file()
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")

@@ -88,7 +88,7 @@ def check_free() -> None:
 def start(args: argparse.Namespace, ui: Ui) -> Recording:
     """Plant what is to be recorded, and changed, in the guest that stands."""
     check_free()
-    made = connection.require()
+    made = connection.require_standing()
     wishes = wish.wishes(args)
     if wishes and made.replay:
         raise UserError(f"--{wishes[0].kind}: a replay cannot be changed; start the guest itself, not its replay")
@@ -121,6 +121,7 @@ def _branches(args: argparse.Namespace, found: traced_kernel.Target) -> Branches
 def _stop() -> int:
     if Recording.current is None:
         raise UserError("nothing is being recorded: `clock record` begins")
+    connection.require_standing()
     Recording.current.end(True, "ended by `clock record --stop`")
     return 0
 

@@ -91,8 +91,8 @@ def _run(verb: Verb, words: list[str], ui: debugger.Ui) -> None:
         verb.run(args, ui)
     except _Leave:
         return
-    except (Error, UserError) as error:
-        raise debugger.Refusal(one_line(str(error))) from None
+    except (Error, UserError, debugger.Error) as error:
+        raise debugger.Refusal(one_line(" ".join(str(error).splitlines()))) from None
     finally:
         ui.close()
 

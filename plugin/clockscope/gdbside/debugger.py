@@ -4,9 +4,11 @@
 # GDB's module has no types that mypy could see.
 # mypy: allow-subclassing-any, disable-error-code="no-any-return, has-type"
 
+import atexit
 import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import NamedTuple, TypeAlias
 
 import gdb
 
+from clockscope._core import end_interrupts
 from clockscope.base.ui import cut, one_line, printable
 
 Value = int | str | None
@@ -476,6 +479,17 @@ def connected_to() -> str:
     return f"process {inferior.pid}" if inferior.pid else ""
 
 
+def in_probe() -> bool:
+    """Whether GDB is in the midst of asking a probe, which must not be deleted now."""
+    return _stopping
+
+
+def runs() -> bool:
+    """Whether the guest runs, as far as GDB knows: in its background."""
+    thread = gdb.selected_thread()  # to list them all, GDB would ask the stub
+    return not _stopping and thread is not None and thread.is_running()
+
+
 def connect(socket_path: str) -> None:
     """`target remote`; raises Error."""
     execute(f"target remote {socket_path}")
@@ -556,18 +570,40 @@ def on_stop(call: Callable[[], None]) -> None:
 
 
 def on_exit(call: Callable[[], None]) -> None:
-    """Have something called when the guest has ended, or GDB let go of it."""
-    gdb.events.exited.connect(lambda _event: _later(call) if _stopping else call())
+    """Have something called when the guest has ended, or GDB let go of it; not once GDB ends."""
+
+    def gone(_event: object) -> None:
+        _later(call) if _stopping else call()
+
+    _exit_calls.append(gone)
+    gdb.events.exited.connect(gone)
 
 
 def on_quit(call: Callable[[], None]) -> None:
     """Have something called when GDB ends."""
 
     def quit_now(_event: object) -> None:
+        while _exit_calls:
+            gdb.events.exited.disconnect(_exit_calls.pop())
         _catch_up()
         call()
 
+    # By SIGTERM GDB ends from wherever it is, and leaves an interrupt behind.
+    gdb.events.gdb_exiting.connect(end_interrupts)
     gdb.events.gdb_exiting.connect(quit_now)
+
+
+_exit_calls: list[Callable[[object], None]] = []
+
+
+def _leave_from_within() -> None:
+    """GDB 13 crashes where a signal ends it in the midst of a command or a probe: Python cannot be ended while it runs."""
+    if sys._getframe().f_back is not None:
+        gdb.flush()
+        os._exit(0)
+
+
+atexit.register(_leave_from_within)  # what is registered later is called before
 
 
 _stopping = False  # GDB is in the middle of asking a probe

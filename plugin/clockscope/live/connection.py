@@ -79,6 +79,14 @@ def require() -> Connection:
     return connection
 
 
+def require_standing() -> Connection:
+    """The same; UserError too while the guest runs in GDB's background."""
+    connection = require()
+    if debugger.runs():
+        raise UserError("your guest runs: stop it by `interrupt`, then try again")
+    return connection
+
+
 def check_free() -> None:
     """UserError where GDB debugs something already."""
     busy = debugger.connected_to()

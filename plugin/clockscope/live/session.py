@@ -5,7 +5,7 @@ import atexit
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -308,17 +308,25 @@ class Recording:
         return self.goal is None or self.goal.what == "exit"
 
     def end(self, complete: bool, reason: str) -> None:
-        """Lift all probes and close the trace. A second call does nothing."""
+        """Lift all probes and close the trace, whatever fails on the way. A second call does nothing."""
         if Recording.current is not self:
             return
         Recording.current = None
-        ran = self._connection.relay.run_ns() > 0
-        if ran and self._engine.waiting and self._check.early is not None:
-            start = self.target.elf.function_at(self._check.early)
-            complete, reason = False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
-        self._lift()
+        complete, reason = self._judge(complete, reason)
         try:
-            self._borrowing.end()
+            self._lift()
+        finally:
+            self._close(complete, reason)
+
+    def _judge(self, complete: bool, reason: str) -> tuple[bool, str]:
+        ran = self._connection.relay.state != "closed" and self._connection.relay.run_ns() > 0
+        if ran and not Connection.leaving and self._engine.waiting and self._check.early is not None:
+            start = self.target.elf.function_at(self._check.early)
+            return False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
+        return complete, reason
+
+    def _close(self, complete: bool, reason: str) -> None:
+        try:
             self._writer.close(complete, one_line(reason))
         except Error as error:
             self._ui.note(f"The trace could not be finished: {one_line(str(error))}")
@@ -330,34 +338,50 @@ class Recording:
         self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 
     def _lift(self) -> None:
-        relay = self._connection.relay
-        self._engine.lift()
-        self._watcher.lift()
-        for probe in self._endings:
-            probe.remove()
-        self._lift_interventions()
+        if Connection.leaving and debugger.runs():
+            # GDB cannot take leave of a guest that runs in its background: the relay does, and lifts all of GDB's as well.
+            self._connection.relay.close()
+        elif not debugger.in_probe():
+            self._attempt("what the guest is told could not be asked again", self._borrowing.end)
+            self._attempt("the probes could not be lifted", self._lift_gdbs)
+        self._attempt("the interventions could not be lifted", self._intervening.lift)
+        self._attempt("the branch trace could not be finished", self._end_branches)
+        self._attempt("the counters could not be lifted", self._lift_counters)
+
+    def _attempt(self, failure: str, part: Callable[[], object]) -> None:
+        """What fails in one part keeps none of the others from its end."""
+        try:
+            part()
+        except (Error, debugger.Error) as error:
+            self._ui.note(f"At the recording's end {failure}: {one_line(' '.join(str(error).splitlines()))}")
+
+    def _lift_gdbs(self) -> None:
+        """GDB's own breakpoints and settings."""
+        try:
+            self._engine.lift()
+            self._watcher.lift()
+            for probe in self._endings:
+                probe.remove()
+        finally:
+            for name, value in self._settings.items():
+                debugger.replace_setting(name, value)
+
+    def _end_branches(self) -> None:
         if self._branch_trace is not None:
-            try:
-                self._branch_trace.stop(debugger.source_file)
-            except Error as error:
-                self._ui.note(f"The branch trace could not be finished: {one_line(str(error))}")
-        if relay.state == "stopped":
-            for number in self._counters:
-                relay.remove_counter(number)
+            self._branch_trace.stop(debugger.source_file)
+
+    def _lift_counters(self) -> None:
+        relay = self._connection.relay
+        if relay.state == "closed":
+            return
+        for number in self._counters if relay.state == "stopped" else ():
+            relay.remove_counter(number)
         relay.set_idle_limit(0)
         relay.set_trace(None)
-        for name, value in self._settings.items():
-            debugger.replace_setting(name, value)
 
     def interventions(self) -> list[str]:
         """How often each was made so far."""
         return list(self._intervening.summary("not reached so far"))
-
-    def _lift_interventions(self) -> None:
-        try:
-            self._intervening.lift()
-        except Error as error:
-            self._ui.note(f"The interventions could not be lifted: {one_line(str(error))}")
 
     def note(self, key: str, value: str) -> None:
         """Keep a fact of provenance, unless there is none."""
@@ -430,9 +454,9 @@ def _gone() -> None:
 
 
 def _quit() -> None:
+    Connection.leaving = True
     if Recording.current is not None:
         Recording.current.end(False, "GDB was left")
-    Connection.leaving = True
 
 
 def names_of(patterns: str) -> Sequence[str]:

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: MIT
+"""Guests that run in GDB's background, and GDBs that end beside them: no traceback, a closed trace, a guest that runs on."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from gdbrun import Session
+from guest import Guest
+from model import model
+
+from clockscope._core import Trace
+
+Sessions = Callable[..., Session]
+Boot = Callable[..., Guest]
+
+
+@pytest.fixture
+def recorded(gdb_session: Sessions, boot: Boot, tmp_path: Path) -> tuple[Session, Guest, Path]:
+    """A GDB that records a guest which it was attached to, and a guest that stands at its start."""
+    machine = model("netbsd")
+    guest = boot(machine)
+    session = gdb_session()
+    trace = tmp_path / "a.trace"
+    session.command(f"file {machine.vmlinux}")
+    session.command(f"clock attach {guest.socket}")
+    assert "Recording to" in session.command(f"clock record -o {trace}")
+    return session, guest, trace
+
+
+def ended(session: Session) -> int:
+    """GDB's exit status; what it printed to its end is in the transcript."""
+    deadline = time.monotonic() + 60
+    while session.process.poll() is None:
+        assert time.monotonic() < deadline, session.transcript
+        session._read(0.1)
+    while session._read(0):
+        if not session.transcript or session.process.poll() is not None:
+            break
+    return int(session.process.returncode)
+
+
+def outcome(trace: Path) -> tuple[bool, str]:
+    assert [path.name for path in sorted(trace.parent.glob("a.trace*"))] == ["a.trace"]
+    with Trace(str(trace)) as opened:
+        found = opened.timeline()
+        return found["complete"], found["end_reason"]
+
+
+def runs_on(guest: Guest) -> bool:
+    """The model powers itself off at its end, if nothing stops it for nobody."""
+    try:
+        return guest.wait(60) == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def test_what_needs_a_guest_that_stands_says_so(recorded: tuple[Session, Guest, Path]) -> None:
+    session, guest, trace = recorded
+    before = session.command("show breakpoint always-inserted")
+    assert " on." in before
+    session.command("continue &")
+    for line in ("clock record --stop", "clock cpuid live"):
+        said = session.command(line).splitlines()
+        assert sum("your guest runs: stop it by `interrupt`" in each for each in said) == 1, said
+    assert "a.trace" in session.command("clock status")
+    time.sleep(1)  # so that it comes to its kernel
+    session.send("interrupt\n")
+    session.expect("SIGINT|SIGTRAP")
+    assert "complete: ended by `clock record --stop`" in session.command("clock record --stop")
+    assert " off." in session.command("show breakpoint always-inserted")
+    assert outcome(trace) == (True, "ended by `clock record --stop`")
+    session.command("detach")
+    assert runs_on(guest)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.6])
+def test_quit(recorded: tuple[Session, Guest, Path], seconds: float) -> None:
+    session, guest, trace = recorded
+    session.command("hbreak nobody_comes_here") if seconds < 0.1 else session.command("hbreak main")
+    session.command("continue &")
+    time.sleep(seconds)
+    session.send("quit\n")
+    assert ended(session) == 0
+    assert session.transcript.count("Recorded ") == 1
+    assert outcome(trace) == (False, "GDB was left")
+    assert runs_on(guest)
+
+
+@pytest.mark.parametrize("how", ["continue &", "continue"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_gdb(recorded: tuple[Session, Guest, Path], number: signal.Signals, how: str) -> None:
+    session, guest, trace = recorded
+    session.send(f"{how}\n")
+    session.expect("Continuing")
+    time.sleep(0.4)
+    session.process.send_signal(number)
+    ended(session)
+    assert "Fatal signal" not in session.transcript
+    complete, reason = outcome(trace)
+    assert not complete and reason.startswith("GDB was left")
