@@ -539,9 +539,11 @@ struct cs_error *relay_remove_probes(struct relay *relay,
 	struct relay_call asked = {.function = do_remove_all, .context = &arguments, .once_ended = true};
 	struct cs_error *error = call(relay, &asked);
 
-	if (error && error->code == CS_ERROR_STATE)
+	if (!error || error->code == CS_ERROR_STATE)
 		return error;
 	cs_error_destroy(error); /* it has ended the connection */
+	if (!relay_is_elsewhere(relay) && ending(relay))
+		relay_stop(relay); /* it may not have ended yet */
 	return NULL;
 }
 
