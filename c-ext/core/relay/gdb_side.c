@@ -174,7 +174,7 @@ static bool lets_go(const struct client *client)
 	       client->pending.kind == GDB_KILL_UNANSWERED;
 }
 
-void client_lose_guest(struct relay *relay)
+void client_lose_guest(struct relay *relay, bool gone)
 {
 	struct client *client = &relay->client;
 
@@ -183,8 +183,10 @@ void client_lose_guest(struct relay *relay)
 		return;
 	}
 	client->orphaned_at = util_now_ns();
-	if (client_awaits_reply(client))
+	if (client_awaits_reply(client) && (client->judging || !gone))
 		answer(relay, "E01");
+	if (!client->judging)
+		client_close(relay);
 }
 
 struct cs_error *client_read(struct relay *relay)
@@ -490,6 +492,19 @@ static struct cs_error *carry_out(struct relay *relay, const struct gdb_request 
 	return NULL;
 }
 
+/* Whether GDB is looking at a stop, of which it may tell nobody, is seen from what it lifts afterwards. */
+static void note_judging(struct client *client, const struct gdb_request *request)
+{
+	if (request->kind != GDB_BREAKPOINT && request->kind != GDB_WATCHPOINT)
+		return;
+	if (request->insert) {
+		client->planted++;
+	} else {
+		client->planted -= client->planted > 0;
+		client->judging = false;
+	}
+}
+
 static struct cs_error *handle(struct relay *relay, const char *payload, size_t length)
 {
 	FREE char *translated = NULL;
@@ -497,6 +512,7 @@ static struct cs_error *handle(struct relay *relay, const char *payload, size_t 
 	bool done;
 
 	gdb_request_parse(payload, &request);
+	note_judging(&relay->client, &request);
 	relay->client.answering = !gdb_request_resumes(request.kind);
 	if (relay->client.orphaned_at)
 		return handle_orphan(relay, &request);
@@ -609,6 +625,7 @@ struct cs_error *client_stop(struct relay *relay, const char *raw, size_t raw_le
 
 	relay->client.pending.kind = GDB_NOTHING;
 	relay->client.stop_unread = true;
+	relay->client.judging = relay->client.planted > 0;
 	return send_in_dialect(relay, kind, raw, raw_length, text, strlen(text));
 }
 

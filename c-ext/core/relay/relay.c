@@ -50,6 +50,7 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 {
 	enum gdb_request_kind asked = relay->client.pending.kind;
 	bool failed = error != NULL;
+	bool gone = error && error->code == CS_ERROR_CLOSED;
 	/* A stub that GDB asked for the guest's end need not live to tell of it. */
 	bool killed = failed && (asked == GDB_KILL || asked == GDB_KILL_UNANSWERED);
 
@@ -72,7 +73,7 @@ void relay_close(struct relay *relay, enum relay_state state, struct cs_error *e
 	cs_error_destroy(error);
 	/* Last: who sees GDB's connection end finds the reason. */
 	if (failed)
-		client_lose_guest(relay);
+		client_lose_guest(relay, gone);
 	else
 		client_close(relay);
 	relay->client.pending.kind = GDB_NOTHING;

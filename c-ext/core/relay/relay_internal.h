@@ -85,6 +85,8 @@ struct client {
 	char *last_frame;
 	size_t last_frame_length;
 	uint64_t orphaned_at; /* ns: when it lost a guest that stood for it; 0: it did not */
+	size_t planted;       /* breakpoints and watchpoints that it asked for, without those that it has lifted */
+	bool judging;         /* a stop, perhaps of one of those; before it tells its user it lifts them */
 	bool left;            /* without taking its breakpoints along */
 };
 
@@ -235,9 +237,10 @@ void relay_run_ticks(struct relay *relay);
 /* relay_client.c */
 struct cs_error *client_accept(struct relay *relay);
 void client_close(struct relay *relay);
-/* GDB's guest is lost. One that runs ends with the connection. One that stands is kept up until GDB resumes it, or for
- * as long as a request may take: GDB 13.1 aborts where a connection ends while it looks at a breakpoint's stop. */
-void client_lose_guest(struct relay *relay);
+/* GDB's guest is lost, and its stub `gone`, or out of step. GDB's connection ends with it, unless GDB may be looking at
+ * a stop of its breakpoints: then it is kept up until GDB resumes the guest, or for as long as a request may take.
+ * GDB 13.1 aborts where a connection ends just then. */
+void client_lose_guest(struct relay *relay, bool gone);
 /* Drops the breakpoints of a debugger that has left without a word; the guest must stand. */
 struct cs_error *client_bury(struct relay *relay);
 /* Reads what GDB sent. */
