@@ -21,384 +21,6 @@ static struct cs_error *send_resume(struct relay *relay)
 	return stub_send(relay->stub, relay->resume, strlen(relay->resume));
 }
 
-/* --- Probes --- */
-
-/* The first probe that is not below the address. */
-static size_t probe_position(const struct relay *relay, uint64_t address)
-{
-	size_t low = 0;
-	size_t high = relay->probe_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (relay->probes[middle]->address < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-static bool probe_at(const struct relay *relay, uint64_t address)
-{
-	size_t i = probe_position(relay, address);
-
-	return i < relay->probe_count && relay->probes[i]->address == address;
-}
-
-/* One of the probes at an address that has some: they share the breakpoint, and the instruction. */
-static const struct probe *probe_found(const struct relay *relay, uint64_t address)
-{
-	return relay->probes[probe_position(relay, address)];
-}
-
-static void set_counted(struct relay *relay, const char *thread, uint64_t address)
-{
-	/* A machine with more vCPUs standing at probes at once would count some hits twice. */
-	if (relay->counted_count == COUNTED_MAX)
-		return;
-	copy_thread(relay->counted[relay->counted_count].thread, thread);
-	relay->counted[relay->counted_count++].address = address;
-}
-
-/* Whether the thread's hit at the address was recorded already. Forgets what is known of the thread. */
-static bool take_counted(struct relay *relay, const char *thread, uint64_t address)
-{
-	bool found = false;
-
-	for (size_t i = 0; i < relay->counted_count;) {
-		if (!same_thread(relay->counted[i].thread, thread)) {
-			i++;
-			continue;
-		}
-		found |= relay->counted[i].address == address;
-		relay->counted[i] = relay->counted[--relay->counted_count];
-	}
-	return found;
-}
-
-/* The interventions there come first: the others see what they leave. */
-static struct cs_error *intervene(struct relay *relay, struct registers *registers, struct probe_hit *hit)
-{
-	for (size_t i = probe_position(relay, hit->address);
-	     i < relay->probe_count && relay->probes[i]->address == hit->address; i++)
-		if (relay->probes[i]->change)
-			CS_TRY(change_apply(relay, relay->probes[i], hit, registers));
-	return NULL;
-}
-
-/* Tells each probe at the PC of its hit, unless that was done at an earlier stop of the thread here. */
-static struct cs_error *record(struct relay *relay, const char *thread, struct registers *registers)
-{
-	struct probe_hit hit = {
-		.address = registers->pc,
-		.thread = thread,
-		.cpu = reply_thread_cpu(thread),
-		.registers = registers->bytes,
-		.registers_size = registers->size,
-		.run_ns = relay_run_ns(relay),
-		.stub = relay->stub,
-	};
-
-	if (take_counted(relay, thread, registers->pc))
-		return NULL;
-	CS_TRY(intervene(relay, registers, &hit));
-	for (size_t i = probe_position(relay, hit.address);
-	     i < relay->probe_count && relay->probes[i]->address == hit.address; i++)
-		relay->probes[i]->hit(relay->probes[i], &hit);
-	return NULL;
-}
-
-struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address)
-{
-	return stub_command(relay->stub, "Z%c,%llx,1", type, (unsigned long long)address);
-}
-
-struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address)
-{
-	return stub_command(relay->stub, "z%c,%llx,1", type, (unsigned long long)address);
-}
-
-char guest_breakpoint_here(const struct relay *relay, uint64_t address)
-{
-	const struct breakpoints *tables[] = {&relay->breakpoints, &relay->lifted_since};
-
-	/* Where both are there, hardware: a software one may be a byte in memory, which not every guest survives. */
-	for (const char *type = "10"; *type; type++)
-		for (size_t i = 0; i < ARRAY_SIZE(tables); i++)
-			if (breakpoints_has(tables[i], address, *type, ~0u))
-				return *type;
-	return 0;
-}
-
-void guest_note_lifted(struct relay *relay, char type, uint64_t address)
-{
-	bool first;
-
-	/* Without memory for it, no instruction is borrowed at this stop. */
-	if (relay->stopped_at_breakpoint)
-		cs_error_destroy(breakpoints_add(&relay->lifted_since, address, type, BREAKPOINT_BORROWED, &first));
-}
-
-/* Software breakpoints first: a processor's few debug registers are the user's. */
-static struct cs_error *plant_any(struct relay *relay, struct probe *probe)
-{
-	struct cs_error *error = NULL;
-
-	for (const char *type = "01"; *type; type++) {
-		bool first;
-
-		cs_error_destroy(error);
-		CS_TRY(breakpoints_add(&relay->breakpoints, probe->address, *type, BREAKPOINT_OF_RELAY, &first));
-		error = first && !relay->all_lifted ? guest_insert(relay, *type, probe->address) : NULL;
-		if (!error) {
-			probe->type = *type;
-			return NULL;
-		}
-		breakpoints_remove(&relay->breakpoints, probe->address, *type, BREAKPOINT_OF_RELAY);
-		if (error->code != CS_ERROR_REFUSED)
-			return error;
-	}
-	return error;
-}
-
-static void insert_probe(struct relay *relay, size_t at, struct probe *probe)
-{
-	memmove(&relay->probes[at + 1], &relay->probes[at], (relay->probe_count - at) * sizeof(struct probe *));
-	relay->probes[at] = probe;
-	relay->probe_count++;
-}
-
-static void remove_probe(struct relay *relay, size_t at)
-{
-	relay->probe_count--;
-	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));
-}
-
-static struct cs_error *make_room(struct relay *relay)
-{
-	size_t capacity = relay->probe_capacity ? 2 * relay->probe_capacity : 64;
-	struct probe **grown;
-
-	if (relay->probe_count < relay->probe_capacity)
-		return NULL;
-	grown = reallocarray(relay->probes, capacity, sizeof(struct probe *));
-	if (!grown)
-		return &cs_error_no_memory;
-	relay->probes = grown;
-	relay->probe_capacity = capacity;
-	return NULL;
-}
-
-struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
-{
-	size_t at = probe_position(relay, probe->address);
-
-	/* It is lifted once, so it must stand here once. */
-	for (size_t i = at; i < relay->probe_count && relay->probes[i]->address == probe->address; i++)
-		if (relay->probes[i] == probe)
-			return NULL;
-	CS_TRY(make_room(relay));
-	if (probe_at(relay, probe->address))
-		probe->type = probe_found(relay, probe->address)->type;
-	else
-		CS_TRY(plant_any(relay, probe));
-	insert_probe(relay, at, probe);
-	return NULL;
-}
-
-/* Whether another probe stands at the same address. */
-static bool shared(const struct relay *relay, size_t at)
-{
-	uint64_t address = relay->probes[at]->address;
-
-	return (at && relay->probes[at - 1]->address == address) ||
-	       (at + 1 < relay->probe_count && relay->probes[at + 1]->address == address);
-}
-
-static void ignore(struct probe *probe, const struct probe_hit *hit)
-{
-	(void)probe;
-	(void)hit;
-}
-
-/* Where the stub does not lift it, a breakpoint stays, and its stops must not become GDB's; its probe's owner is
- * free to go. Lifting is tried again: what is refused may be refused for the moment alone (text that is not mapped). */
-static struct cs_error *left_behind_create(struct relay *relay, char type, uint64_t address, struct left_behind **ret)
-{
-	struct left_behind *stays = malloc(sizeof(*stays));
-
-	if (!stays)
-		return &cs_error_no_memory;
-	*stays = (struct left_behind){
-		.probe = {.address = address, .hit = ignore, .type = type},
-		.next = relay->left_behind,
-		.wait = 1,
-		.pause = 1,
-	};
-	relay->left_behind = stays;
-	*ret = stays;
-	return NULL;
-}
-
-struct cs_error *guest_leave_breakpoint(struct relay *relay, char type, uint64_t address)
-{
-	struct left_behind *stays;
-	bool first;
-
-	CS_TRY(make_room(relay));
-	CS_TRY(breakpoints_add(&relay->breakpoints, address, type, BREAKPOINT_OF_RELAY, &first));
-	CS_TRY(left_behind_create(relay, type, address, &stays));
-	insert_probe(relay, probe_position(relay, address), &stays->probe);
-	return NULL;
-}
-
-static struct cs_error *lift(struct relay *relay, const struct probe *probe, bool *refused)
-{
-	struct cs_error *error = NULL;
-
-	/* A guest that has ended has no breakpoints. */
-	if (!relay->all_lifted && relay_state(relay) != RELAY_EXITED &&
-	    !breakpoints_has(&relay->breakpoints, probe->address, probe->type, BREAKPOINT_OF_GDB))
-		error = guest_take_out(relay, probe->type, probe->address);
-	*refused = error && error->code == CS_ERROR_REFUSED;
-	if (error && !*refused)
-		return error;
-	cs_error_destroy(error);
-	return NULL;
-}
-
-/* Lifts a probe, unless that is refused. *at is its place: probe_count where it has none. */
-static struct cs_error *withdraw(struct relay *relay, struct probe *probe, size_t *at, bool *refused)
-{
-	*refused = false;
-	*at = probe_position(relay, probe->address);
-	while (*at < relay->probe_count && relay->probes[*at] != probe)
-		++*at;
-	if (*at == relay->probe_count)
-		return NULL;
-	if (!shared(relay, *at)) {
-		CS_TRY(lift(relay, probe, refused));
-		if (*refused)
-			return NULL;
-		guest_note_lifted(relay, probe->type, probe->address);
-		breakpoints_remove(&relay->breakpoints, probe->address, probe->type, BREAKPOINT_OF_RELAY);
-	}
-	remove_probe(relay, *at);
-	return NULL;
-}
-
-struct cs_error *guest_unplant(struct relay *relay, struct probe *probe)
-{
-	struct left_behind *stays;
-	bool refused;
-	size_t at;
-
-	CS_TRY(withdraw(relay, probe, &at, &refused));
-	if (refused) {
-		CS_TRY(left_behind_create(relay, probe->type, probe->address, &stays));
-		relay->probes[at] = &stays->probe;
-	}
-	probe->type = 0;
-	return NULL;
-}
-
-/* The waits double: a stub that never lifts a breakpoint is not asked at each stop. */
-static struct cs_error *lift_left_behind(struct relay *relay)
-{
-	for (struct left_behind **link = &relay->left_behind; *link;) {
-		struct left_behind *at = *link;
-		bool refused = true;
-		size_t place;
-
-		if (--at->wait == 0) {
-			CS_TRY(withdraw(relay, &at->probe, &place, &refused));
-			at->wait = at->pause *= 2;
-		}
-		if (refused) {
-			link = &at->next;
-		} else {
-			*link = at->next;
-			free(at);
-		}
-	}
-	return NULL;
-}
-
-struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant)
-{
-	if (relay->deferred_count == relay->deferred_capacity) {
-		size_t capacity = relay->deferred_capacity ? 2 * relay->deferred_capacity : 64;
-		struct deferred *grown = reallocarray(relay->deferred, capacity, sizeof(*grown));
-
-		if (!grown)
-			return &cs_error_no_memory;
-		relay->deferred = grown;
-		relay->deferred_capacity = capacity;
-	}
-	relay->deferred[relay->deferred_count++] = (struct deferred){probe, plant};
-	return NULL;
-}
-
-/* Does what the probes asked for, in order. */
-static struct cs_error *apply_deferred(struct relay *relay)
-{
-	CS_TRY(lift_left_behind(relay));
-	for (size_t i = 0; i < relay->deferred_count; i++) {
-		struct probe *probe = relay->deferred[i].probe;
-		struct cs_error *error =
-			relay->deferred[i].plant ? guest_plant(relay, probe) : guest_unplant(relay, probe);
-
-		probe->refused = relay->deferred[i].plant && error && error->code == CS_ERROR_REFUSED;
-		if (error && error->code != CS_ERROR_REFUSED)
-			return error;
-		cs_error_destroy(error);
-	}
-	relay->deferred_count = 0;
-	return NULL;
-}
-
-/* Applies FUNCTION to each breakpoint that is the relay's alone. Some stubs cannot lift any: that keeps
- * nobody from leaving. */
-static struct cs_error *for_own(struct relay *relay, struct cs_error *(*function)(struct relay *, char, uint64_t))
-{
-	for (size_t i = 0; i < relay->breakpoints.count; i++) {
-		const struct breakpoint *at = &relay->breakpoints.items[i];
-		struct cs_error *error = NULL;
-
-		if (at->owners == BREAKPOINT_OF_RELAY)
-			error = function(relay, at->type, at->address);
-		if (error && error->code != CS_ERROR_REFUSED)
-			return error;
-		cs_error_destroy(error);
-	}
-	return NULL;
-}
-
-struct cs_error *guest_lift_all(struct relay *relay)
-{
-	if (relay->all_lifted)
-		return NULL;
-	relay->all_lifted = true;
-	return for_own(relay, guest_take_out);
-}
-
-static struct cs_error *replant(struct relay *relay)
-{
-	if (relay->lifted) {
-		relay->lifted = false;
-		if (probe_at(relay, relay->lifted_address))
-			CS_TRY(guest_insert(relay, probe_found(relay, relay->lifted_address)->type,
-					    relay->lifted_address));
-	}
-	if (relay->all_lifted) {
-		relay->all_lifted = false;
-		CS_TRY(for_own(relay, guest_insert));
-	}
-	return NULL;
-}
-
 /* --- Stops --- */
 
 /* Whether the stop may be that of a breakpoint, and nobody asked the guest to stop where it was. */
@@ -417,7 +39,7 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 	relay->stopped_at_breakpoint = ran_into_breakpoint(relay, &stop);
 	CS_TRY(interrupt_settle(relay, &stop));
 	if (stop.kind == STOP_SIGNAL) {
-		CS_TRY(apply_deferred(relay));
+		CS_TRY(probes_apply_deferred(relay));
 		copy_thread(relay->client_general, stop.thread);
 		pthread_mutex_lock(&relay->lock);
 		relay->idle_reached = relay->idle_interrupt;
@@ -446,7 +68,7 @@ static struct cs_error *resume_again(struct relay *relay)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
 
-	CS_TRY(apply_deferred(relay));
+	CS_TRY(probes_apply_deferred(relay));
 	if (relay->resume_kind == RESUME_STEP) {
 		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (registers.pc != relay->step_from)
@@ -460,7 +82,7 @@ static struct cs_error *resume_again(struct relay *relay)
 static struct cs_error *stay(struct relay *relay, const char *thread, uint64_t pc, unsigned signal,
 			     const struct stub_reply *reply)
 {
-	set_counted(relay, thread, pc);
+	probes_set_counted(relay, thread, pc);
 	return reply ? deliver(relay, reply) : deliver_made(relay, signal, thread);
 }
 
@@ -506,7 +128,7 @@ static struct cs_error *pass_on_to(struct relay *relay, struct passing *passing,
 	if (same_thread(stop.thread, passing->thread) || !may_be_own(relay, &stop))
 		return deliver(relay, reply);
 	CS_TRY(step_read_registers(relay, stop.thread, passing->registers));
-	if (!probe_at(relay, passing->registers->pc))
+	if (!probes_at(relay, passing->registers->pc))
 		return deliver(relay, reply);
 	copy_thread(passing->thread, stop.thread);
 	stub_reply_clear(&passing->stop);
@@ -529,7 +151,7 @@ static struct cs_error *interrupted_step(struct relay *relay, struct passing *pa
 	if (error && error->code != CS_ERROR_REFUSED) /* what has exited has no registers */
 		return error;
 	if (!error && registers.pc == from)
-		set_counted(relay, passing->thread, from);
+		probes_set_counted(relay, passing->thread, from);
 	cs_error_destroy(error);
 	return pass_on_to(relay, passing, reply, stays);
 }
@@ -561,7 +183,7 @@ static struct cs_error *pass_probe(struct relay *relay, struct passing *passing,
 	bool foreign = false;
 	bool departed;
 
-	CS_TRY(record(relay, passing->thread, passing->registers));
+	CS_TRY(probes_record(relay, passing->thread, passing->registers));
 	CS_TRY(tell_gdb(relay, passing, stays));
 	passing->known_to_gdb = false;
 	if (*stays)
@@ -572,7 +194,7 @@ static struct cs_error *pass_probe(struct relay *relay, struct passing *passing,
 		return NULL;
 	}
 	*stays = true;
-	error = step_off(relay, passing->thread, probe_found(relay, from), passing->registers, &step, &foreign);
+	error = step_off(relay, passing->thread, probes_found(relay, from), passing->registers, &step, &foreign);
 	/* A guest that cannot be got off the probe stands there, and somebody must know. */
 	if (error && error->code == CS_ERROR_REFUSED) {
 		cs_error_destroy(error);
@@ -583,7 +205,7 @@ static struct cs_error *pass_probe(struct relay *relay, struct passing *passing,
 	if (foreign)
 		return interrupted_step(relay, passing, from, &step, stays);
 	if (passing->registers->pc == from && relay->step_unfinished)
-		set_counted(relay, passing->thread, from);
+		probes_set_counted(relay, passing->thread, from);
 	*stays = false;
 	passing->reply = NULL;
 	return NULL;
@@ -599,7 +221,7 @@ static struct cs_error *pass_probes(struct relay *relay, const char *thread, str
 
 	copy_thread(passing.thread, thread);
 	/* A loop of nothing but probes must not keep the relay from what else there is to do. */
-	for (unsigned n = 0; n < PASSED_MAX && probe_at(relay, registers->pc); n++) {
+	for (unsigned n = 0; n < PASSED_MAX && probes_at(relay, registers->pc); n++) {
 		bool stays;
 
 		CS_TRY(pass_probe(relay, &passing, &stays));
@@ -624,18 +246,36 @@ static struct cs_error *own_stop(struct relay *relay, const char *thread, struct
 	return error;
 }
 
+/* Where GDB's step off a probe has executed nothing, as QEMU's may, the hit that was recorded is still to come. */
+static struct cs_error *judge_step(struct relay *relay, const struct stop_reply *stop)
+{
+	CLEANUP(registers_clear) struct registers before = relay->step_registers;
+	CLEANUP(registers_clear) struct registers after = {0};
+	bool stepped;
+
+	relay->step_registers = (struct registers){0};
+	if (!before.bytes || stop->kind != STOP_SIGNAL || !probes_at(relay, before.pc))
+		return NULL;
+	CS_TRY(step_read_registers(relay, relay->step_thread, &after));
+	CS_TRY(step_has_executed(relay, probes_found(relay, before.pc), &before, &after, &stepped));
+	if (!stepped || relay->step_unfinished)
+		probes_set_counted(relay, relay->step_thread, before.pc);
+	return NULL;
+}
+
 static struct cs_error *judge_stop(struct relay *relay, const struct stub_reply *reply, const struct stop_reply *stop)
 {
 	CLEANUP(registers_clear) struct registers registers = {0};
 
 	if (stop->kind == STOP_SIGNAL)
-		CS_TRY(replant(relay));
+		CS_TRY(probes_replant(relay));
 	if (step_settles_interrupt(relay, stop))
 		return resume_again(relay);
+	CS_TRY(judge_step(relay, stop));
 	if (!may_be_own(relay, stop))
 		return deliver(relay, reply);
 	CS_TRY(step_read_registers(relay, stop->thread, &registers));
-	if (!probe_at(relay, registers.pc))
+	if (!probes_at(relay, registers.pc))
 		return deliver(relay, reply);
 	return own_stop(relay, stop->thread, &registers, reply);
 }
@@ -698,15 +338,18 @@ static struct cs_error *begin_step(struct relay *relay, struct registers *regist
 	char type;
 
 	relay->step_from = registers->pc;
-	if (!probe_at(relay, registers->pc)) {
-		take_counted(relay, relay->step_thread, registers->pc);
+	if (!probes_at(relay, registers->pc)) {
+		probes_take_counted(relay, relay->step_thread, registers->pc);
 		return NULL;
 	}
-	CS_TRY(record(relay, relay->step_thread, registers));
+	CS_TRY(probes_record(relay, relay->step_thread, registers));
 	CS_TRY(change_depart(relay, relay->step_thread, registers, &departed));
-	if (!probe_at(relay, registers->pc))
+	if (!probes_at(relay, registers->pc))
 		return NULL;
-	type = probe_found(relay, registers->pc)->type;
+	registers_clear(&relay->step_registers);
+	relay->step_registers = *registers;
+	*registers = (struct registers){.pc = registers->pc};
+	type = probes_found(relay, registers->pc)->type;
 	if (relay->step_in_place[type - '0'] == IN_PLACE_WORKS)
 		return NULL;
 	error = guest_take_out(relay, type, registers->pc);
@@ -750,17 +393,17 @@ static struct cs_error *resume_guest(struct relay *relay, const char *payload, s
 	if (kind == RESUME_REVERSE)
 		CS_TRY(guest_lift_all(relay));
 	else
-		CS_TRY(replant(relay)); /* a `D` that was refused has lifted them */
+		CS_TRY(probes_replant(relay)); /* a `D` that was refused has lifted them */
 	probed = relay->probe_count && kind == RESUME_CONTINUE && !resume_carries_signal(payload) &&
 		 resume_applies_to(payload, relay->step_thread);
 	if (probed) {
 		CS_TRY(step_read_registers(relay, relay->step_thread, &registers));
 		if (relay->resume_kind == RESUME_STEP)
 			CS_TRY(begin_step(relay, &registers));
-		else if (probe_at(relay, registers.pc))
+		else if (probes_at(relay, registers.pc))
 			return own_stop(relay, relay->step_thread, &registers, NULL);
 		else
-			take_counted(relay, relay->step_thread, registers.pc);
+			probes_take_counted(relay, relay->step_thread, registers.pc);
 	}
 	CS_TRY(step_restore_resumed(relay));
 	relay_set_state(relay, RELAY_RUNNING);
@@ -770,7 +413,7 @@ static struct cs_error *resume_guest(struct relay *relay, const char *payload, s
 
 static bool probe_within(const struct relay *relay, uint64_t start, uint64_t end)
 {
-	size_t i = probe_position(relay, start);
+	size_t i = probes_position(relay, start);
 
 	return i < relay->probe_count && relay->probes[i]->address < end;
 }

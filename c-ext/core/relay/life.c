@@ -151,6 +151,7 @@ void relay_destroy(struct relay *relay)
 	util_close_fd(&relay->cancel_fd);
 	breakpoints_clear(&relay->breakpoints);
 	breakpoints_clear(&relay->lifted_since);
+	registers_clear(&relay->step_registers);
 	insn_decoder_destroy(relay->decoder);
 	destroy_locks(relay);
 	free_left_behind(relay->left_behind);

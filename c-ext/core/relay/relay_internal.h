@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Between the files of the relay: relay.c (the thread and the calls into it), life.c (who holds it, its end),
- * gdb_side.c (GDB's side), guest_side.c (resuming, stops, probes), step.c (getting off a probe), change.c
+ * gdb_side.c (GDB's side), guest_side.c (resuming, stops), probes.c, step.c (getting off a probe), change.c
  * (interventions), interrupt.c (interrupts, and leaving). All of it runs in the relay's thread but for what `lock`
  * guards.
  */
@@ -177,8 +177,9 @@ struct relay {
 	enum resume_kind resume_kind;
 	char step_thread[REPLY_THREAD_MAX];
 	uint64_t step_from;
-	uint64_t last_progress;               /* ns: the last resume by GDB or own stop */
-	struct stop_reply stop;               /* the last one that was passed on */
+	struct registers step_registers; /* as GDB's step off a probe found them; empty where there is none under way */
+	uint64_t last_progress;          /* ns: the last resume by GDB or own stop */
+	struct stop_reply stop;          /* the last one that was passed on */
 	char guest_process[REPLY_THREAD_MAX]; /* the guest's, as the stub's thread ids name it; empty where they do not
 					       */
 	bool interrupt_wanted;                /* by somebody who has not been told of a stop since */
@@ -271,6 +272,10 @@ bool step_known_registers(const struct register_map *map, const struct registers
 /* Before long mode the same bytes are other instructions. A stub that does not tell EFER (Firecracker,
  * gdbserver) has a guest or a program that begins in it. */
 bool step_in_long_mode(const struct register_map *map, const struct registers *registers);
+/* Whether a step off a probe, from `before` to `after`, has executed something. Where the PC is the same, most have
+ * not; step_unfinished says whether it was one round of a repeated string instruction. */
+struct cs_error *step_has_executed(struct relay *relay, const struct probe *probe, const struct registers *before,
+				   const struct registers *after, bool *ret);
 /* Sends a resume packet whose stop step_await() fetches. */
 struct cs_error *step_run(struct relay *relay, const char *payload);
 /* The stop after step_run(). Once the limit is over the guest is interrupted (*given_up), and its next stop is
@@ -310,7 +315,24 @@ struct cs_error *interrupt_settle(struct relay *relay, const struct stop_reply *
 /* Lifts all probes of a guest that will be left alone; a running one is stopped for it and goes on. */
 struct cs_error *guest_leave(struct relay *relay);
 
-/* relay_guest.c */
+/* probes.c */
+/* The first probe that is not below the address. */
+size_t probes_position(const struct relay *relay, uint64_t address);
+bool probes_at(const struct relay *relay, uint64_t address);
+/* One of the probes at an address that has some: they share the breakpoint, and the instruction. */
+const struct probe *probes_found(const struct relay *relay, uint64_t address);
+/* Tells each probe at the PC of its hit, unless that was done at an earlier stop of the thread here. */
+struct cs_error *probes_record(struct relay *relay, const char *thread, struct registers *registers);
+/* The thread's hit at the address is recorded, its instruction not yet run. */
+void probes_set_counted(struct relay *relay, const char *thread, uint64_t address);
+/* Whether that was so. Forgets what is known of the thread. */
+bool probes_take_counted(struct relay *relay, const char *thread, uint64_t address);
+/* Does what the probes asked for, in order (relay_defer). */
+struct cs_error *probes_apply_deferred(struct relay *relay);
+/* Puts back what was lifted for a step of GDB's, or while the guest ran backwards. */
+struct cs_error *probes_replant(struct relay *relay);
+
+/* guest_side.c */
 struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address);
 struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address);
 /* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one. A Ctrl-C of GDB's

@@ -325,9 +325,8 @@ static bool same_general(const struct relay *relay, const struct registers *a, c
 	return true;
 }
 
-/* Whether a step from `before` to `after` has executed something. Where the PC is the same, most have not. */
-static struct cs_error *has_stepped(struct relay *relay, const struct probe *probe, const struct registers *before,
-				    const struct registers *after, bool *ret)
+struct cs_error *step_has_executed(struct relay *relay, const struct probe *probe, const struct registers *before,
+				   const struct registers *after, bool *ret)
 {
 	struct insn insn;
 	bool found;
@@ -359,7 +358,7 @@ static struct cs_error *step_until_moved(struct relay *relay, const char *thread
 		CS_TRY(step_and_look(relay, thread, limit_ms, registers, reply, &given_up, foreign));
 		if (*foreign)
 			return NULL;
-		CS_TRY(has_stepped(relay, probe, &before, registers, moved));
+		CS_TRY(step_has_executed(relay, probe, &before, registers, moved));
 		if (given_up)
 			limit_ms *= 2;
 	}

@@ -92,6 +92,19 @@ def test_steps_that_execute_nothing(kind: type[FakeStub], idle_steps: int) -> No
     assert stub.machine.executed(CALL) == stub.machine.executed(BODY) == 9
 
 
+@pytest.mark.parametrize("kind", [QemuStub, FakeStub])
+def test_gdbs_steps_that_execute_nothing(kind: type[FakeStub]) -> None:
+    """GDB steps again, as without the relay; the instruction counts once."""
+    stub = make(kind, [START, *[At(CALL, MOV), At(BODY, MOV)] * 3, END])
+    stub.machine.__class__ = Polled
+    with debugged(stub) as (relay, client):
+        relay.add_counter(CALL, "call")
+        relay.add_counter(BODY, "body")
+        while stub.machine.vcpu(1).pc != END:
+            assert client.resume(b"vCont;s:p1.1").startswith(b"T05")
+        assert hits(relay) == {"call": 3, "body": 3}
+
+
 class NeverMoves(Machine):
     def run(self, rounds: int) -> Stop | None:
         return Stop(1) if "s" in self.actions.values() else super().run(rounds)
