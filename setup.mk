@@ -17,7 +17,7 @@ Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-dev libelf-dev libdw-dev \
-	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-rich python3-jinja2
+	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-jinja2
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
@@ -114,7 +114,7 @@ include $(MODEL_MK)
 build: packages ## install what that needs, and build the extension, the program build/clockscope, its manual page
 	@$(MAKE) --no-print-directory -f $(SELF) program
 
-program: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 ## the same, without installing anything
+program: $(EXTENSION) $(BUILD)/libcore.a $(BUILD)/clockscope $(BUILD)/clockscope.1 $(BUILD)/compiled ## the same, without installing anything
 
 build-clang: ## the same with clang, into build/clang
 	@$(MAKE) --no-print-directory -f $(SELF) CC=clang BUILD=build/clang EXTENSION=build/clang/_core.abi3.so program
@@ -166,11 +166,18 @@ $(EXTENSION): $(PY:%=$(BUILD)/obj/%) $(BUILD)/libcore.a $(BUILD)/obj/list
 	@mv $@.new $@
 	@.ci/check-gdb $(PYTHON)
 
+# $(1): where plugin/ is, from the program's folder. No other program is started but the one.
+define program_script
+#!/bin/sh
+here=$$0
+[ ! -L "$$here" ] || here=$$(readlink -f -- "$$here")
+root=$$(CDPATH= cd -- "$${here%/*}/$(1)" && pwd) || exit 2
+PYTHONUNBUFFERED= PYTHONPATH=$$root/plugin exec $(PYTHON) -P "$$root/plugin/clockscope/__main__.py" "$$@"
+endef
+
 $(BUILD)/clockscope: $(SELF) $(BUILD)/obj/stamp
 	@mkdir -p $(@D)
-	@printf '%s\n' '#!/bin/sh' \
-		'root=$$(CDPATH= cd -- "$$(dirname -- "$$(readlink -f -- "$$0")")/.." && pwd)' \
-		'PYTHONUNBUFFERED= PYTHONPATH=$$root/plugin exec $(PYTHON) -P -m clockscope "$$@"' >$@
+	$(file >$@,$(call program_script,..))
 	@chmod +x $@
 
 # The program of the pages that `clockscope report` writes: bundled, so that a page needs no network, and committed, so
@@ -197,7 +204,13 @@ page-check: build/page/main.js ## is the committed bundle what its sources make?
 	@for file in main.js main.css made-of; do cmp build/page/$$file $(BUNDLE)/$$file || { \
 		echo "the bundle of the page is not what its sources make: make -f $(SELF) page, and commit it" >&2; exit 1; }; done
 
-$(BUILD)/clockscope.1: $(EXTENSION) $(wildcard plugin/clockscope/*.py plugin/clockscope/*/*.py)
+PYTHON_FILES := $(wildcard plugin/clockscope/*.py plugin/clockscope/*/*.py)
+
+# Who may not write here, or has Python write no bytecode, starts as fast.
+$(BUILD)/compiled: $(PYTHON_FILES) $(BUILD)/obj/stamp
+	@$(PYTHON) -m compileall -q plugin/clockscope && touch $@
+
+$(BUILD)/clockscope.1: $(EXTENSION) $(PYTHON_FILES)
 	@PYTHONPATH=plugin $(PYTHON) -m clockscope.front.manual >$@
 
 # For a test that destroys the binding's objects in every order.

@@ -21,9 +21,9 @@ def _load() -> None:
 
         frontend.register()
     except ImportError as error:
-        if error.name is not None and not error.name.startswith("clockscope"):
-            raise gdb.GdbError(f"clockscope: a Python package is missing: {error.name}; run: make -f setup.mk setup")
-        raise gdb.GdbError(f"clockscope: the extension is not built ({error}); run: make -f setup.mk build")
+        from clockscope.base import places
+
+        raise gdb.GdbError(f"clockscope: {places.why_not(error)}")
 
 
 try:

@@ -2,10 +2,8 @@
 """How a command speaks to its user, whether in GDB or as a program."""
 
 import os
-import shutil
 import sys
 import time
-from typing import Protocol
 
 from clockscope.base.errors import UserError
 
@@ -27,6 +25,12 @@ def cut(text: str, limit: int) -> str:
     """At most `limit` characters; an ellipsis stands for what is left out."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
+
+TYPE_CHECKING = False  # `typing` takes longer to import than most answers to be given
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 TRACE_HELP = "a recorded trace; in GDB, by default the one that was written last"
 
@@ -62,6 +66,14 @@ def trace_meant(given: str | None, ui: Ui) -> str:
     return path
 
 
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return 100
+    import shutil
+
+    return shutil.get_terminal_size((100, 24)).columns
+
+
 class TerminalUi:
     """The program's own: results to standard output, notes and progress to standard error."""
 
@@ -69,7 +81,7 @@ class TerminalUi:
 
     def __init__(self) -> None:
         self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-        self.width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
+        self.width = _width()
         self._last = 0.0
 
     def out(self, text: str) -> None:

@@ -6,9 +6,13 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 from clockscope import __version__
+from clockscope.base import places
 from clockscope.front import verbs
 from clockscope.base.errors import UserError
 from clockscope.base.ui import TerminalUi, one_line
@@ -33,8 +37,16 @@ _TROUBLE = 2
 class _Parser(argparse.ArgumentParser):
     """One line for a mistake, instead of the whole usage."""
 
-    def error(self, message: str) -> NoReturn:
+    def __init__(self, prog: str, **given: "Any") -> None:
+        super().__init__(prog, formatter_class=verbs.Help, **given)
+
+    def error(self, message: str) -> "NoReturn":
         self.exit(_TROUBLE, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
+        parser.exit(0, f"{places.version(__version__)}\n")
 
 
 def find_verbs(arguments: Sequence[str]) -> list[Verb]:
@@ -63,10 +75,10 @@ def make_parser(offered: Sequence[Verb]) -> argparse.ArgumentParser:
         prog="clockscope",
         description=DESCRIPTION,
         epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"clockscope {__version__}")
-    choices = parser.add_subparsers(metavar="VERB", dest="verb", required=True)
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the program's version and exit")
+    # Its `prog` is given, or argparse formats one, and imports what that needs.
+    choices = parser.add_subparsers(prog="clockscope", metavar="VERB", dest="verb", required=True)
     for verb in offered:
         own = choices.add_parser(verb.NAME, help=verb.SUMMARY)
         verbs.prepare(own, verb, in_gdb=False)
@@ -104,13 +116,14 @@ def _run(arguments: Sequence[str]) -> int:
     try:
         from clockscope._core import Error
     except ImportError as error:
-        return _fail(f"the extension cannot be loaded ({error}); build it with: make -f setup.mk build")
+        return _fail(places.why_not(error))
     if arguments[:1] == ["--complete"] and len(arguments) == 3:
         _complete(*arguments[1:])
         return 0
     args = make_parser(find_verbs(arguments)).parse_args(arguments)
     try:
-        return cast(int, args.run(args, TerminalUi()))
+        status: int = args.run(args, TerminalUi())
+        return status
     except (Error, UserError) as error:
         return _fail(str(error))
 

@@ -5,13 +5,36 @@ import argparse
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, cast
 
 from clockscope import commands
 from clockscope.base.ui import Ui
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Protocol
+else:
+    Protocol = object
+
 GDB_ONLY = ("gdb", "guest")
 """What NEEDS of a verb that runs in GDB alone: GDB itself, or in it a guest that is attached."""
+
+
+class Help(argparse.RawDescriptionHelpFormatter):
+    """As wide as the terminal. Argparse makes one for each option; that of its own imports much to know the width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """As shutil.get_terminal_size() tells it."""
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
 
 
 class Verb(Protocol):
@@ -38,7 +61,9 @@ def names() -> list[str]:
 
 def load(name: str) -> Verb:
     """Import a verb. Outside GDB, one that works in GDB alone may raise ModuleNotFoundError for `gdb`."""
-    return cast(Verb, importlib.import_module(f"{commands.__name__}.{name}"))
+    module: Any = importlib.import_module(f"{commands.__name__}.{name}")
+    verb: Verb = module
+    return verb
 
 
 def examples(verb: Verb, *, in_gdb: bool) -> list[str]:
@@ -49,7 +74,7 @@ def examples(verb: Verb, *, in_gdb: bool) -> list[str]:
 def prepare(parser: argparse.ArgumentParser, verb: Verb, *, in_gdb: bool) -> None:
     """Give a front's parser for a verb its options and its help."""
     parser.description = f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}."
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = Help
     notes = str(getattr(verb, "NOTES", ""))
     lines = "".join(f"  {parser.prog} {example}".rstrip() + "\n" for example in examples(verb, in_gdb=in_gdb))
     parser.epilog = (f"{notes}\n" * bool(notes) + f"examples:\n{lines}").replace("%", "%%")

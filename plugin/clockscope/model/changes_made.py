@@ -4,12 +4,17 @@
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from clockscope._core import FormatError, Trace
 from clockscope.base.ui import one_line
 
-Record = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+else:
+    Record = dict
 
 _ALL = """SELECT i.kind, i.option, i.function, i.file, i.line, i.address, count(u.seq) AS times,
                  coalesce(sum(u.was <> u.became), 0) AS changed, min(u.seq) AS first_seq, max(u.seq) AS last_seq

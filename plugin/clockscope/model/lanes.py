@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """A boot as lanes on one axis of time: a lane a clock and a vCPU, spans for what lasts, marks for events."""
 
-import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from clockscope.model.axis import Axis
 
 Record = dict[str, Any]
 
@@ -15,33 +16,6 @@ _DEVICE = "event device"
 _LOST = ("clock.unstable", "clock.unregistered")
 BEGINS = ("calibration.started", "calibration.retried")
 ENDS = {"calibration.finished": "finished", "calibration.refused": "refused", "calibration.retried": "retried"}
-
-
-class Axis:
-    """Milliseconds of the guest's run time; of its own time where that is exactly known of every event."""
-
-    def __init__(self, events: Sequence[Record]) -> None:
-        exact = bool(events) and all(event["guest_ns"] is not None for event in events)
-        self.key = "guest_ns" if exact else "run_ns"
-        self._points: list[tuple[int, int]] = []
-        if exact:
-            self._points = [(event["run_ns"], event["guest_ns"]) for event in events]
-
-    def of(self, moment: Record) -> float:
-        """When an event, or a moment of a clock, was."""
-        return float(moment[self.key]) / 1e6
-
-    def at(self, run_ns: int) -> float:
-        """When the guest had run so long; between two events of exact time, by proportion."""
-        if not self._points:
-            return run_ns / 1e6
-        right = bisect.bisect_left(self._points, (run_ns, 0))
-        (run_a, own_a), (run_b, own_b) = (
-            self._points[max(right - 1, 0)],
-            self._points[min(right, len(self._points) - 1)],
-        )
-        share = (run_ns - run_a) / (run_b - run_a) if run_b > run_a else 0.0
-        return (own_a + share * (own_b - own_a)) / 1e6
 
 
 @dataclass

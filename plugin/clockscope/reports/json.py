@@ -4,9 +4,7 @@
 import json
 from typing import Any
 
-from clockscope.base.ui import Ui
 
-
-def timeline(content: dict[str, Any], ui: Ui, *, backtrace: bool = False) -> str:
+def timeline(content: dict[str, Any]) -> str:
     """All that the core says, backtraces included; schemas/timeline.schema.json describes it."""
     return json.dumps(content, indent=2) + "\n"

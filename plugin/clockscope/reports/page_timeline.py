@@ -6,6 +6,7 @@ from clockscope.base.ui import cut
 from typing import Any
 
 from clockscope.model import changes_made, lanes
+from clockscope.model.axis import Axis
 from clockscope.reports import path, text, values
 from clockscope.reports.page_guest import LONGEST, TEXT_LIMIT, Guest, shown
 
@@ -20,7 +21,7 @@ _EXACT_MAX = (1 << 53) - 1
 def data(guest: Guest) -> Record:
     """What the page's program reads. Each event is told twice: as --format json does, and in words."""
     arranged = lanes.arrange(guest.timeline, guest.functions, guest.changes)
-    axis, clock = lanes.Axis(guest.timeline["events"]), text.Clock(guest.timeline)
+    axis, clock = Axis(guest.timeline["events"]), text.Clock(guest.timeline)
     return {
         "letter": guest.letter,
         "name": shown(text.guest_name(guest.timeline["guest"])),
@@ -53,7 +54,7 @@ def _where(place: Record) -> str:
     return shown(f"{shown(place['function'])} {path.short(place['source'])}".strip(), TEXT_LIMIT)
 
 
-def _change(change: Record, axis: lanes.Axis) -> Record:
+def _change(change: Record, axis: Axis) -> Record:
     return {
         "seq": change["seq"],
         "at": axis.at(change["run_ns"]),

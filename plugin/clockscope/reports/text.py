@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: MIT
 """The timeline for people: a line an event, then the clocks, then what was expected and not seen."""
 
-import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import PurePosixPath
-from typing import Any
 
 from clockscope.model import changes_made
-from clockscope.model.lanes import Axis
+from clockscope.model.axis import Axis
 from clockscope.reports import values
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.base.ui import Ui, cut, one_line
 
-Record = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+else:
+    Record = dict
 """An object of schemas/timeline.schema.json."""
 
 _DETAILS_LIMIT = 80
@@ -100,7 +103,7 @@ def _name(text: str | None) -> str:
 
 def _where(function: str, source: str) -> str:
     """A function with its source line; the folder is left to --backtrace."""
-    return f"{_name(function)} {_name(PurePosixPath(source).name)}".strip()
+    return f"{_name(function)} {_name(source.rpartition('/')[2])}".strip()
 
 
 def _events(content: Record, time: Clock, backtrace: bool, ui: Ui) -> list[str]:
@@ -179,7 +182,7 @@ def _number(key: str) -> Callable[[Record, Clock], str]:
 
 
 # Header, alignment, content: "" where there is none. A column that no clock fills is left out.
-CLOCK_COLUMNS: list[tuple[str, Any, Callable[[Record, Clock], str]]] = [
+CLOCK_COLUMNS: list[tuple[str, "Any", Callable[[Record, Clock], str]]] = [
     ("name", "left", lambda clock, _: _name(clock["name"])),
     ("rating", "right", _number("rating")),
     ("quality", "right", _number("quality")),
@@ -215,6 +218,8 @@ def _counters(counters: Sequence[Record], ui: Ui) -> Iterator[list[str]]:
         lines = render(columns, [_counter(counter) for counter in reached], ui.colour)
         yield [styled("Functions reached", "bold", ui.colour), *_indented(lines)]
     if never:
+        import textwrap  # slow to import
+
         folded = textwrap.wrap(", ".join(never), max(ui.width - 2, 40), break_long_words=False, break_on_hyphens=False)
         yield [styled("Functions never reached", "bold", ui.colour), *_indented(folded)]
 

@@ -3,7 +3,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from clockscope.model import changes_made
@@ -60,15 +60,9 @@ def _section(title: str, sites: Sequence[Record], ui: Ui) -> list[str]:
     head = styled(f"{title}: {len(sites) or 'none'}", "bold", ui.colour)
     if not sites:
         return [head]
-    return [head, *_aligned([_row(site) for site in sites])]
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Columns without headers or colours. The tables of reports.table need rich, and that needs longer to start than
-    the whole kernel to search."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    rows = [_row(site) for site in sites]
+    columns = [Column("")] * len(rows[0])
+    return [head, *(f"  {line}" for line in render(columns, rows, ui.colour, header=False))]
 
 
 def _row(site: Record) -> list[str]:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|writers|diffs]…`."""
+"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|writers|diffs|starting]…`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import boots, branches, counters, diffs, packets, writers
+from bench import boots, branches, counters, diffs, packets, starting, writers
 
 MEASUREMENTS = {
     "packets": packets.run,
@@ -14,6 +14,7 @@ MEASUREMENTS = {
     "branches": branches.run,
     "writers": writers.run,
     "diffs": diffs.run,
+    "starting": starting.run,
 }
 
 for name in sys.argv[1:] or MEASUREMENTS:

@@ -191,7 +191,8 @@ def test_help_and_version(program: Program) -> None:
     text = program("--help").stdout
     assert "timeline" in text and "examples:" in text and "Exit status" in text
     assert "clockscope timeline --backtrace boot.trace" in program("timeline", "--help").stdout
-    assert program("--version").stdout == f"clockscope {__version__}\n"
+    head = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    assert program("--version").stdout == f"clockscope {__version__}" + (f", commit {head[:12]}\n" if head else "\n")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == __version__
 
