@@ -40,6 +40,9 @@ static void put(struct draft *draft, const char *text, size_t length)
 	fwrite(text, 1, length, draft->file);
 }
 
+/* In gdbserver's words to a debugger that does not know of N. */
+#define NOBODY "E.No unwaited-for children left."
+
 /* --- What was negotiated --- */
 
 static bool field_is(const struct reply_field *field, const char *name)
@@ -60,6 +63,7 @@ void gdb_dialect_read(const char *payload, struct gdb_dialect *ret)
 		ret->multiprocess |= field_is(&field, "multiprocess");
 		ret->swbreak |= field_is(&field, "swbreak");
 		ret->hwbreak |= field_is(&field, "hwbreak");
+		ret->no_resumed |= field_is(&field, "no-resumed");
 	}
 }
 
@@ -71,6 +75,8 @@ bool gdb_dialect_carries(const struct gdb_dialect *client, bool stub_multiproces
 		return client->swbreak;
 	if (strcmp(feature, "hwbreak") == 0)
 		return client->hwbreak;
+	if (strcmp(feature, "no-resumed") == 0)
+		return client->no_resumed;
 	/* GDB then asks with qfThreadInfo, whose reply comes in whole ids. */
 	return client->multiprocess || !stub_multiprocess || strcmp(feature, "qXfer:threads:read") != 0;
 }
@@ -267,6 +273,9 @@ static void put_stop(struct draft *draft, const char *text, size_t length, const
 		put_pairs(draft, text + 3, text + length, client);
 	} else if (text[0] == 'w' || stop.kind == STOP_EXITED || stop.kind == STOP_TERMINATED) {
 		put_end(draft, text, length, client);
+	} else if (length == 1 && text[0] == 'N' && !client->no_resumed) {
+		draft->changed = true;
+		put(draft, NOBODY, strlen(NOBODY));
 	}
 }
 

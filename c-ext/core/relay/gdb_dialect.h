@@ -18,6 +18,7 @@ struct gdb_dialect {
 	bool multiprocess; /* p1.1 for a thread, else 1 */
 	bool swbreak;
 	bool hwbreak;
+	bool no_resumed; /* N: the threads that were resumed are gone, and others stand */
 };
 
 /* Reads what a debugger says of itself: the payload of qSupported. */

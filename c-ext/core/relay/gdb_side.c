@@ -18,6 +18,7 @@ static const char *const passed_features[] = {
 	"multiprocess",
 	"swbreak",
 	"hwbreak",
+	"no-resumed",
 	"vContSupported",
 	"ReverseStep",
 	"ReverseContinue",

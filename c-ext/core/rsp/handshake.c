@@ -8,7 +8,8 @@
 #include "base/util.h"
 
 /* What the relay can do itself: GDB is offered no more than this (relay_client.c). */
-static const char supported[] = "qSupported:multiprocess+;swbreak+;hwbreak+;vContSupported+;xmlRegisters=i386";
+static const char supported[] =
+	"qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386";
 
 /* The manual's default where a stub says nothing (appendix E.4, PacketSize). */
 #define PACKET_SIZE_DEFAULT 400

@@ -13,7 +13,7 @@
 #include "support/expect.h"
 
 static const struct gdb_dialect plain;
-static const struct gdb_dialect full = {.multiprocess = true, .swbreak = true, .hwbreak = true};
+static const struct gdb_dialect full = {.multiprocess = true, .swbreak = true, .hwbreak = true, .no_resumed = true};
 
 struct translation {
 	const char *from;
@@ -54,8 +54,8 @@ static void what_a_debugger_says_of_itself(void **state)
 	struct gdb_dialect dialect;
 
 	(void)state;
-	gdb_dialect_read("qSupported:multiprocess+;swbreak+;hwbreak+;xmlRegisters=i386", &dialect);
-	assert_true(dialect.multiprocess && dialect.swbreak && dialect.hwbreak);
+	gdb_dialect_read("qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;xmlRegisters=i386", &dialect);
+	assert_true(dialect.multiprocess && dialect.swbreak && dialect.hwbreak && dialect.no_resumed);
 	gdb_dialect_read("qSupported:swbreak+;multiprocess-;multiprocess;hwbreak=+x", &dialect);
 	assert_true(dialect.swbreak && !dialect.multiprocess && dialect.hwbreak);
 	gdb_dialect_read("qSupported", &dialect);
@@ -71,6 +71,8 @@ static void what_is_offered(void **state)
 	assert_false(gdb_dialect_carries(&plain, true, "multiprocess"));
 	assert_false(gdb_dialect_carries(&plain, true, "swbreak"));
 	assert_false(gdb_dialect_carries(&plain, true, "hwbreak"));
+	assert_false(gdb_dialect_carries(&plain, true, "no-resumed"));
+	assert_true(gdb_dialect_carries(&full, true, "no-resumed"));
 	assert_true(gdb_dialect_carries(&plain, true, "qXfer:features:read"));
 	assert_false(gdb_dialect_carries(&plain, true, "qXfer:threads:read"));
 	assert_true(gdb_dialect_carries(&plain, false, "qXfer:threads:read"));
@@ -150,7 +152,7 @@ static void replies_without_processes(void **state)
 		{"W00", NULL},
 		{"w00;p1.2", "w00;2"},
 		{"w00", NULL},
-		{"N", NULL},
+		{"N", "E.No unwaited-for children left."},
 		{"E01", NULL},
 		{"OK", NULL},
 		{"", NULL},

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""`vCont;r`: GDB's step over a whole source line at once."""
+"""What else GDB's resumes have: `vCont;r`, the step over a whole source line at once, and the reply `N`, for threads that are gone."""
 
 from __future__ import annotations
 
 import pytest
 from relay_world import BODY, CALL, END, START, hits, make, relayed
 from rsp_client import RspClient
-from scripted_quirks import GdbserverStub, RangeStepStub
+from scripted_quirks import GdbserverStub, NobodyLeftStub, RangeStepStub
 from scripted_stub import FakeStub
 
 WALK = [START, CALL, CALL + 1, CALL, CALL + 1, BODY, END]
@@ -54,3 +54,15 @@ def test_a_probe_in_the_range_is_counted_each_time(probe: int) -> None:
         assert client.resume() == b"W00"
         assert hits(relay) == {"probe": 2}
     assert stub.machine.vcpu(1).executed == WALK
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_that_no_thread_is_left_of_those_resumed_is_said_in_gdbs_words(knows: bool) -> None:
+    stub = make(NobodyLeftStub, WALK)
+    with relayed(stub) as relay, RspClient(relay.socket_path) as client:
+        offered = client.request(b"qSupported:multiprocess+;vContSupported+" + b";no-resumed+" * knows)
+        assert (b"no-resumed+" in offered) == knows
+        relay.add_counter(BODY, "body")
+        assert client.resume() == (b"N" if knows else b"E.No unwaited-for children left.")
+        assert relay.state == "stopped"
+        assert client.request(b"m1000,1") == b"f4"

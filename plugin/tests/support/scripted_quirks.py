@@ -107,6 +107,15 @@ class TrapsForInterruptStub(FakeStub):
         super().stop(replace(stop, signal=5) if stop.signal == 2 else stop)
 
 
+class NobodyLeftStub(FakeStub):
+    """The threads that were resumed are gone, and others stand: it says so as gdbserver does, in one of two ways."""
+
+    features = FakeStub.features | {"no-resumed": "+"}
+
+    def vCont(self, items: list[tuple[str, str]]) -> Reply:
+        return "N" if self.tells("no-resumed") else "E.No unwaited-for children left."
+
+
 class RangeStepStub(FakeStub):
     """It steps over ranges of addresses, as gdbserver does."""
 
