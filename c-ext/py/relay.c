@@ -726,6 +726,17 @@ static PyObject *interrupt(PyObject *self, PyObject *unused)
 	return relay_outcome(error);
 }
 
+static PyObject *settle(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	if (!is_open(self))
+		return NULL;
+	Py_BEGIN_ALLOW_THREADS;
+	relay_settle(SELF(self)->relay);
+	Py_END_ALLOW_THREADS;
+	Py_RETURN_NONE;
+}
+
 static PyObject *detach(PyObject *self, PyObject *unused)
 {
 	struct cs_error *error;
@@ -767,6 +778,7 @@ static PyMethodDef methods[] = {
 	{"resume", resume, METH_VARARGS, NULL},
 	{"wait", wait_for_stop, METH_VARARGS, NULL},
 	{"interrupt", interrupt, METH_NOARGS, NULL},
+	{"settle", settle, METH_NOARGS, NULL},
 	{"detach", detach, METH_NOARGS, NULL},
 	{"close", close_method, METH_NOARGS, NULL},
 	{0},

@@ -92,6 +92,8 @@ class Relay:
         """Without GDB: the next stop reply's payload, or None at the time limit."""
     def interrupt(self) -> None:
         """Stop the running guest (0x03)."""
+    def settle(self) -> None:
+        """Wait until all that GDB has said so far is carried out: then it is known what became of the guest."""
     def detach(self) -> None:
         """Lift all probes, detach from the stub (the guest runs on), close."""
     def close(self) -> None:

@@ -614,6 +614,30 @@ struct cs_error *relay_interrupt(struct relay *relay)
 	return call(relay, &(struct relay_call){.function = do_interrupt, .context = relay, .while_running = true});
 }
 
+static struct cs_error *do_listen(struct stub *stub, void *context)
+{
+	struct relay *relay = context;
+
+	(void)stub;
+	if (relay->client.fd < 0)
+		return NULL;
+	CS_TRY(client_read(relay));
+	return client_process(relay);
+}
+
+void relay_settle(struct relay *relay)
+{
+	/* The first hears what has been said, the second is called when it is answered. What fails is told by the
+	 * state. */
+	for (unsigned i = 0; i < 2; i++)
+		cs_error_destroy(call(relay, &(struct relay_call){
+						     .function = do_listen,
+						     .context = relay,
+						     .while_running = true,
+						     .once_ended = true,
+					     }));
+}
+
 static struct cs_error *do_detach(struct stub *stub, void *context)
 {
 	struct relay *relay = context;

@@ -191,6 +191,10 @@ struct cs_error *relay_wait(struct relay *relay, unsigned timeout_ms, char **sto
 /* Stops a running guest (0x03). */
 struct cs_error *relay_interrupt(struct relay *relay);
 
+/* Waits until all that GDB has said so far is carried out and answered: once GDB is gone, it is known then what became
+ * of the guest: the state tells. */
+void relay_settle(struct relay *relay);
+
 /* Lifts the probes, and lets go of the guest with `D`, so that it runs on. */
 struct cs_error *relay_detach(struct relay *relay);
 

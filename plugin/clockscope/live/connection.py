@@ -15,12 +15,35 @@ from clockscope.live.guest_process import Guest
 from clockscope.base.ui import Ui, one_line
 
 
+class Patience:
+    """GDB waits for a reply as long as the relay does, and a little longer: the relay is to say what went wrong. GDB's own
+    two seconds put it out of step with a guest that stalls. What the user has set to more stays, and all is put back.
+    """
+
+    _NAME = "remotetimeout"
+
+    def __init__(self, seconds: int) -> None:
+        self._set = seconds + 5
+        self._before = debugger.number(self._NAME)
+        if self._before >= self._set:
+            self._set = self._before
+        else:
+            debugger.replace_setting(self._NAME, str(self._set))
+
+    def end(self) -> None:
+        """A second call, or what the user has set meanwhile, changes nothing."""
+        if debugger.number(self._NAME) == self._set:
+            debugger.replace_setting(self._NAME, str(self._before))
+        self._set = self._before
+
+
 @dataclass
 class Connection:
     """A relay that GDB is connected to, and the guest's process if clockscope started it."""
 
     relay: Relay
     address: str
+    patience: Patience
     guest: Guest | None = None
     replay: bool = False  # of a recorded boot: nothing can be changed or borrowed
     replay_shift: int | None = None  # an instruction of it takes 1 << shift ns; None: that is not known
@@ -45,6 +68,8 @@ class Connection:
             self.guest = None
         elif "detached" in self.relay.reason:
             said = "Your guest runs on without GDB."
+        elif not fate and "may run on" in self.relay.reason:
+            said = f"Your guest is no longer attached: {self.relay.reason}."
         else:
             said = f"Your guest is gone: {fate or self.relay.reason}."
         if not Connection.leaving:
@@ -54,6 +79,7 @@ class Connection:
     def close(self) -> None:
         """Let go of everything; a guest that clockscope started ends."""
         self.relay.close()
+        self.patience.end()
         if self.guest is not None:
             self.guest.close()
         if Connection.current is self:
@@ -104,15 +130,18 @@ def establish(address: str, guest: Guest | None, ui: Ui, shift: int | None = Non
     `shift`: how long an instruction takes where the guest turns out to be a replay, as far as the caller knows."""
     _avoid_osabi_clash(ui)
     relay = _connect(address, guest)
+    if Connection.current is not None:
+        Connection.current.patience.end()
+    patience = Patience(debugger.number(settings.REQUEST_TIMEOUT.full_name))
     try:
         debugger.connect(relay.socket_path)
-    except debugger.Error as error:
+    except BaseException as error:
         relay.close()
-        raise UserError(f"GDB cannot debug the guest at {address}: {error}") from error
-    except BaseException:
-        relay.close()
+        patience.end()
+        if isinstance(error, debugger.Error):
+            raise UserError(f"GDB cannot debug the guest at {address}: {error}") from error
         raise
-    Connection.current = Connection(relay, address, guest, relay.replay)
+    Connection.current = Connection(relay, address, patience, guest, relay.replay)
     if relay.replay:
         _time_replay(Connection.current, shift, ui)
     elif _is_recorded(relay):

@@ -446,7 +446,11 @@ def _stopped() -> None:
 
 def _gone() -> None:
     connection = Connection.current
-    if connection is None or connection.relay.state not in ("closed", "exited"):
+    if connection is None:
+        return
+    if connection.relay.state == "stopped":
+        connection.relay.settle()
+    if connection.relay.state not in ("closed", "exited"):
         return
     if Recording.current is not None:
         Recording.current.guest_gone()
