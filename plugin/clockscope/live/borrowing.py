@@ -22,6 +22,8 @@ from clockscope.live.quiet_windows import Windows
 
 # A window that a call came from is not further out.
 _FRAMES_MAX = 32
+# A kernel may have patched, or not mapped yet, all that it could lend.
+_TRIES = 4
 
 
 class Lender:
@@ -36,10 +38,13 @@ class Lender:
         """As standstill.tsc_runs_on(); the kernel's text must be mapped."""
         return tsc_runs_on(self._relay, self._borrower.addresses("rdtsc"))
 
+    def in_window(self, observation: Observation) -> bool:
+        """Whether the kernel would measure what is borrowed there."""
+        return self._windows.hold(observation.address, [frame.address for frame in observation.backtrace])
+
     def tsc(self, observation: Observation) -> int | None:
         """The guest's TSC at an event; None where it cannot be read, or is not to be."""
-        places = [frame.address for frame in observation.backtrace]
-        if self._windows.hold(observation.address, places):
+        if self.in_window(observation):
             return None
         try:
             eax, _, _, edx = self._borrower("rdtsc", 0, 0)
@@ -69,6 +74,7 @@ class Borrowing:
         self._relay = relay
         self._writer = writer
         self._runs_on: bool | None = None  # not known
+        self._tries_left = _TRIES
         self._ended = False
         self._told = False  # that nothing is borrowed any more
 
@@ -77,11 +83,18 @@ class Borrowing:
         not known: where the guest did not run into a breakpoint, it is measured later."""
         if self._lender is None or self._runs_on is not None:
             return bool(self._runs_on)
+        self._tries_left -= 1
         self._runs_on = self._lender.tsc_runs_on()
         self._tell_refusal()
         if self._runs_on is not None:
             self._writer.meta("stub.tsc_while_stopped", "runs on" if self._runs_on else "stands still")
         return bool(self._runs_on)
+
+    def has_to_measure(self, observation: Observation) -> bool:
+        """Whether the clock is to be measured at an event, since it could not be before."""
+        if self._lender is None or self._runs_on is not None or self._tries_left <= 0:
+            return False
+        return not self._lender.in_window(observation)
 
     def tsc(self, observation: Observation) -> int | None:
         """The guest's TSC at an event, where it stands still."""

@@ -237,8 +237,8 @@ class Recording:
         if self._failure:
             return True
         try:
-            if self.events == 0:
-                self._measure_clock()  # if the guest could not lend its rdtsc before
+            if self._borrowing.has_to_measure(observation):
+                self._measure_clock()
             self._write(observation)
             if self.events == 0:
                 self._borrowing.begin()

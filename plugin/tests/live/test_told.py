@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from gdbrun import Transcript
-from guest import DETERMINISTIC, GUESTS, Machine, existing, machine, parse_messages
+from guest import DETERMINISTIC, GUESTS, Guest, Machine, existing, machine, parse_messages
 from model import model
 from recorded import Recorded, cached_record
+from stub_without import NoRegisterWrites
 
 from clockscope.model import cpuid_leaves, told
 from clockscope._core import Trace
@@ -150,3 +151,21 @@ def test_nothing_is_borrowed_in_a_window(gdb: Callable[..., Transcript], tmp_pat
     assert read[0] is not None and read[1] is None  # the first read begins the window
     others = [event["tsc"] for event in events if event["rule"] != "i8254-read"]
     assert others == sorted(others) and None not in others
+
+
+def test_what_went_wrong_is_said_once_and_kept(
+    boot: Callable[..., Guest], gdb: Callable[..., Transcript], tmp_path: Path
+) -> None:
+    """A stub that writes no registers: the guest is as it was, and is recorded to its end."""
+    machine, trace = model(options=()), tmp_path / "boot.trace"
+    guest = boot(machine)
+    with NoRegisterWrites(guest.socket) as stub:
+        record = f"clock record -o {trace} --no-branches --until exit"
+        said = gdb([f"file {machine.vmlinux}", f"clock attach {stub.address}", record]).text
+    assert said.count("Your guest lends no instructions any more: ") == 1, said
+    assert "The guest is as it was. Nothing more is borrowed from this stub." in said
+    assert f"to {trace}, complete: the guest ended" in said and "model: done" in guest.log()
+    with Trace(str(trace)) as opened:
+        meta = opened.meta()
+        assert "the stub refuses" in meta["stub.borrowing"] == meta["told.begin"]
+        assert all(event["tsc"] is None for event in opened.timeline()["events"])

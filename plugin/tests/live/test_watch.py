@@ -13,7 +13,7 @@ import pytest
 from gdbrun import Transcript
 from guest import Guest, Machine, read_serial
 from model import model, parse_clocks
-from stub_without_watchpoints import NoWatchpoints
+from stub_without import NoWatchpoints
 
 Event = dict[str, Any]
 Program = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A stub whose watchpoints were taken away: between a real stub and its client, it answers Z2 to Z4 with nothing."""
+"""Stubs of which something was taken away: between a real stub and its client, some packets are answered with nothing."""
 
 import re
 import select
@@ -7,12 +7,13 @@ import socket
 import threading
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
-_WATCHPOINT = re.compile(rb"\$Z[234],[0-9a-f]+,[0-9a-f]+#[0-9a-f]{2}")
 
-
-class NoWatchpoints:
+class Without:
     """`with NoWatchpoints(stub's socket) as hidden:` listens at `hidden.address` for one client."""
+
+    packets: re.Pattern[bytes]  # what is answered with nothing
 
     def __init__(self, stub: Path) -> None:
         self._stub = socket.socket(socket.AF_UNIX)
@@ -22,7 +23,7 @@ class NoWatchpoints:
         self.asked = 0
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> "NoWatchpoints":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -39,7 +40,7 @@ class NoWatchpoints:
                 self._stub.sendall(data)
 
     def _wait(self, client: socket.socket) -> bytes:
-        """What the client says next, but for watchpoints; meanwhile the stub's words pass. Empty at the end."""
+        """What the client says next, but for those packets; meanwhile the stub's words pass. Empty at the end."""
         while True:
             ready = select.select([client, self._stub], [], [])[0]
             if self._stub in ready:
@@ -49,9 +50,17 @@ class NoWatchpoints:
                 client.sendall(said)
             if client in ready:
                 said = client.recv(65536)
-                left = _WATCHPOINT.sub(b"", said)
+                left = self.packets.sub(b"", said)
                 if left != said:
                     self.asked += 1
                     client.sendall(b"+$#00")
                 if left or not said:
                     return left
+
+
+class NoWatchpoints(Without):
+    packets = re.compile(rb"\$Z[234],[0-9a-f]+,[0-9a-f]+#[0-9a-f]{2}")
+
+
+class NoRegisterWrites(Without):
+    packets = re.compile(rb"\$(G[0-9a-f]+|P[0-9a-f]+=[0-9a-f]+)#[0-9a-f]{2}")
