@@ -288,6 +288,9 @@ static struct cs_error *answer_stop(struct relay *relay)
 	else
 		snprintf(text, sizeof(text), "S%02x", stop->signal);
 	n = strlen(text);
+	/* A debugger takes the thread that it is told of for chosen, whichever the one before it had chosen. */
+	if (stop->thread[0])
+		copy_thread(relay->client_general, stop->thread);
 	return send_in_dialect(relay, GDB_RESUME, text, n, text, n);
 }
 

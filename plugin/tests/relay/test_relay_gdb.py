@@ -323,6 +323,23 @@ def test_the_thread_that_gdb_chose_is_still_chosen_after_own_stops() -> None:
         assert client.request(b"p10") == (0x5001).to_bytes(8, "little").hex().encode()
 
 
+@pytest.mark.parametrize("kind", BOTH)
+def test_the_next_gdb_finds_the_thread_chosen_that_it_is_told_of(kind: type[FakeStub]) -> None:
+    """The one before it was looking at another when it left."""
+    stub = make(kind, [START, CALL, END], [0x5000, At(0x5001, idle=True)])
+    with relayed(stub) as relay:
+        with RspClient(relay.socket_path) as client:
+            client.greet()
+            client.request(bp(1, CALL))
+            assert re.match(rb"T05thread:p0?1\.0?1;", client.resume())
+            assert client.request(b"Hgp1.2") == b"OK"
+        time.sleep(0.1)
+        with RspClient(relay.socket_path) as client:
+            client.greet()
+            assert re.match(rb"T05thread:p0?1\.0?1;", client.request(b"?"))
+            assert client.request(b"p10") == CALL.to_bytes(8, "little").hex().encode()
+
+
 def test_a_watchpoint_is_gdbs() -> None:
     stub = make(QemuStub, [START, CALL, At(BODY, writes={0x8000: b"\1"}), CALL, END])
     with relayed(stub) as relay, RspClient(relay.socket_path) as client:
