@@ -71,9 +71,9 @@ def _text(args: argparse.Namespace) -> flow_graph.Text:
         return flow_graph.text_below(Path(args.source))
     if args.elf is not None:
         return flow_graph.no_text
-    from clockscope.gdbside import debugger  # chosen_kernel.chosen() found a symbol file, so this is GDB
+    from clockscope.gdbside import symbols  # chosen_kernel.chosen() found a symbol file, so this is GDB
 
-    return flow_graph.text_found_by(debugger.source_file)
+    return flow_graph.text_found_by(symbols.source_file)
 
 
 def _svg(drawn: str, count: int) -> str:

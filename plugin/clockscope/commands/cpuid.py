@@ -69,14 +69,14 @@ def _recorded(name: str, moment: str) -> Told:
 
 def _live() -> Told:
     try:
-        from clockscope.gdbside import debugger
+        from clockscope.gdbside import symbols
         from clockscope.live import borrowing, connection, traced_kernel
     except ModuleNotFoundError as error:
         raise UserError("live: there is no guest outside GDB; there it is `clock cpuid live`") from error
     from clockscope.kernel.elffile import ElfFile
 
     relay = connection.require_standing().relay
-    path = debugger.symbol_file()
+    path = symbols.symbol_file()
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
     elf = ElfFile(path)

@@ -5,7 +5,7 @@ import argparse
 import json
 import os
 
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console
 from clockscope.kernel import wish
 from clockscope.live import connection
 from clockscope.model import comparison, experiment_result
@@ -75,6 +75,6 @@ def _fresh_guest(ui: Ui) -> None:
             "your guest has run, and was not started by `clock launch`: start it anew, attach, and try again"
         )
     if made is not None:
-        with debugger.setting("confirm", "off"):
-            debugger.execute("kill")
+        with console.setting("confirm", "off"):
+            console.execute("kill")
     launch.again(ui)

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 
 from clockscope.base import settings
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console
 from clockscope.live import connection, qemu
 from clockscope.base.errors import UserError
 from clockscope.live.guest_process import Guest, free_port
@@ -126,7 +126,7 @@ def _record_boot(guest: Guest, file: str, ui: Ui) -> None:
     if os.path.exists(file):
         ui.note(f"Replaying the boot recorded in {file}.")
         return
-    limit = debugger.number(settings.REPLAY_SECONDS.full_name)
+    limit = console.number(settings.REPLAY_SECONDS.full_name)
     ui.note(f"Recording the boot, untouched, until {guest.name} ends (at most {limit} s) …")
     guest.start(qemu.recorded(guest.command, file))
     try:

@@ -3,7 +3,7 @@
 
 import argparse
 
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console
 from clockscope.kernel import wish
 from clockscope.live import branches, changer, connection, session, traced_kernel
 from clockscope.base.errors import UserError
@@ -130,8 +130,8 @@ def run_guest(current: Recording, ui: Ui) -> None:
     """Let the guest run until the recording's goal, or whatever stops it before."""
     ui.note(f"Recording to {current.path} until {current.goal}.")
     try:
-        debugger.execute("continue")
-    except debugger.Error as error:
+        console.execute("continue")
+    except console.Error as error:
         if Recording.current is current:
             raise UserError(f"your guest cannot go on: {error}") from error
         return  # the connection was lost: that has been said

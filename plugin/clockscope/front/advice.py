@@ -5,7 +5,7 @@ import glob
 import os
 
 from clockscope import __version__
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, symbols
 from clockscope.live.connection import Connection
 from clockscope.live.session import Recording
 from clockscope.base.ui import one_line
@@ -18,14 +18,14 @@ def next_step() -> str:
     if Recording.current is not None:
         path = one_line(Recording.current.path)
         return f"Recording to {path}. `continue` your guest; `clock record --stop` ends the recording."
-    trace = debugger.last_trace()
+    trace = console.last_trace()
     if trace is not None:
         return (
             f"{one_line(trace)} was recorded. See it with `clock timeline`, `clock path` and `clock diagnose`. {_MORE}"
         )
     if _attached():
         return f"Your guest is attached. `clock record -o boot.trace --until idle` records its boot. {_MORE}"
-    if debugger.symbol_file() is None:
+    if symbols.symbol_file() is None:
         step = "Load your kernel's debug ELF with `file vmlinux`, then start it with `clock launch`."
     else:
         step = "Start your guest with `clock launch -- qemu-system-x86_64 …`, or `clock attach HOST:PORT`."
@@ -34,10 +34,10 @@ def next_step() -> str:
 
 def overview() -> str:
     """The answer to `info clockscope`."""
-    trace = debugger.last_trace()
+    trace = console.last_trace()
     rows = [
-        ("clockscope", f"{__version__}, in GDB {debugger.version()}"),
-        ("symbols", one_line(debugger.symbol_file() or "none: `file vmlinux` loads your kernel's")),
+        ("clockscope", f"{__version__}, in GDB {console.version()}"),
+        ("symbols", one_line(symbols.symbol_file() or "none: `file vmlinux` loads your kernel's")),
         ("guest", _guest()),
         ("recording", one_line(Recording.current.path) if Recording.current is not None else "none"),
         ("last trace", one_line(trace) if trace is not None else "none"),

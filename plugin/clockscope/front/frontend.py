@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from clockscope.base import settings
 from clockscope.front import advice, completion, verbs
-from clockscope.gdbside import debugger
+from clockscope.gdbside import commands, console, symbols
 from clockscope.live import session
 from clockscope._core import Error
 from clockscope.base.errors import UserError
@@ -42,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Leave(message or "")
 
     def _print_message(self, message: str, file: object = None) -> None:
-        debugger.Ui().out(message)
+        console.Ui().out(message)
 
 
 def register() -> None:
@@ -52,23 +52,23 @@ def register() -> None:
         return
     _registered = True
     session.watch_session()
-    debugger.add_command(PREFIX, HELP, _advise, None)
-    if not debugger.alias(ALIAS, PREFIX):
-        debugger.Ui().note(f"You have a command `{ALIAS}` already: where {PREFIX} says `{ALIAS}`, type `{PREFIX}`.")
-    debugger.add_command(f"info {PREFIX}", INFO_HELP, _tell, lambda _typed, _word: [])
-    debugger.add_setting_prefix(PREFIX, "how clockscope behaves", [setting.full_name for setting in settings.ALL])
+    commands.add_command(PREFIX, HELP, _advise, None)
+    if not commands.alias(ALIAS, PREFIX):
+        console.Ui().note(f"You have a command `{ALIAS}` already: where {PREFIX} says `{ALIAS}`, type `{PREFIX}`.")
+    commands.add_command(f"info {PREFIX}", INFO_HELP, _tell, lambda _typed, _word: [])
+    commands.add_setting_prefix(PREFIX, "how clockscope behaves", [setting.full_name for setting in settings.ALL])
     for setting in settings.ALL:
-        debugger.add_parameter(setting.full_name, setting.default, setting.text)
+        commands.add_parameter(setting.full_name, setting.default, setting.text)
     for name in verbs.names():
         _register_verb(verbs.load(name))
 
 
 def _register_verb(verb: Verb) -> None:
     parser = make_parser(verb)
-    debugger.add_command(
+    commands.add_command(
         f"{PREFIX} {verb.NAME}",
         _help_of(parser),
-        lambda words, typed: _run(verb, words, debugger.Ui(typed=typed)),
+        lambda words, typed: _run(verb, words, console.Ui(typed=typed)),
         lambda typed, word: completion.tails(_complete(verb, typed), typed, word),
     )
 
@@ -84,15 +84,15 @@ def _help_of(parser: argparse.ArgumentParser) -> str:
     return f"{parser.description}\n\n{parser.format_help()}".rstrip()
 
 
-def _run(verb: Verb, words: list[str], ui: debugger.Ui) -> None:
+def _run(verb: Verb, words: list[str], ui: console.Ui) -> None:
     try:
         normalise = getattr(verb, "normalise", list)
         args = make_parser(verb).parse_args(normalise(words))
         verb.run(args, ui)
     except _Leave:
         return
-    except (Error, UserError, debugger.Error) as error:
-        raise debugger.Refusal(one_line(" ".join(str(error).splitlines()))) from None
+    except (Error, UserError, console.Error) as error:
+        raise commands.Refusal(one_line(" ".join(str(error).splitlines()))) from None
     finally:
         ui.close()
 
@@ -100,15 +100,15 @@ def _run(verb: Verb, words: list[str], ui: debugger.Ui) -> None:
 def _advise(words: list[str], _typed: bool) -> None:
     """`clock` alone: what to do next."""
     if words:
-        raise debugger.Refusal(f"clock: no such command: {one_line(words[0])}; `help clock` lists them")
-    debugger.Ui().out(advice.next_step())
+        raise commands.Refusal(f"clock: no such command: {one_line(words[0])}; `help clock` lists them")
+    console.Ui().out(advice.next_step())
 
 
 def _tell(_words: list[str], _typed: bool) -> None:
     """`info clockscope`: where things stand."""
-    debugger.Ui().out(advice.overview())
+    console.Ui().out(advice.overview())
 
 
 def _complete(verb: Verb, typed: str) -> list[str]:
-    known = completion.Known(elf=debugger.symbol_file(), trace=debugger.last_trace())
+    known = completion.Known(elf=symbols.symbol_file(), trace=console.last_trace())
     return completion.complete(verb, make_parser(verb), typed, known)

@@ -8,7 +8,7 @@ In a timing window nothing is borrowed, where the guest did not run into a break
 all. Once it has gone wrong it is not tried again: that, and what state the guest is in, is said, and kept in the trace.
 """
 
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, frames
 from clockscope.model import told
 from clockscope._core import Error, RefusedError, Relay, TraceWriter
 from clockscope.kernel.elffile import ElfFile
@@ -57,12 +57,12 @@ class Lender:
         if self._relay.state != "stopped":
             return told.Told(refused=[self._relay.reason or "the guest does not stand"])
         try:
-            stop = debugger.Stop()
-            frames = [frame.address for frame in stop.backtrace(_FRAMES_MAX)]
-            if self._windows.hold(stop.register("rip"), frames):
+            stop = frames.Stop()
+            callers = [frame.address for frame in stop.backtrace(_FRAMES_MAX)]
+            if self._windows.hold(stop.register("rip"), callers):
                 return told.Told(refused=["the guest stands between two reads of a clock"])
             return told.read(self._borrower)
-        except (Error, debugger.Error) as error:
+        except (Error, console.Error) as error:
             return told.Told(refused=[str(error)])
 
 
@@ -113,7 +113,7 @@ class Borrowing:
         if not self._ended:
             self._note(told.END)
 
-    def kernel_ends(self, stop: debugger.Stop) -> bool:
+    def kernel_ends(self, stop: frames.Stop) -> bool:
         """At a probe where the kernel ends: afterwards there is nobody to ask."""
         self._note(told.END)
         self._ended = True
@@ -126,7 +126,7 @@ class Borrowing:
         self._tell_refusal()
         told.write(self._writer, moment, found)
         if found.leaves:
-            self._writer.meta("guest.processors", str(debugger.thread_count()))
+            self._writer.meta("guest.processors", str(frames.thread_count()))
 
     def _tell_refusal(self) -> None:
         """Once: that it went wrong, and what that means for the guest."""
@@ -134,4 +134,4 @@ class Borrowing:
         if refusal and not self._told:
             self._told = True
             self._writer.meta("stub.borrowing", refusal)
-            debugger.Ui().note(one_line(f"Your guest lends no instructions any more: {refusal}."))
+            console.Ui().note(one_line(f"Your guest lends no instructions any more: {refusal}."))

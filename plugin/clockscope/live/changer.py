@@ -4,9 +4,9 @@
 import functools
 from collections.abc import Iterator, Sequence
 
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, probes, symbols, values
 from clockscope._core import Error, Interventions, RefusedError, Relay, TraceWriter
-from clockscope.gdbside.debugger import Stop
+from clockscope.gdbside.frames import Stop
 from clockscope.base.errors import UserError
 from clockscope.profiles.profile import Branches
 from clockscope.kernel.hints import of_kernel
@@ -23,22 +23,22 @@ def prepare(wishes: Sequence[Wish], target: Target) -> list[Planned]:
         return []
     hints = of_kernel(target.elf, target.profile.branches if target.profile else Branches())
     check = functools.partial(_check, target)
-    return plan(wishes, Guest(target.elf, hints, debugger.statements, _number, check))
+    return plan(wishes, Guest(target.elf, hints, symbols.statements, _number, check))
 
 
 def _number(expression: str) -> int:
     try:
-        return debugger.number_of(expression)
-    except debugger.Error as error:
+        return values.number_of(expression)
+    except console.Error as error:
         raise UserError(f"{expression} is no value: {one_line(str(error))}") from error
 
 
 def _check(target: Target, address: int, expression: str, value: str) -> None:
     try:
-        debugger.check_assignment(
+        values.check_assignment(
             address + target.offset, expression, value, lambda name: target.elf.find(name) is not None
         )
-    except debugger.Error as error:
+    except console.Error as error:
         raise UserError(one_line(str(error))) from error
 
 
@@ -52,7 +52,7 @@ class Intervening:
         self._offset = offset
         self._repeats = {one.number: Repeats(relay.run_ns) for one in planned}
         self._core = Interventions(relay, writer) if planned else None
-        self._probes: list[debugger.Probe] = []
+        self._probes: list[probes.Probe] = []
         self._made = dict.fromkeys((one.number for one in planned), 0)  # by GDB
         self._failures: dict[int, str] = {}
         for one in planned:
@@ -72,7 +72,7 @@ class Intervening:
                 if not memory and one.wish.kind != "set":
                     raise RefusedError("hardware breakpoints alone do not serve for that")
                 self._plant(one, hardware)
-            except (Error, debugger.Error) as error:
+            except (Error, console.Error) as error:
                 self._failures[one.number] = one_line(str(error))
                 yield f"Your guest takes no breakpoint for --{one.wish.kind} {one.wish.option}: {self._failures[one.number]}"
             if one.in_window:
@@ -88,14 +88,14 @@ class Intervening:
             self._core.have_return(one.number, address, one.value, one.ret + self._offset)
         else:
             act = functools.partial(self._assign, one)
-            self._probes.append(debugger.Probe(address, act, hardware=hardware))
+            self._probes.append(probes.Probe(address, act, hardware=hardware))
 
     def _assign(self, one: Planned, stop: Stop) -> bool:
         if self._repeats[one.number].again(stop):
             return False
         try:
-            was, became = debugger.assign(one.wish.expression, one.wish.value)
-        except debugger.Error as error:
+            was, became = values.assign(one.wish.expression, one.wish.value)
+        except console.Error as error:
             self._failures.setdefault(one.number, one_line(str(error)))
             return False
         self._repeats[one.number].keep(Stop())

@@ -9,12 +9,12 @@ def chosen(given: str | None) -> str:
     if given is not None:
         return given
     try:
-        from clockscope.gdbside import debugger
+        from clockscope.gdbside import symbols
     except ModuleNotFoundError as error:
         if error.name != "gdb":
             raise
         raise UserError("no kernel was named: give its ELF file before the name") from None
-    path = debugger.symbol_file()
+    path = symbols.symbol_file()
     if path is None:
         raise UserError("GDB has no symbol file: load the kernel with `file vmlinux`, or name it before the variable")
     return path

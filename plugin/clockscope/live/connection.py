@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from clockscope.base import settings
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, happenings, symbols
 from clockscope._core import ConnectError, Error, RefusedError, Relay
 from clockscope.base.errors import UserError
 from clockscope.live import qemu, replaying
@@ -24,16 +24,16 @@ class Patience:
 
     def __init__(self, seconds: int) -> None:
         self._set = seconds + 5
-        self._before = debugger.number(self._NAME)
+        self._before = console.number(self._NAME)
         if self._before >= self._set:
             self._set = self._before
         else:
-            debugger.replace_setting(self._NAME, str(self._set))
+            console.replace_setting(self._NAME, str(self._set))
 
     def end(self) -> None:
         """A second call, or what the user has set meanwhile, changes nothing."""
-        if debugger.number(self._NAME) == self._set:
-            debugger.replace_setting(self._NAME, str(self._before))
+        if console.number(self._NAME) == self._set:
+            console.replace_setting(self._NAME, str(self._before))
         self._set = self._before
 
 
@@ -73,7 +73,7 @@ class Connection:
         else:
             said = f"Your guest is gone: {fate or self.relay.reason}."
         if not Connection.leaving:
-            debugger.Ui().note(one_line(said))
+            console.Ui().note(one_line(said))
         self.close()
 
     def close(self) -> None:
@@ -108,14 +108,14 @@ def require() -> Connection:
 def require_standing() -> Connection:
     """The same; UserError too while the guest runs in GDB's background."""
     connection = require()
-    if debugger.runs():
+    if happenings.runs():
         raise UserError("your guest runs: stop it by `interrupt`, then try again")
     return connection
 
 
 def check_free() -> None:
     """UserError where GDB debugs something already."""
-    busy = debugger.connected_to()
+    busy = console.connected_to()
     if busy and Connection.current is not None:
         raise UserError("a guest is attached already: `kill` ends it, `detach` lets it run on; then try again")
     if busy:
@@ -132,13 +132,13 @@ def establish(address: str, guest: Guest | None, ui: Ui, shift: int | None = Non
     relay = _connect(address, guest)
     if Connection.current is not None:
         Connection.current.patience.end()
-    patience = Patience(debugger.number(settings.REQUEST_TIMEOUT.full_name))
+    patience = Patience(console.number(settings.REQUEST_TIMEOUT.full_name))
     try:
-        debugger.connect(relay.socket_path)
+        console.connect(relay.socket_path)
     except BaseException as error:
         relay.close()
         patience.end()
-        if isinstance(error, debugger.Error):
+        if isinstance(error, console.Error):
             raise UserError(f"GDB cannot debug the guest at {address}: {error}") from error
         raise
     Connection.current = Connection(relay, address, patience, guest, relay.replay)
@@ -180,8 +180,8 @@ def _time_replay(made: Connection, shift: int | None, ui: Ui) -> None:
 
 def _connect(address: str, guest: Guest | None) -> Relay:
     """A relay to the stub; a guest that was only just started gets some time to open its socket."""
-    connect_limit = debugger.number(settings.CONNECT_TIMEOUT.full_name)
-    request_limit = debugger.number(settings.REQUEST_TIMEOUT.full_name)
+    connect_limit = console.number(settings.CONNECT_TIMEOUT.full_name)
+    request_limit = console.number(settings.REQUEST_TIMEOUT.full_name)
     deadline = time.monotonic() + connect_limit
     while True:
         try:
@@ -201,10 +201,10 @@ def _connect(address: str, guest: Guest | None) -> Relay:
 
 def _avoid_osabi_clash(ui: Ui) -> None:
     """Without support for a BSD's ABI, GDB rejects the stub's target description once its kernel is loaded."""
-    shown = debugger.ask("show osabi")
+    shown = console.ask("show osabi")
     if re.search(r'"auto" \(currently "\w*BSD"', shown):
-        debugger.ask("set osabi none")
-        symbols = debugger.symbol_file()
-        if symbols is not None:
-            debugger.read_symbols_again(symbols)  # they were read for the ABI that GDB lacks: with 32-bit addresses
+        console.ask("set osabi none")
+        kernel = symbols.symbol_file()
+        if kernel is not None:
+            symbols.read_symbols_again(kernel)  # they were read for the ABI that GDB lacks: with 32-bit addresses
         ui.note("Set GDB's osabi to none: it would reject the stub's description of a BSD guest.")

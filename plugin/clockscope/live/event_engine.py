@@ -13,9 +13,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import chain
 
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, memory, probes, symbols, values
 from clockscope.kernel import messages
-from clockscope.gdbside.debugger import Frame, Stop, Value
+from clockscope.gdbside.frames import Frame, Stop
+from clockscope.gdbside.values import Value
 from clockscope.profiles.profile import Capture, Rule
 from clockscope.kernel.event_sites import GatePlan, MessageSite, Plan
 from clockscope.live.repeats import Repeats
@@ -61,8 +62,8 @@ class _Pending:
     address: int  # the function
     gates: tuple[GatePlan, ...]  # open while it lasts
     rules: tuple[Rule, ...]
-    variables: Mapping[str, debugger.Variable]
-    return_type: debugger.Type | None
+    variables: Mapping[str, values.Variable]
+    return_type: values.Type | None
     backtrace: tuple[Frame, ...]
 
 
@@ -79,7 +80,7 @@ class Engine:
         self._limit = backtrace_limit
         self._take = take
         self._repeats = Repeats(run_ns)
-        self._probes: dict[int, debugger.Probe] = {}
+        self._probes: dict[int, probes.Probe] = {}
         self._hits: Counter[int] = Counter()
         self._seen: Counter[str] = Counter()
         # By return address and stack pointer there: several where one function ends in a jump to another.
@@ -118,7 +119,7 @@ class Engine:
         for address in sorted(self._own_addresses()):
             try:
                 self._set(address)
-            except debugger.Error as error:
+            except console.Error as error:
                 refused.append((address, str(error)))
         return refused
 
@@ -156,7 +157,7 @@ class Engine:
             probe.switch(wanted)
         elif wanted:
             hit = functools.partial(self._stopped, address)
-            self._probes[address] = debugger.Probe(address + self._offset, hit, hardware=self._hardware)
+            self._probes[address] = probes.Probe(address + self._offset, hit, hardware=self._hardware)
 
     def _turn_gates(self, address: int) -> None:
         """Open the gates that an address opens, and close those that it closes."""
@@ -214,7 +215,7 @@ class Engine:
         """
         stack = stop.register("rsp")
         return_address = (stop.word(stack) - self._offset) % (1 << 64)
-        variables: dict[str, debugger.Variable] = {"hits": self._hits[address]}
+        variables: dict[str, values.Variable] = {"hits": self._hits[address]}
         if rules:
             variables.update((f"arg_{name}", value) for name, value in stop.arguments().items())
         with self._variables(variables, rules):
@@ -286,11 +287,11 @@ class Engine:
         )
 
     def _variables(
-        self, variables: Mapping[str, debugger.Variable], rules: Iterable[Rule]
+        self, variables: Mapping[str, values.Variable], rules: Iterable[Rule]
     ) -> AbstractContextManager[None]:
         """What the rules' expressions may use beside the guest's own names, for the time of a block."""
         counts = {f"seen_{name.replace('-', '_')}": self._seen[name] for rule in rules for name in rule.counts}
-        return debugger.variables({_PREFIX + name: value for name, value in chain(counts.items(), variables.items())})
+        return values.variables({_PREFIX + name: value for name, value in chain(counts.items(), variables.items())})
 
 
 def _capture(capture: Capture, stop: Stop) -> Value:
@@ -328,7 +329,7 @@ class _CallArguments(messages.Arguments):
         return self._stop.string(address)
 
     def memory(self, address: int, size: int) -> bytes:
-        return debugger.read_memory(address, size)
+        return memory.read_memory(address, size)
 
     def symbol(self, address: int) -> str:
-        return debugger.symbol_at(address)
+        return symbols.symbol_at(address)

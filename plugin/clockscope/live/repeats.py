@@ -7,7 +7,7 @@ which steps to get off a breakpoint, then takes that for another hit.
 
 from collections.abc import Callable
 
-from clockscope.gdbside.debugger import Stop
+from clockscope.gdbside.frames import Stop
 
 # A guest that stops twice in this time with all registers equal has not run in between.
 _STEP_NS = 50_000_000

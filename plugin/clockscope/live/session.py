@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from clockscope import __version__
 from clockscope.base import settings
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, happenings, probes, symbols, values
 from clockscope.live import qemu
 from clockscope._core import Error, RefusedError, TraceWriter
 from clockscope.live.borrowing import Borrowing
@@ -88,7 +88,7 @@ class Recording:
         self._few = _wants_hardware()  # only the processor's few are to be used
         self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
         self._settings: dict[str, str] = {}
-        self._ui = debugger.Ui()
+        self._ui = console.Ui()
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
         self._check.now()
         started_with = qemu.option(connection.guest.command, "kernel") if connection.guest else None
@@ -96,9 +96,9 @@ class Recording:
             self._check.check_file(started_with)
         self._writer = TraceWriter(path, force=force)
         self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay)
-        self._endings: list[debugger.Probe] = []  # where the guest's kernel ends
+        self._endings: list[probes.Probe] = []  # where the guest's kernel ends
         self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
-        limit = debugger.number(settings.BACKTRACE_LIMIT.full_name)
+        limit = console.number(settings.BACKTRACE_LIMIT.full_name)
         self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
 
@@ -110,7 +110,7 @@ class Recording:
         except BaseException as error:
             self.end(False, "it could not be begun")
             relay = self._connection.relay
-            if isinstance(error, debugger.Error) and relay.state in ("closed", "exited"):
+            if isinstance(error, console.Error) and relay.state in ("closed", "exited"):
                 raise UserError(f"the recording could not be begun: {relay.reason}") from error
             raise
 
@@ -118,7 +118,7 @@ class Recording:
         relay = self._connection.relay
         self._write_provenance()
         # So that each stop moves one breakpoint, not all of them.
-        self._settings["breakpoint always-inserted"] = debugger.replace_setting("breakpoint always-inserted", "on")
+        self._settings["breakpoint always-inserted"] = console.replace_setting("breakpoint always-inserted", "on")
         watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
         self._virtual = breakpoints_are_virtual(relay)
         self._few = self._few and not self._virtual
@@ -141,7 +141,7 @@ class Recording:
             self._await_ending()
             notes += self._trace_branches()
         if self.goal is not None and self.goal.what == "idle":
-            relay.set_idle_limit(debugger.number(settings.IDLE_SECONDS.full_name))
+            relay.set_idle_limit(console.number(settings.IDLE_SECONDS.full_name))
         return notes
 
     def _describe(self, refused: Sequence[tuple[int, str]]) -> list[str]:
@@ -184,7 +184,7 @@ class Recording:
             "plan.counters": str(len(target.counted)),
             "plan.until": str(self.goal or ""),
             "tool.clockscope": __version__,
-            "tool.gdb": debugger.version(),
+            "tool.gdb": console.version(),
         }
         if connection.guest is not None:
             facts["stub.command"] = json.dumps(connection.guest.command)
@@ -223,12 +223,12 @@ class Recording:
             return
         for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
             address = symbol.address + self.target.offset
-            self._endings.append(debugger.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
+            self._endings.append(probes.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
 
     def _note_command_line(self) -> None:
         profile = self.target.profile
         if profile is not None and profile.command_line is not None:
-            line = debugger.evaluate(profile.command_line)
+            line = values.evaluate(profile.command_line)
             if isinstance(line, str) and line:
                 self._writer.meta("guest.command_line", line)
 
@@ -295,7 +295,7 @@ class Recording:
         elif self._reached:
             self.end(True, f"reached {self.goal}")
         elif self.goal == Goal("idle") and self._connection.relay.idle_reached:
-            self.end(True, f"no event for {debugger.number(settings.IDLE_SECONDS.full_name)} s")
+            self.end(True, f"no event for {console.number(settings.IDLE_SECONDS.full_name)} s")
 
     def guest_gone(self) -> None:
         """The guest has ended, or GDB let go of it."""
@@ -338,10 +338,10 @@ class Recording:
         self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 
     def _lift(self) -> None:
-        if Connection.leaving and debugger.runs():
+        if Connection.leaving and happenings.runs():
             # GDB cannot take leave of a guest that runs in its background: the relay does, and lifts all of GDB's as well.
             self._connection.relay.close()
-        elif not debugger.in_probe():
+        elif not happenings.in_probe():
             self._attempt("what the guest is told could not be asked again", self._borrowing.end)
             self._attempt("the probes could not be lifted", self._lift_gdbs)
         self._attempt("the interventions could not be lifted", self._intervening.lift)
@@ -352,7 +352,7 @@ class Recording:
         """What fails in one part keeps none of the others from its end."""
         try:
             part()
-        except (Error, debugger.Error) as error:
+        except (Error, console.Error) as error:
             self._ui.note(f"At the recording's end {failure}: {one_line(' '.join(str(error).splitlines()))}")
 
     def _lift_gdbs(self) -> None:
@@ -364,11 +364,11 @@ class Recording:
                 probe.remove()
         finally:
             for name, value in self._settings.items():
-                debugger.replace_setting(name, value)
+                console.replace_setting(name, value)
 
     def _end_branches(self) -> None:
         if self._branch_trace is not None:
-            self._branch_trace.stop(debugger.source_file)
+            self._branch_trace.stop(symbols.source_file)
 
     def _lift_counters(self) -> None:
         relay = self._connection.relay
@@ -391,7 +391,7 @@ class Recording:
 
 def _wants_hardware() -> bool:
     """Whether the user wants hardware breakpoints alone."""
-    chosen = debugger.text(settings.BREAKPOINTS.full_name)
+    chosen = console.text(settings.BREAKPOINTS.full_name)
     if chosen not in ("auto", "hardware"):
         raise UserError(f"set clockscope breakpoints: auto or hardware is expected, not {chosen!r}")
     return chosen == "hardware"
@@ -405,7 +405,7 @@ def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:
     for expression in expressions:
         variable = re.match(r"&(\w+)", expression)
         if variable is None or variable[1] in elf:
-            value = debugger.evaluate(f"(unsigned long)({expression})")
+            value = values.evaluate(f"(unsigned long)({expression})")
             if isinstance(value, int):
                 return value
     return 0
@@ -433,9 +433,9 @@ def default_path() -> str:
 
 def watch_session() -> None:
     """Have recordings and connections hear of what becomes of the guest."""
-    debugger.on_stop(_stopped)
-    debugger.on_exit(_gone)
-    debugger.on_quit(_quit)
+    happenings.on_stop(_stopped)
+    happenings.on_exit(_gone)
+    happenings.on_quit(_quit)
     atexit.register(close_all)
 
 

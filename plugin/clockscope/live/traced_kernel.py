@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from clockscope.base import settings
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, symbols
 from clockscope.kernel import event_sites
 from clockscope.live import watch
 from clockscope.kernel.elffile import ElfFile, Symbol
@@ -37,16 +37,16 @@ class Target:
 
 def prepare(profile_name: str | None, functions: Sequence[str], variables: Sequence[str] = ()) -> Target:
     """Find everything out that can be known before the guest runs; UserError says what is missing."""
-    path = debugger.symbol_file()
+    path = symbols.symbol_file()
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
     elf = ElfFile(path)
     if elf.stripped:
         raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
-    chosen = _choose(elf, profile_name or debugger.text(settings.PROFILE.full_name), bool(functions or variables))
-    made = event_sites.make_plan(chosen, elf, debugger.disassemble, debugger.inlined_copies) if chosen else Plan()
+    chosen = _choose(elf, profile_name or console.text(settings.PROFILE.full_name), bool(functions or variables))
+    made = event_sites.make_plan(chosen, elf, symbols.disassemble, symbols.inlined_copies) if chosen else Plan()
     if chosen is not None:
-        debugger.warm_up(made.sites(), chosen.frames, _variables(chosen, elf))
+        symbols.warm_up(made.sites(), chosen.frames, _variables(chosen, elf))
     return Target(elf, offset_of(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
 
 
@@ -94,7 +94,7 @@ def offset_of(elf: ElfFile) -> int:
     """How far the guest's code lies from where the file says: kernels and programs may be relocated."""
     for symbol in elf.all_functions():
         if symbol.name.isidentifier():
-            address = debugger.address_of(symbol.name)
+            address = symbols.address_of(symbol.name)
             if address is not None and symbol.address == elf.find(symbol.name):
                 _check_width(elf, address, symbol.address)
                 return address - symbol.address

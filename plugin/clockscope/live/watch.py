@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clockscope.gdbside import debugger
+from clockscope.gdbside import console, memory, probes, symbols, values
 from clockscope._core import Analyser, Error, Relay, Xref, store_of
-from clockscope.gdbside.debugger import Frame, Stop
+from clockscope.gdbside.frames import Frame, Stop
 from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.live.event_engine import Observation, Taker
@@ -88,7 +88,7 @@ class Watcher:
         self._limit = backtrace_limit
         self._take = take
         self._analyser = Analyser(elf.path) if variables else None
-        self._planted: list[debugger.Watchpoint | debugger.Probe] = []
+        self._planted: list[probes.Watchpoint | probes.Probe] = []
 
     def plant(self, relay: Relay) -> list[Expectation]:
         """Begin to watch; how, and what cannot be seen. The guest must be stopped."""
@@ -105,19 +105,19 @@ class Watcher:
             if _stub_watches(relay, variable.address + self._offset, variable.size):
                 self._planted.append(writes.watchpoint())
                 return _expectation(variable, "planted", "")
-        except debugger.Error:
+        except console.Error:
             pass  # the stub has no watchpoint left, or GDB may not use it: the other way remains
         refused = 0
         for store in variable.stores:
             try:
-                self._planted += writes.probes(store)
-            except debugger.Error:
+                self._planted += writes.plant(store)
+            except console.Error:
                 refused += 1
         probed = len(variable.stores) - refused
         note = f"no watchpoint: breakpoints on {probed} of {len(variable.stores)} instructions that store to it"
         return _expectation(variable, "planted" if probed else "refused", note)
 
-    def _observe(self, variable: Variable, values: tuple[debugger.Value, debugger.Value], at: int, stop: Stop) -> bool:
+    def _observe(self, variable: Variable, values: tuple[values.Value, values.Value], at: int, stop: Stop) -> bool:
         """`at`: the address of the instruction that wrote."""
         told = (("name", variable.name), ("old", values[0]), ("new", values[1]))
         return self._take(
@@ -159,7 +159,7 @@ def _expectation(variable: Variable, status: str, note: str) -> Expectation:
     return Expectation(variable.rule.rule, WRITTEN, variable.name, status, note)
 
 
-Seen = Callable[[Variable, tuple[debugger.Value, debugger.Value], int, Stop], bool]
+Seen = Callable[[Variable, tuple[values.Value, values.Value], int, Stop], bool]
 """(variable, (old, new), address of the instruction, stop); True keeps the guest there."""
 
 
@@ -186,26 +186,26 @@ class _Writes:
         self._elf = elf
         self._offset = offset
         self._seen = seen
-        self._type = debugger.type_of(variable.name, variable.size)
+        self._type = values.type_of(variable.name, variable.size)
         self._last = self._read() or self._initial()
         self._before: dict[tuple[str, int], bytes] = {}  # by thread and storing instruction: it has not stored yet
 
-    def watchpoint(self) -> debugger.Watchpoint:
-        return debugger.Watchpoint(self._variable.address + self._offset, self._variable.size, self._written)
+    def watchpoint(self) -> probes.Watchpoint:
+        return probes.Watchpoint(self._variable.address + self._offset, self._variable.size, self._written)
 
-    def probes(self, store: int) -> list[debugger.Probe]:
+    def plant(self, store: int) -> list[probes.Probe]:
         """A probe on an instruction that stores, and one behind it that is in place only until that is reached."""
-        behind = store + debugger.disassemble(store, 1)[0][1]
-        after = debugger.Probe(behind + self._offset, lambda stop: self._has_stored(store, after, stop))
+        behind = store + symbols.disassemble(store, 1)[0][1]
+        after = probes.Probe(behind + self._offset, lambda stop: self._has_stored(store, after, stop))
         after.switch(False)
         try:
-            return [after, debugger.Probe(store + self._offset, lambda stop: self._will_store(store, after, stop))]
-        except debugger.Error:
+            return [after, probes.Probe(store + self._offset, lambda stop: self._will_store(store, after, stop))]
+        except console.Error:
             after.remove()
             raise
 
     def _read(self) -> bytes:
-        return debugger.read_memory(self._variable.address + self._offset, self._variable.size)
+        return memory.read_memory(self._variable.address + self._offset, self._variable.size)
 
     def _initial(self) -> bytes:
         """The value that the kernel is loaded with: before its memory is mapped, it cannot be read."""
@@ -215,16 +215,16 @@ class _Writes:
         here = (stop.register("rip") - self._offset) % (1 << 64)
         # A repeated store stands on itself until it is done, and its pointer behind what it wrote last.
         last = stop.register("rdi") - 1 - self._offset - self._variable.address
-        if 0 <= last < self._variable.size and debugger.disassemble(here, 1)[0][2].startswith("rep"):
+        if 0 <= last < self._variable.size and symbols.disassemble(here, 1)[0][2].startswith("rep"):
             return last == self._variable.size - 1 and self._tell(self._last, here, stop)
         return self._tell(self._last, self._instruction_before(here), stop, self._stores_here)
 
-    def _will_store(self, store: int, after: debugger.Probe, stop: Stop) -> bool:
+    def _will_store(self, store: int, after: probes.Probe, stop: Stop) -> bool:
         self._before[stop.thread, store] = self._read()
         after.switch(True)
         return False
 
-    def _has_stored(self, store: int, after: debugger.Probe, stop: Stop) -> bool:
+    def _has_stored(self, store: int, after: probes.Probe, stop: Stop) -> bool:
         old = self._before.pop((stop.thread, store), None)
         if not any(waiting == store for _, waiting in self._before):
             after.switch(False)
@@ -237,8 +237,8 @@ class _Writes:
         self._last = new = self._read()
         if new == old and new and not wrote(at, stop):
             return False
-        values = debugger.value_of(old, self._type), debugger.value_of(new, self._type)
-        return self._seen(self._variable, values, at, stop)
+        change = values.value_of(old, self._type), values.value_of(new, self._type)
+        return self._seen(self._variable, change, at, stop)
 
     def _stores(self, at: int, stop: Stop) -> bool:
         """Whether an instruction stores, and does not only put back what it has read: a cmpxchg that changes nothing is how
@@ -253,17 +253,17 @@ class _Writes:
             return False
         try:
             place = _place(found, stop)
-        except (debugger.Error, ValueError):
+        except (console.Error, ValueError):
             return False  # a segment's base that the stub does not tell
         return overlap(place, found["width"], self._variable.address + self._offset, self._variable.size)
 
     def _store_at(self, at: int) -> dict[str, Any] | None:
         address = (at + self._offset) % (1 << 64)
-        return store_of(debugger.read_memory(address, _LONGEST) or self._elf.read(at, _LONGEST) or b"", address)
+        return store_of(memory.read_memory(address, _LONGEST) or self._elf.read(at, _LONGEST) or b"", address)
 
     def _instruction_before(self, here: int) -> int:
         """The instruction that has just written: the one that ends where the guest stands."""
         start = self._elf.function_start(here - 1)
-        found = debugger.disassemble_range(start, here - 1) if start is not None else []
+        found = symbols.disassemble_range(start, here - 1) if start is not None else []
         address, length = found[-1][:2] if found else (here, 0)
         return address if address + length == here else here - 1

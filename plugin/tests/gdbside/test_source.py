@@ -29,9 +29,9 @@ def test_the_file_that_is_named(
     said = gdb(
         [
             f"file {program}",
-            "python from clockscope.gdbside import debugger",
+            "python from clockscope.gdbside import symbols",
             'python address = int(gdb.parse_and_eval("(long)&main"))',
-            f"python print('found', debugger.source_file({named!r}, address))",
+            f"python print('found', symbols.source_file({named!r}, address))",
         ]
     )
     assert f"found {tmp_path / found if found else None}\n" in said.text

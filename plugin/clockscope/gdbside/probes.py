@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""Internal breakpoints and watchpoints that let the guest go on."""
+
+# GDB's module has no types that mypy could see.
+# mypy: allow-subclassing-any, disable-error-code="no-any-return, has-type"
+
+from collections.abc import Callable
+
+import gdb
+
+from clockscope.gdbside.frames import Stop
+from clockscope.gdbside.happenings import asking
+
+
+def _stays(hit: Callable[[Stop], bool]) -> bool:
+    """Whether the guest stays where it was hit: for the user too, where Ctrl-C came while an event was being read."""
+    try:
+        with asking():
+            return hit(Stop())
+    except KeyboardInterrupt:
+        return True
+    except gdb.error:
+        if gdb.selected_inferior().connection is not None:
+            raise
+        return True  # the connection was lost meanwhile: GDB says so itself
+
+
+class Probe(gdb.Breakpoint):
+    """An internal breakpoint. `hit` is called at each stop; the guest goes on unless it returns True.
+
+    A hardware one, as a rule: whoever loads the kernel overwrites software breakpoints, and early text is not mapped.
+    """
+
+    def __init__(self, address: int, hit: Callable[[Stop], bool], *, hardware: bool = True) -> None:
+        kind = gdb.BP_HARDWARE_BREAKPOINT if hardware else gdb.BP_BREAKPOINT
+        super().__init__(f"*{address:#x}", type=kind, internal=True)
+        self.silent = True
+        self._hit = hit
+
+    def stop(self) -> bool:
+        return _stays(self._hit)
+
+    def switch(self, on: bool) -> None:
+        if self.enabled != on:
+            self.enabled = on
+
+    def remove(self) -> None:
+        if self.is_valid():
+            self.delete()
+
+
+class _Unequal(gdb.Function):
+    """$clockscope_unequal(): an even number that it has not said before."""
+
+    name = "clockscope_unequal"
+
+    def __init__(self) -> None:
+        super().__init__(self.name)
+        self._said = 0
+
+    def invoke(self) -> int:
+        self._said += 2
+        return self._said
+
+
+class Watchpoint(gdb.Breakpoint):
+    """An internal hardware watchpoint. `hit` is called behind each write; the guest goes on unless it returns True.
+
+    GDB keeps to itself a write that leaves the value as it was, so it watches an expression that always changes.
+    `!` is the operator that lets GDB (13.1) use a hardware watchpoint where the variable cannot be read yet: others
+    make a new value before they read. Raises Error where only single steps would do.
+    """
+
+    _TYPES = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int", 8: "unsigned long"}
+    _unequal: _Unequal | None = None
+
+    def __init__(self, address: int, size: int, hit: Callable[[Stop], bool]) -> None:
+        Watchpoint._unequal = Watchpoint._unequal or _Unequal()
+        text = f"${_Unequal.name}() + !*({self._TYPES[size]} *){address:#x}"
+        super().__init__(text, type=gdb.BP_WATCHPOINT, wp_class=gdb.WP_WRITE, internal=True)
+        self.silent = True
+        self._hit = hit
+        if self.type != gdb.BP_HARDWARE_WATCHPOINT:
+            self.delete()
+            raise gdb.error("no hardware watchpoint")
+
+    def stop(self) -> bool:
+        return _stays(self._hit)
+
+    def remove(self) -> None:
+        if self.is_valid():
+            self.delete()
