@@ -28,26 +28,6 @@ def version(number: str) -> str:
     return f"clockscope {number}" + (f", commit {known[:12]}" if known else "")
 
 
-def mending() -> str:
-    """What brings the extension, where it is missing or does not fit."""
-    return "run: make -f setup.mk build" if IS_CHECKOUT else "install clockscope again"
-
-
-def why_not(error: ImportError) -> str:
-    """In a line, what of the program cannot be imported, and what to do."""
-    text = str(error)
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("clockscope"):
-        return f"a Python package is missing: {error.name}; " + (
-            "run: make -f setup.mk setup" if IS_CHECKOUT else "install it for the Python that GDB and clockscope have"
-        )
-    if isinstance(error, ModuleNotFoundError):
-        return f"the extension is not built ({text}); {mending()}"
-    library, absent, _ = text.partition(": cannot open shared object file")
-    if absent:
-        return f"{library}, which the extension was built for, is not here: a library was removed, or upgraded; {mending()}"
-    return f"the extension cannot be loaded ({text}); {mending()}"
-
-
 def _git() -> str:
     """The folder of git's; in a second work tree, a file says where it is."""
     path = os.path.join(ROOT, ".git")

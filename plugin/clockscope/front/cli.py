@@ -114,9 +114,16 @@ def _complete(line: str, word: str) -> None:
 
 def _run(arguments: Sequence[str]) -> int:
     try:
-        from clockscope._core import Error
+        return _run_loaded(arguments)
     except ImportError as error:
-        return _fail(places.why_not(error))
+        from clockscope.base.extension import explain
+
+        return _fail(explain(error))
+
+
+def _run_loaded(arguments: Sequence[str]) -> int:
+    from clockscope._core import Error
+
     if arguments[:1] == ["--complete"] and len(arguments) == 3:
         _complete(*arguments[1:])
         return 0
