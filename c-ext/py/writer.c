@@ -451,7 +451,14 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
+static PyObject *writer_logged(PyObject *self, void *closure)
+{
+	(void)closure;
+	return PyBool_FromLong(store_is_logged(store_of(self)));
+}
+
 static PyGetSetDef properties[] = {
+	{"logged", writer_logged, NULL, "Whether a part of the closed trace lies in its log.", NULL},
 	{"path", writer_path, NULL, "The file's name, as given.", NULL},
 	{0},
 };

@@ -166,6 +166,9 @@ class TraceWriter:
         """Create the file. ExistsError unless `force`; StateError while another recording writes it;
         SystemError for a directory, a full disk, …"""
     @property
+    def logged(self) -> bool:
+        """Whether a part of the closed trace lies in FILE-wal, since someone read it meanwhile: the two belong together."""
+    @property
     def path(self) -> str: ...
     def meta(self, key: str, value: str) -> None:
         """Set one row of provenance. schemas/trace.sql names the keys: guest.os, guest.release, guest.banner, …"""

@@ -55,6 +55,7 @@ struct store {
 	uint64_t pending; /* rows in the open transaction */
 	uint64_t pending_since_ns;
 	enum cs_error_code failure_code;
+	bool logged;   /* closed, with a part in the log */
 	char *failure; /* the error that ended the recording, or NULL */
 };
 

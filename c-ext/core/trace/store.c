@@ -85,6 +85,11 @@ int64_t store_host_ns(const struct store *store)
 	return (int64_t)(util_now_ns() - store->began_ns);
 }
 
+bool store_is_logged(const struct store *store)
+{
+	return store->logged;
+}
+
 const char *store_path(const struct store *store)
 {
 	return store->name;
@@ -116,14 +121,18 @@ static struct cs_error *write_end(struct store *store, bool complete, const char
 	return commit(store);
 }
 
-/* Moves the log into the file proper, and the file out of logged mode. */
+/* Moves the log into the file proper, and the file out of logged mode. Where someone reads the trace just now, what
+ * they read is not overwritten: the log stays then, synced, and the two together are the whole trace. */
 static struct cs_error *fold_log(struct store *store)
 {
 	int rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
 
-	if (rc != SQLITE_OK)
+	store->logged = rc == SQLITE_BUSY || rc == SQLITE_LOCKED;
+	if (store->logged)
+		rc = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	if (rc != SQLITE_OK && !(store->logged && (rc == SQLITE_BUSY || rc == SQLITE_LOCKED)))
 		return sql_error(store->db, rc, store->name);
-	/* Fails where someone reads the trace just now; the file has all of it already. */
+	/* Fails where someone reads the trace just now; the file has all of it already, but for what the log keeps. */
 	sqlite3_exec(store->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
 	return NULL;
 }

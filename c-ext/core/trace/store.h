@@ -45,6 +45,10 @@ void store_destroy(struct store *store);
  * "incomplete", and the failure is returned once more. */
 struct cs_error *store_close(struct store *store, bool complete, const char *reason);
 
+/* Whether a part of the closed trace lies in FILE-wal, since someone read the trace while it was closed: it is whole as
+ * long as the two stay together. */
+bool store_is_logged(const struct store *store);
+
 /* The name given to store_create(). */
 const char *store_path(const struct store *store);
 

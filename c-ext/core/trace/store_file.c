@@ -66,39 +66,140 @@ static bool is_same_file(int fd, const char *path)
 	       opened.st_ino == named.st_ino;
 }
 
-static struct cs_error *take_lock(const char *name, const char *lock_path, int *ret)
-{
-	for (;;) {
-		CLOSE int fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+/* What this writes into a lock file that it makes. */
+static const char lock_mark[] = "clockscope: a trace is being recorded\n";
 
+static bool is_marked(int fd)
+{
+	char text[sizeof(lock_mark)] = "";
+
+	return pread(fd, text, sizeof(text), 0) == (ssize_t)strlen(lock_mark) && strcmp(text, lock_mark) == 0;
+}
+
+/* A file of the user's serves as well: it is locked, and no more. */
+static int open_lock(const char *path, bool *made)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+
+	*made = fd >= 0;
+	if (fd < 0 && errno == EEXIST)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return fd;
+}
+
+static struct cs_error *take_lock(const char *name, struct store_file *file)
+{
+	for (int tries = 100;;) {
+		bool made;
+		CLOSE int fd = open_lock(file->lock_path, &made);
+
+		if (fd < 0 && errno == ENOENT && tries-- > 0)
+			continue; /* it was removed between two looks at it */
 		if (fd < 0)
 			return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot create %s", name);
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 			if (errno != EWOULDBLOCK)
-				return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot lock %s", lock_path);
+				return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot lock %s", file->lock_path);
 			return cs_error_create(CS_ERROR_STATE, "%s is being recorded already; choose another file",
 					       name);
 		}
-		if (is_same_file(fd, lock_path)) {
-			*ret = fd;
-			fd = -1;
-			return NULL;
-		}
+		if (!is_same_file(fd, file->lock_path))
+			continue;
+		file->lock_was_left = !made && is_marked(fd);
+		file->lock_is_ours = file->lock_was_left || (made && write(fd, lock_mark, strlen(lock_mark)) >= 0);
+		file->lock_fd = fd;
+		fd = -1;
+		return NULL;
 	}
 }
 
-/* What a killed recording left beside the file would be taken by SQLite for part of the new one. */
+/* --- What lies beside a trace --- */
+
+/* What the beginnings of SQLite's files are: <https://www.sqlite.org/fileformat2.html>. */
+static bool is_log(FILE *log)
+{
+	uint8_t head[4];
+
+	return fread(head, sizeof(head), 1, log) == 1 && memcmp(head, "\x37\x7f\x06", 3) == 0 &&
+	       (head[3] == 0x82 || head[3] == 0x83);
+}
+
+static bool is_index(FILE *index)
+{
+	uint32_t head[1];
+
+	return fread(head, sizeof(head), 1, index) == 1 && head[0] == 3007000;
+}
+
+static bool is_journal(FILE *journal)
+{
+	static const uint8_t magic[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+	uint8_t head[sizeof(magic)];
+
+	return fread(head, sizeof(head), 1, journal) == 1 && memcmp(head, magic, sizeof(magic)) == 0;
+}
+
+static const struct companion {
+	const char *suffix;
+	bool (*is)(FILE *file);
+} companions[] = {{"-wal", is_log}, {"-shm", is_index}, {"-journal", is_journal}};
+
+static void close_stream(FILE **stream)
+{
+	if (*stream)
+		fclose(*stream);
+}
+
+/* Whether a file that has such a name may be removed: with its TRACE, or where a killed recording left it. */
+static bool is_companion(const struct companion *kind, const char *path, bool trace)
+{
+	CLEANUP(close_stream) FILE *file = NULL;
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return true; /* there is none */
+	if (!trace || !S_ISREG(status.st_mode) || !(file = fopen(path, "rbe")))
+		return false;
+	return status.st_size == 0 || kind->is(file);
+}
+
+static struct cs_error *check_companions(const char *path, bool trace)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++) {
+		FREE char *companion = join(path, companions[i].suffix, "");
+
+		if (!companion)
+			return &cs_error_no_memory;
+		if (!is_companion(&companions[i], companion, trace))
+			return cs_error_create(
+				CS_ERROR_EXISTS,
+				"%s is in the way and is not clockscope's: move it, or choose another file", companion);
+	}
+	return NULL;
+}
+
+/* What a killed recording left beside the file would be taken by SQLite for part of the new one. They have been
+ * checked, or were made since. */
 static void remove_companions(const char *path)
 {
-	static const char *const suffixes[] = {"-wal", "-shm", "-journal"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
-		FREE char *companion = join(path, suffixes[i], "");
+	for (size_t i = 0; i < ARRAY_SIZE(companions); i++) {
+		FREE char *companion = join(path, companions[i].suffix, "");
 
 		if (companion)
 			unlink(companion);
 	}
 }
+
+static bool is_trace(const char *path)
+{
+	CLEANUP(close_stream) FILE *file = fopen(path, "rbe");
+	char head[72];
+
+	return file && fread(head, sizeof(head), 1, file) == 1 && memcmp(head, "SQLite format 3", 16) == 0 &&
+	       memcmp(head + 68, "ClkS", 4) == 0;
+}
+
+/* --- Creating --- */
 
 /* A new file with the schema in it, written out and closed. */
 static struct cs_error *write_empty_trace(const char *name, const char *path)
@@ -114,21 +215,21 @@ static struct cs_error *write_empty_trace(const char *name, const char *path)
 	rc = sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, NULL);
 	if (rc != SQLITE_OK)
 		return sql_error(db, rc, name);
-	CS_TRY(sql_execute(db, name, "BEGIN"));
+	CS_TRY(sql_execute(db, name, "PRAGMA journal_mode = MEMORY; BEGIN"));
 	CS_TRY(sql_execute(db, name, schema_sql));
 	return sql_execute(db, name, "COMMIT");
 }
 
-static struct cs_error *create_new(const char *name, const char *path)
+/* LEFT: a recording to it was killed. */
+static struct cs_error *create_new(const char *name, const char *path, bool left)
 {
 	struct cs_error *error;
 
+	CS_TRY(check_companions(path, left));
 	remove_companions(path);
 	error = write_empty_trace(name, path);
-	if (error && error->code != CS_ERROR_EXISTS) {
+	if (error && error->code != CS_ERROR_EXISTS)
 		unlink(path);
-		remove_companions(path);
-	}
 	return error;
 }
 
@@ -142,32 +243,68 @@ static void move_log(const char *from, const char *to)
 		rename(old_log, new_log);
 }
 
-/* The name means the old file or the new one at any time. */
-static struct cs_error *replace(const char *name, struct store_file *file)
+/* A directory beside the file, on the same file system, that is nobody else's. */
+static struct cs_error *make_directory(const char *name, struct store_file *file)
 {
-	FREE char *fresh = join(file->path, "-new", "");
+	FREE char *parent = strndup(file->path, (size_t)(strrchr(file->path, '/') - file->path));
+	char *directory = parent ? join(parent, "/", ".clockscope-XXXXXX") : NULL;
 
-	file->old_path = join(file->path, "-old", "");
-	if (!fresh || !file->old_path)
+	if (!directory)
 		return &cs_error_no_memory;
-	unlink(fresh);
-	unlink(file->old_path);
-	CS_TRY(create_new(name, fresh));
-	/* Where the file system has no second names for a file, there is no way back. */
-	if (link(file->path, file->old_path) == 0)
-		move_log(file->path, file->old_path);
-	else
-		free(TAKE_PTR(file->old_path));
-	remove_companions(file->path);
-	if (rename(fresh, file->path) < 0) {
+	if (!mkdtemp(directory)) {
 		struct cs_error *error = cs_error_system(CS_ERROR_SYSTEM, errno, "cannot replace %s", name);
 
-		unlink(fresh);
-		if (file->old_path)
-			store_file_undo(file);
+		free(directory);
 		return error;
 	}
-	return NULL;
+	file->directory = directory;
+	file->old_path = join(directory, "/", "old");
+	return file->old_path ? NULL : &cs_error_no_memory;
+}
+
+/* Without what is in it, which has been moved or given up. */
+static void remove_directory(struct store_file *file)
+{
+	FREE char *fresh = file->directory ? join(file->directory, "/", "new") : NULL;
+
+	if (fresh)
+		unlink(fresh);
+	if (file->directory)
+		rmdir(file->directory);
+	free(TAKE_PTR(file->directory));
+	free(TAKE_PTR(file->old_path));
+}
+
+/* The name means the old file or the new one at any time, where the file system has second names for files. */
+static struct cs_error *put_in_place(const char *name, struct store_file *file, const char *fresh)
+{
+	struct cs_error *error;
+
+	if (link(file->path, file->old_path) < 0 && rename(file->path, file->old_path) < 0)
+		return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot replace %s", name);
+	move_log(file->path, file->old_path);
+	remove_companions(file->path);
+	if (rename(fresh, file->path) == 0)
+		return NULL;
+	error = cs_error_system(CS_ERROR_SYSTEM, errno, "cannot replace %s", name);
+	store_file_undo(file);
+	return error;
+}
+
+static struct cs_error *replace(const char *name, struct store_file *file)
+{
+	FREE char *fresh = NULL;
+	struct cs_error *error;
+
+	CS_TRY(check_companions(file->path, is_trace(file->path)));
+	CS_TRY(make_directory(name, file));
+	fresh = join(file->directory, "/", "new");
+	error = fresh ? create_new(name, fresh, false) : &cs_error_no_memory;
+	if (!error)
+		error = put_in_place(name, file, fresh);
+	if (error)
+		remove_directory(file);
+	return error;
 }
 
 static struct cs_error *create_locked(const char *name, bool force, struct store_file *file)
@@ -178,10 +315,10 @@ static struct cs_error *create_locked(const char *name, bool force, struct store
 	file->lock_path = join(file->path, "-lock", "");
 	if (!file->lock_path)
 		return &cs_error_no_memory;
-	CS_TRY(take_lock(name, file->lock_path, &file->lock_fd));
+	CS_TRY(take_lock(name, file));
 	if (exists && !force)
 		return cs_error_create(CS_ERROR_EXISTS, "%s exists already; it is kept (--force replaces it)", name);
-	return exists ? replace(name, file) : create_new(name, file->path);
+	return exists ? replace(name, file) : create_new(name, file->path, file->lock_was_left);
 }
 
 struct cs_error *store_file_create(const char *name, bool force, struct store_file *file)
@@ -197,32 +334,35 @@ struct cs_error *store_file_create(const char *name, bool force, struct store_fi
 
 void store_file_accept(struct store_file *file)
 {
-	if (!file->old_path)
+	if (!file->directory)
 		return;
 	unlink(file->old_path);
 	remove_companions(file->old_path);
+	remove_directory(file);
 }
 
 void store_file_undo(struct store_file *file)
 {
 	remove_companions(file->path);
-	if (!file->old_path) {
+	if (!file->directory) {
 		unlink(file->path);
 		return;
 	}
 	rename(file->old_path, file->path);
 	unlink(file->old_path); /* two names of one file are not renamed into each other */
 	move_log(file->old_path, file->path);
+	remove_directory(file);
 }
 
 void store_file_release(struct store_file *file)
 {
 	if (file->lock_fd >= 0) {
-		unlink(file->lock_path);
+		if (file->lock_is_ours)
+			unlink(file->lock_path);
 		close(file->lock_fd);
 	}
+	remove_directory(file);
 	free(file->lock_path);
-	free(file->old_path);
 	free(file->path);
 	*file = (struct store_file){.lock_fd = -1};
 }

@@ -93,7 +93,7 @@ def _launch(guest: Guest, replay: str | None, ui: Ui) -> None:
         file = os.path.abspath(replay) if replay else os.path.join(guest.directory, "recording")
         _record_boot(guest, file, ui)
         for written in qemu.written_files(guest.command):
-            ui.note(f"The replay writes {written}.replay, so that {written} stays as it was recorded.")
+            ui.note(f"The replay writes {qemu.of_replay(written)}, so that {written} stays as it was recorded.")
         guest.command = qemu.replayed(guest.command, file)
     words, address = _with_stub(guest, ui)
     guest.start(words)

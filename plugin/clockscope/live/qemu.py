@@ -2,6 +2,7 @@
 """QEMU's command line: what it says of the stub and of record and replay. Pure."""
 
 import os
+import itertools
 import re
 from collections.abc import Sequence
 
@@ -98,8 +99,14 @@ def written_files(command: Sequence[str]) -> list[str]:
 _FILE = re.compile(r"^(file:|file,(?:.*,)?path=)([^,]+)")
 
 
+def of_replay(file: str) -> str:
+    """Where a replay writes what the boot wrote to a file: beside it, and over nothing that is there."""
+    names = itertools.chain([f"{file}.replay"], (f"{file}.replay-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
+
+
 def _elsewhere(word: str) -> str:
-    return _FILE.sub(r"\1\2.replay", word)
+    return _FILE.sub(lambda match: match[1] + of_replay(match[2]), word)
 
 
 def _with_icount(command: Sequence[str], mode: str, file: str) -> list[str]:

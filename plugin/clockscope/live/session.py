@@ -334,6 +334,8 @@ class Recording:
         self._ui.made(self.path)
         for line in self._intervening.summary():
             self._ui.note(f"{line}.")
+        if self._writer.logged:
+            self._ui.note(f"Somebody reads {self.path} just now, so a part of it stays in {self.path}-wal: keep both.")
         state = "complete" if complete else "incomplete"
         self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 
