@@ -190,17 +190,17 @@ node_modules/.package-lock.json: package-lock.json
 	@.ci/install-npm
 	@touch $@
 
-build/page/main.js: $(PAGE_SOURCES) node_modules/.package-lock.json
+build/page/main.js build/page/main.css build/page/made-of&: $(PAGE_SOURCES) node_modules/.package-lock.json
 	@echo '  PAGE  $@'
 	$(Q)node_modules/.bin/esbuild plugin/page/main.js --bundle --minify --format=iife --target=es2022 \
 		--legal-comments=inline --log-level=warning --outdir=$(@D)
 	@sha256sum $(PAGE_SOURCES) >$(@D)/made-of
 
-page: build/page/main.js ## bundle the program of the pages that `clockscope report` writes: commit what that changes
+page: build/page/main.js build/page/made-of ## bundle the program of the pages that `clockscope report` writes: commit what that changes
 	@mkdir -p $(BUNDLE)
 	@cp $(<D)/main.js $(<D)/main.css $(<D)/made-of $(BUNDLE)
 
-page-check: build/page/main.js ## is the committed bundle what its sources make?
+page-check: build/page/main.js build/page/made-of ## is the committed bundle what its sources make?
 	@for file in main.js main.css made-of; do cmp build/page/$$file $(BUNDLE)/$$file || { \
 		echo "the bundle of the page is not what its sources make: make -f $(SELF) page, and commit it" >&2; exit 1; }; done
 

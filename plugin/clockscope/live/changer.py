@@ -4,7 +4,7 @@
 import functools
 from collections.abc import Iterator, Sequence
 
-from clockscope.gdbside import console, probes, symbols, values
+from clockscope.gdbside import console, own_breakpoints, symbols, values
 from clockscope._core import Error, Interventions, RefusedError, Relay, TraceWriter
 from clockscope.gdbside.frames import Stop
 from clockscope.base.errors import UserError
@@ -52,7 +52,7 @@ class Intervening:
         self._offset = offset
         self._repeats = {one.number: Repeats(relay.run_ns) for one in planned}
         self._core = Interventions(relay, writer) if planned else None
-        self._probes: list[probes.Probe] = []
+        self._probes: list[own_breakpoints.Probe] = []
         self._made = dict.fromkeys((one.number for one in planned), 0)  # by GDB
         self._failures: dict[int, str] = {}
         for one in planned:
@@ -88,7 +88,7 @@ class Intervening:
             self._core.have_return(one.number, address, one.value, one.ret + self._offset)
         else:
             act = functools.partial(self._assign, one)
-            self._probes.append(probes.Probe(address, act, hardware=hardware))
+            self._probes.append(own_breakpoints.Probe(address, act, hardware=hardware))
 
     def _assign(self, one: Planned, stop: Stop) -> bool:
         if self._repeats[one.number].again(stop):

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import chain
 
-from clockscope.gdbside import console, memory, probes, symbols, values
+from clockscope.gdbside import console, memory, own_breakpoints, symbols, values
 from clockscope.kernel import messages
 from clockscope.gdbside.frames import Frame, Stop
 from clockscope.gdbside.values import Value
@@ -80,7 +80,7 @@ class Engine:
         self._limit = backtrace_limit
         self._take = take
         self._repeats = Repeats(run_ns)
-        self._probes: dict[int, probes.Probe] = {}
+        self._probes: dict[int, own_breakpoints.Probe] = {}
         self._hits: Counter[int] = Counter()
         self._seen: Counter[str] = Counter()
         # By return address and stack pointer there: several where one function ends in a jump to another.
@@ -157,7 +157,7 @@ class Engine:
             probe.switch(wanted)
         elif wanted:
             hit = functools.partial(self._stopped, address)
-            self._probes[address] = probes.Probe(address + self._offset, hit, hardware=self._hardware)
+            self._probes[address] = own_breakpoints.Probe(address + self._offset, hit, hardware=self._hardware)
 
     def _turn_gates(self, address: int) -> None:
         """Open the gates that an address opens, and close those that it closes."""

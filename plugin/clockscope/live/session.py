@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from clockscope import __version__
 from clockscope.base import settings
-from clockscope.gdbside import console, happenings, probes, symbols, values
+from clockscope.gdbside import console, happenings, own_breakpoints, symbols, values
 from clockscope.live import qemu
 from clockscope._core import Error, RefusedError, TraceWriter
 from clockscope.live.borrowing import Borrowing
@@ -96,7 +96,7 @@ class Recording:
             self._check.check_file(started_with)
         self._writer = TraceWriter(path, force=force)
         self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay)
-        self._endings: list[probes.Probe] = []  # where the guest's kernel ends
+        self._endings: list[own_breakpoints.Probe] = []  # where the guest's kernel ends
         self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
         limit = console.number(settings.BACKTRACE_LIMIT.full_name)
         self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
@@ -223,7 +223,7 @@ class Recording:
             return
         for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
             address = symbol.address + self.target.offset
-            self._endings.append(probes.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
+            self._endings.append(own_breakpoints.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
 
     def _note_command_line(self) -> None:
         profile = self.target.profile

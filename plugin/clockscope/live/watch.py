@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clockscope.gdbside import console, memory, probes, symbols, values
+from clockscope.gdbside import console, memory, own_breakpoints, symbols, values
 from clockscope._core import Analyser, Error, Relay, Xref, store_of
 from clockscope.gdbside.frames import Frame, Stop
 from clockscope.kernel.elffile import ElfFile
@@ -88,7 +88,7 @@ class Watcher:
         self._limit = backtrace_limit
         self._take = take
         self._analyser = Analyser(elf.path) if variables else None
-        self._planted: list[probes.Watchpoint | probes.Probe] = []
+        self._planted: list[own_breakpoints.Watchpoint | own_breakpoints.Probe] = []
 
     def plant(self, relay: Relay) -> list[Expectation]:
         """Begin to watch; how, and what cannot be seen. The guest must be stopped."""
@@ -190,16 +190,19 @@ class _Writes:
         self._last = self._read() or self._initial()
         self._before: dict[tuple[str, int], bytes] = {}  # by thread and storing instruction: it has not stored yet
 
-    def watchpoint(self) -> probes.Watchpoint:
-        return probes.Watchpoint(self._variable.address + self._offset, self._variable.size, self._written)
+    def watchpoint(self) -> own_breakpoints.Watchpoint:
+        return own_breakpoints.Watchpoint(self._variable.address + self._offset, self._variable.size, self._written)
 
-    def plant(self, store: int) -> list[probes.Probe]:
+    def plant(self, store: int) -> list[own_breakpoints.Probe]:
         """A probe on an instruction that stores, and one behind it that is in place only until that is reached."""
         behind = store + symbols.disassemble(store, 1)[0][1]
-        after = probes.Probe(behind + self._offset, lambda stop: self._has_stored(store, after, stop))
+        after = own_breakpoints.Probe(behind + self._offset, lambda stop: self._has_stored(store, after, stop))
         after.switch(False)
         try:
-            return [after, probes.Probe(store + self._offset, lambda stop: self._will_store(store, after, stop))]
+            return [
+                after,
+                own_breakpoints.Probe(store + self._offset, lambda stop: self._will_store(store, after, stop)),
+            ]
         except console.Error:
             after.remove()
             raise
@@ -219,12 +222,12 @@ class _Writes:
             return last == self._variable.size - 1 and self._tell(self._last, here, stop)
         return self._tell(self._last, self._instruction_before(here), stop, self._stores_here)
 
-    def _will_store(self, store: int, after: probes.Probe, stop: Stop) -> bool:
+    def _will_store(self, store: int, after: own_breakpoints.Probe, stop: Stop) -> bool:
         self._before[stop.thread, store] = self._read()
         after.switch(True)
         return False
 
-    def _has_stored(self, store: int, after: probes.Probe, stop: Stop) -> bool:
+    def _has_stored(self, store: int, after: own_breakpoints.Probe, stop: Stop) -> bool:
         old = self._before.pop((stop.thread, store), None)
         if not any(waiting == store for _, waiting in self._before):
             after.switch(False)
