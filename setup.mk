@@ -22,7 +22,7 @@ PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-d
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-protobuf protobuf-compiler python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux groff-base qemu-user binutils sqlite3 procps chromium
+	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux groff-base qemu-user binutils sqlite3 procps chromium zstd
 
 ifeq ($(origin CC),default)
 CC := gcc

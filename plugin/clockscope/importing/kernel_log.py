@@ -1,70 +1,106 @@
 # SPDX-License-Identifier: MIT
-"""The lines of a kernel's log, as a serial console, dmesg, journalctl or syslog wrote them. Pure; the log may be anything."""
+"""The lines of a kernel's log, whoever wrote them down. Pure; the log may be anything."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-LOG_MAX = 64 << 20
-"""More bytes than any log of a boot has."""
-_LINE_MAX = 4096  # of characters; what is longer is no kernel's
+from clockscope.importing import text_lines, unpack
+from clockscope.importing.fronts import Front, Fronts, nanoseconds, time_of_day
+from clockscope.importing.text_lines import Raw
+from clockscope.importing.unpack import LOG_MAX
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[@-~]|\x1b[0-Z\\-~]|\x00")
-_TIME = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-_FRONT = re.compile(
-    r"(?:<\d{1,3}>|[a-z]{2,8} *:[a-z]{2,7} *: )?"  # the level: dmesg -r, dmesg -x
-    rf"(?:(?:[A-Z][a-z]{{2}} +\d{{1,2}} |\d{{4}}-\d\d-\d\d[T ])(?P<time>{_TIME})\S* (?:\S+ \S+: )?)?"  # syslog, journalctl
-    rf"(?:\[ *(?:(?P<seconds>\d{{1,9}}(?:\.\d{{1,9}})?)|[A-Z]\w\w [A-Z]\w\w +\d+ (?P<date>{_TIME}) \d{{4}})\] ?)?"  # printk, dmesg -T
-    r"(?:\[ *[TC]\d+\] )?"  # who printed it: CONFIG_PRINTK_CALLER
-    r"(?:\S+ kernel: )?"  # journalctl -o short-monotonic
-)
-_DAY_NS = 86_400 * 1_000_000_000
+__all__ = ["LOG_MAX", "Line", "Log", "anywhere"]
+
+_DAY = 86_400 * 1_000_000_000
+_TEXT_MAX = 4096  # of characters; what is longer is no kernel's
 
 
 @dataclass(frozen=True)
 class Line:
-    number: int  # in the log, from 1
+    index: int  # among the lines of the log
+    number: int  # in the log's file, from 1
     ns: int | None  # when it was printed, since the boot or since the first line; None: it does not say
     text: str  # what the kernel printed, without what stands in front
+    stamped: bool = False  # by the kernel's own clock
+    rest: str = ""  # of one that is not: what it says if it only goes on with the line before
 
 
 class Log:
     """A log's lines, as often as one asks for them."""
 
-    def __init__(self, content: bytes) -> None:
-        self._content = content
+    def __init__(self, content: bytes, name: str = "") -> None:
+        text = unpack.decode(unpack.unpack(content, name))
+        self._text = text.content
+        self.stray = text.stray
+        """Bytes that are no text; they are left out."""
         self.times = "none"
         """Where the times come from: the "kernel", or the "time of day" at which a line was kept; or "none"."""
+        self._fronts = Fronts()
 
-    def lines(self) -> Iterator[Line]:
-        start: int | None = None
-        for number, raw in enumerate(_split(self._content), 1):
-            text = _ESCAPE.sub("", raw)
-            front = _FRONT.match(text)
-            seconds, time = (front["seconds"], front["time"] or front["date"]) if front else (None, None)
-            if self.times == "none" and (seconds or time):
-                self.times = "kernel" if seconds else "time of day"
-            ns = None
-            if self.times == "kernel" and seconds:
-                ns = _nanoseconds(seconds)
-            elif self.times == "time of day" and time:
-                hours, minutes, rest = time.replace(",", ".").split(":")
-                of_day = (int(hours) * 60 + int(minutes)) * 60 * 1_000_000_000 + _nanoseconds(rest)
-                start = of_day if start is None else start
-                ns = (of_day - start) % _DAY_NS
-            yield Line(number, ns, text[front.end() :].rstrip() if front else text.rstrip())
+    def raws(self) -> Iterator[Raw]:
+        return text_lines.lines(self._text)
 
+    def learn(self, fronts: Iterable[str]) -> None:
+        """Tell what stands before lines that are surely the kernel's."""
+        self._fronts.learn(fronts)
 
-def _split(content: bytes) -> Iterator[str]:
-    """The lines; consoles end them with any of \\n, \\r\\n and \\n\\r."""
-    start = 0
-    while start < len(content):
-        end = content.find(b"\n", start)
-        end = len(content) if end < 0 else end
-        yield content[start : min(end, start + _LINE_MAX)].decode("utf-8", "replace").strip("\r")
-        start = end + 1
+    def lines(self, first: int = 0, end: int | None = None) -> Iterator[Line]:
+        """The lines from one on, by its number among them."""
+        clock = _Clock()
+        for index, raw in enumerate(self.raws()):
+            if end is not None and index >= end:
+                break
+            if index < first:
+                continue
+            front = self._fronts.of(raw.text)
+            ns = clock.read(raw, front)
+            self.times = clock.kind
+            text = self._fronts.words(raw.text, front)[:_TEXT_MAX]
+            stamped = front.seconds is not None or (raw.ns is not None and raw.of_kernel)
+            rest = "" if stamped else self._fronts.goes_on(raw.text, front)[:_TEXT_MAX]
+            yield Line(index, raw.number, ns, text, stamped, rest)
 
 
-def _nanoseconds(seconds: str) -> int:
-    whole, _, fraction = seconds.partition(".")
-    return int(whole) * 1_000_000_000 + int(fraction.ljust(9, "0"))
+class _Clock:
+    """The time of each line, by whatever its front tells; one kind of time is kept to, the kernel's if there is any."""
+
+    def __init__(self) -> None:
+        self.kind = "none"
+        self._start: int | None = None
+        self._sum = 0
+
+    def read(self, raw: Raw, front: Front) -> int | None:
+        kernel = raw.ns if raw.of_kernel else front.kernel_ns
+        if kernel is None and front.since is not None:
+            self._sum += nanoseconds(front.since)
+            kernel = self._sum
+        day = None
+        if kernel is None and self.kind != "kernel":
+            day = raw.ns if raw.ns is not None else time_of_day(raw.text, front)
+            if day is None and self.kind == "none" and front.number is not None:
+                kernel = nanoseconds(front.number[:9])
+        if kernel is not None:
+            self.kind = "kernel"
+            return kernel
+        if day is None:
+            return None
+        self.kind = "time of day"
+        self._start = day if self._start is None else self._start
+        since = day - self._start
+        if day < _DAY or -_DAY < since < -_DAY // 2:
+            return since % _DAY  # it has no date, or an old one
+        return since + 365 * _DAY if since < -300 * _DAY else max(since, 0)  # no year; or the clock was set back
+
+
+def anywhere(pattern: re.Pattern[str]) -> re.Pattern[str]:
+    """The same, wherever in a line it stands: for a pattern of a line's beginning."""
+    text = pattern.pattern
+    if not text.startswith("^") or "|^" in text:
+        return pattern
+    return re.compile(rf"(?<![A-Za-z])(?:{text[1:]})")
+
+
+def any_of(patterns: Sequence[re.Pattern[str]]) -> re.Pattern[str]:
+    """What finds whatever one of them finds; its groups have no names."""
+    return re.compile("|".join(f"(?:{re.sub(r'[(][?]P<[A-Za-z_0-9]+>', '(?:', each.pattern)})" for each in patterns))

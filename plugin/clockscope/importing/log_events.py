@@ -2,168 +2,279 @@
 """A trace of a guest that no debugger reached, made of its log: events by the same profiles, and nothing else."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clockscope import __version__
-from clockscope.kernel import messages
+from clockscope.importing import event_reader
 from clockscope._core import TraceWriter
-from clockscope.importing.kernel_log import Line, Log
+from clockscope.importing.kernel_log import Line, Log, any_of, anywhere
 from clockscope.base.errors import UserError
 from clockscope.profiles import profile
-from clockscope.profiles.profile import Profile, Rule
+from clockscope.profiles.profile import Profile
+from clockscope.importing.event_reader import Event, Reader
 
 MODE = "log"
 """What meta `stub.mode` says of such a trace."""
 _NOT_TOLD = "a log does not tell"
 _UNKNOWN_CPU = -1
-_PIECE = 5000  # lines between two signs of progress
+_LOOKED_AT = 20_000  # lines of a log without a banner in which a kernel's words are looked for
+_BEGINNING = 5 * 1_000_000_000  # of a boot, by the kernel's clock; one that runs wild may fall back later, too
+_SAME_LINES = 5  # after a banner: as many make it the boot before, told again
 
 Progress = Callable[[int, int, str], None]
-Value = int | str | None
 
 
 @dataclass(frozen=True)
 class Boot:
-    """The last boot that a log tells of."""
+    """One of the boots that a log tells of."""
 
     profile: Profile
     banner: str  # empty: the log does not begin with the kernel's own words
-    first_line: int
+    first: int  # among the log's lines
+    end: int | None
     count: int  # boots in the log
-    lines: int
+    chosen: int  # which of them, from 1
+    lines: int  # of the log
+    asked: bool = False  # by its number
+    notes: tuple[str, ...] = ()  # for the user
 
 
 @dataclass(frozen=True)
-class Event:
-    rule: Rule
-    line: Line
-    clock: str | None
-    values: dict[str, Value]
+class _Start:
+    """Where a boot begins."""
+
+    index: int
+    banner: str
+    profile: Profile
+    stamped: bool = True
 
 
-def recognise(log: Log, name: str, chosen: Profile | None) -> Boot:
-    """Find the last boot in a log. `name` is the log's, for messages; `chosen` the profile that the user gave."""
+@dataclass
+class Imported:
+    """What became of a boot."""
+
+    events: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def recognise(log: Log, name: str, chosen: Profile | None, wanted: int | None = None) -> Boot:
+    """Find a boot in a log: the last that says anything of clocks, or the one of a number from 1 on (from -1 down).
+
+    `name` is the log's, for messages; `chosen` the profile that the user gave.
+    """
     known = [chosen] if chosen else [profile.load(each) for each in profile.names()]
-    banners = [(each.log.banner, each) for each in known if each.log]
-    found: list[tuple[Line, Profile]] = []
+    starts, lines = _starts(log, known)
+    if not starts:
+        guess = _by_words(log, known) if chosen is None else _told_apart(log, chosen)
+        if guess is None:
+            systems = ", ".join(each.os for each in known)
+            raise UserError(f"{name}: no boot of a known kernel ({systems}) begins here; if it is one, give --profile")
+        starts = [_Start(0, "", guess), *_falls(log, guess)]
+    return _choose(log, name, starts, lines, wanted)
+
+
+def _starts(log: Log, known: Sequence[Profile]) -> tuple[list[_Start], int]:
+    """Where boots begin, and how many lines the log has; the log learns what stands before such lines."""
+    banners = [(each, each.log.banner, anywhere(each.log.banner)) for each in known if each.log]
+    fronts: list[str] = []
     count = 0
+    for count, raw in enumerate(log.raws(), 1):
+        fronts += (raw.text[: found.start()] for _, _, loose in banners if (found := loose.search(raw.text)))
+    if not fronts:
+        return [], count
+    log.learn(fronts)
+    starts: list[_Start] = []
     for line in log.lines():
-        count = line.number
-        found += ((line, owner) for banner, owner in banners if banner.search(line.text))
-    if found:
-        line, owner = found[-1]
-        return Boot(owner, line.text, line.number if len(found) > 1 else 1, len(found), count)
-    if chosen is None:
-        systems = ", ".join(each.os for each in known)
-        raise UserError(f"{name}: no boot of a known kernel ({systems}) begins here; if it is one, give --profile")
-    return Boot(chosen, "", 1, 0, count)
+        for owner, banner, _ in banners:
+            if banner.search(line.text):
+                starts.append(_Start(line.index, line.text, owner, line.stamped))
+                break
+    # A program may print the banner too; it does so without the kernel's stamp.
+    if any(start.stamped for start in starts):
+        starts = [start for start in starts if start.stamped]
+    return starts, count
 
 
-def write(log: Log, boot: Boot, name: str, writer: TraceWriter, progress: Progress) -> int:
-    """Write a trace of a boot; how many events it has. The caller closes `writer`."""
-    _write_expectations(boot.profile, writer)
-    count = run_ns = 0
-    for event in _chosen(boot.profile, _read(log, boot, progress)):
-        run_ns = run_ns if event.line.ns is None else event.line.ns
-        writer.event(
-            run_ns=run_ns,
-            cpu=_UNKNOWN_CPU,
-            what=event.rule.what,
-            rule=event.rule.rule,
-            clock=event.clock,
-            file=name,
-            line=event.line.number,
-            values=list(event.values.items()),
-        )
-        count += 1
-    _write_provenance(log, boot, name, writer)
-    return count
+def _told_apart(log: Log, chosen: Profile) -> Profile:
+    """The user's profile; the log learns what stands before its lines."""
+    _by_words(log, [chosen])
+    return chosen
 
 
-def _command_line(log: Log, boot: Boot) -> str:
-    pattern = boot.profile.log.command_line if boot.profile.log else None
-    for line in log.lines() if pattern else ():
-        if line.number >= boot.first_line and (match := pattern.search(line.text) if pattern else None):
-            return match["command_line"]
-    return ""
+def _by_words(log: Log, known: Sequence[Profile]) -> Profile | None:
+    """The system whose words a log without a banner has; none, where several could be meant, or a single line."""
+    found: Counter[str] = Counter()
+    fronts: dict[str, list[str]] = {}
+    words = {each.name: _words_anywhere(each) for each in known}
+    for index, raw in enumerate(log.raws()):
+        if index >= _LOOKED_AT:
+            break
+        for owner, pattern in words.items():
+            if match := pattern.search(raw.text):
+                found[owner] += 1
+                fronts.setdefault(owner, []).append(raw.text[: match.start()])
+    ranking = found.most_common(2)
+    if not ranking or (len(ranking) > 1 and ranking[1][1] * 2 > ranking[0][1]):
+        return None
+    log.learn(fronts[ranking[0][0]])
+    return next(each for each in known if each.name == ranking[0][0])
 
 
-def _read(log: Log, boot: Boot, progress: Progress) -> Iterator[Event]:
-    """The events of a boot."""
-    rules = [(rule, rule.printed) for rule in boot.profile.rules if rule.printed]
+def _falls(log: Log, known: Profile) -> Iterator[_Start]:
+    """Where boots begin in a log without banners: the kernel's time falls back, and what it says was not said before."""
+    words = _words(known)
+    seen: set[tuple[int, str]] = set()
+    latest = 0
+    fallen: int | None = None  # where it fell back; as yet all that was said since was said before
     for line in log.lines():
-        if line.number % _PIECE == 0 or line.number == boot.lines:
-            progress(line.number, boot.lines, "reading the log")
-        if line.number >= boot.first_line:
-            yield from _event(rules, line)
-
-
-def _event(rules: Sequence[tuple[Rule, re.Pattern[str]]], line: Line) -> Iterator[Event]:
-    """What the first rule that fits makes of a line, as at a stop in the guest; what only a stop can tell is left out."""
-    for rule, pattern in rules:
-        if match := pattern.search(line.text):
-            values: dict[str, Value] = {**messages.groups(match)}
-            for capture in rule.captures:
-                if capture.text is not None:
-                    values.setdefault(capture.name, capture.text)
-            values["message"] = line.text
-            named = values.get(rule.clock_from) if rule.clock_from else rule.clock
-            yield Event(rule, line, None if named is None else str(named), values)
-            return
-
-
-def _chosen(known: Profile, events: Iterator[Event]) -> Iterator[Event]:
-    """The events, and where the kernel chooses without a word, its choices: by quality, as it does itself."""
-    rule = next((rule for rule in known.rules if rule.what == "clock.selected"), None)
-    if rule is None or known.log is None or not known.log.chosen_by_quality:
-        yield from events
-        return
-    best, name = (0, 0), ""
-    unsaid: Event | None = None
-    for event in events:
-        if unsaid and (event.rule.what, event.clock) != ("clock.selected", unsaid.clock):
-            yield unsaid
-        yield event
-        unsaid = None
-        quality, frequency = (event.values.get(key) for key in ("quality", "frequency_hz"))
-        if event.rule.what == "clock.registered" and isinstance(quality, int) and isinstance(frequency, int):
-            if quality >= 0 and (quality, frequency) > best:
-                unsaid = _choice(rule, event, name)
-                best, name = (quality, frequency), event.clock or ""
-    if unsaid:
-        yield unsaid
-
-
-def _choice(rule: Rule, registered: Event, replaced: str) -> Event:
-    values = {key: registered.values[key] for key in ("quality", "frequency_hz")}
-    values |= {"replaced": replaced} if replaced else {}
-    return Event(rule, registered.line, registered.clock, {**values, "inferred": "from its quality"})
-
-
-def _write_expectations(known: Profile, writer: TraceWriter) -> None:
-    """A log can lack an event because the kernel prints nothing of it: those are not looked for."""
-    told = {rule.rule for rule in known.rules if rule.printed}
-    for rule in known.rules:
-        if not rule.expected or rule.unless in told:
+        if not line.stamped or line.ns is None or not words.match(line.text):
             continue
-        if rule.printed:
-            writer.expect(rule.rule, rule.what, rule.place, "planted", "the log has no such line")
-        else:
-            writer.expect(rule.rule, rule.what, rule.place, "refused", _NOT_TOLD)
+        if line.ns >= latest:
+            fallen = None
+        elif line.ns < _BEGINNING <= latest and fallen is None:
+            fallen = line.index
+        if fallen is not None and (line.ns, line.text) not in seen:
+            yield _Start(fallen, "", known)
+            latest, fallen = 0, None
+        seen.add((line.ns, line.text))
+        latest = max(latest, line.ns)
 
 
-def _write_provenance(log: Log, boot: Boot, name: str, writer: TraceWriter) -> None:
+def _words_anywhere(known: Profile) -> re.Pattern[str]:
+    """What finds any of a profile's lines, wherever it stands in a line of the log."""
+    return any_of([anywhere(rule.printed) for rule in known.rules if rule.printed])
+
+
+def _choose(log: Log, name: str, starts: Sequence[_Start], lines: int, wanted: int | None) -> Boot:
+    """The boot that is asked for, or the last that says anything."""
+    starts, notes = _without_repetitions(log, starts)
+    ends = [start.index for start in starts[1:]] + [None]
+    boots = [
+        Boot(
+            start.profile,
+            start.banner,
+            start.index if len(starts) > 1 else 0,
+            end,
+            len(starts),
+            number,
+            lines,
+            wanted is not None,
+            notes,
+        )
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1)
+    ]
+    if wanted is not None:
+        if wanted == 0 or abs(wanted) > len(boots):
+            raise UserError(f"{name}: there is no boot {wanted}: the log tells of {len(boots)}")
+        return boots[wanted - 1 if wanted > 0 else wanted]
+    speaking = _speaking(log, starts)
+    return next((boot for boot in reversed(boots) if boot.chosen in speaking), boots[-1])
+
+
+def _speaking(log: Log, starts: Sequence[_Start]) -> set[int]:
+    """Which of the boots, from 1 on, have a line that a rule of their profile knows."""
+    words = {start.profile.name: _words(start.profile) for start in starts}
+    found: set[int] = set()
+    number = 0
+    for line in log.lines():
+        while number < len(starts) and line.index >= starts[number].index:
+            number += 1
+        if number and number not in found and words[starts[number - 1].profile.name].search(line.text):
+            found.add(number)
+    return found
+
+
+def _words(known: Profile) -> re.Pattern[str]:
+    """What finds any of a profile's lines."""
+    return any_of([rule.printed for rule in known.rules if rule.printed])
+
+
+def _without_repetitions(log: Log, starts: Sequence[_Start]) -> tuple[Sequence[_Start], tuple[str, ...]]:
+    """The boots without those that are told a second time, as where dmesg was typed at the console that is the log."""
+    heads = _heads(log, starts) if len(starts) > 1 else []
+    kept, last = [starts[0]], 0
+    for number, start in enumerate(starts[1:], 1):
+        same = len(heads[number]) == _SAME_LINES and heads[number] == heads[last]
+        if not (same and start.banner == starts[last].banner):
+            kept.append(start)
+            last = number
+    count = len(starts) - len(kept)
+    verb = "is" if count == 1 else "are"
+    return kept, (f"{count} of the log's boots {verb} told twice, line by line.",) if count else ()
+
+
+def _heads(log: Log, starts: Sequence[_Start]) -> list[list[tuple[int, str]]]:
+    """The first lines of each boot that are stamped by a clock that runs."""
+    heads: list[list[tuple[int, str]]] = [[] for _ in starts]
+    number = 0
+    for line in log.lines():
+        while number < len(starts) and line.index >= starts[number].index:
+            number += 1
+        if number and line.stamped and line.ns and len(heads[number - 1]) < _SAME_LINES:
+            heads[number - 1].append((line.ns, line.text))
+    return heads
+
+
+def read(log: Log, boot: Boot, progress: Progress = lambda *_: None) -> Reader:
+    """What reads a boot's events."""
+    return Reader(boot.profile, _progressing(log, boot, progress))
+
+
+def _progressing(log: Log, boot: Boot, progress: Progress) -> Iterator[Line]:
+    for line in log.lines(boot.first, boot.end):
+        if line.index % event_reader.PIECE == 0 or line.index + 1 == boot.lines:
+            progress(line.index + 1, boot.lines, "reading the log")
+        yield line
+
+
+def write(log: Log, boot: Boot, name: str, writer: TraceWriter, progress: Progress) -> Imported:
+    """Write a trace of a boot. The caller closes `writer`."""
+    reader = read(log, boot, progress)
+    event_reader.write_expectations(boot.profile, boot.profile.release_of(boot.banner), writer)
+    done = Imported()
+    run_ns = 0
+    for event in event_reader.chosen(boot.profile, reader.events()):
+        run_ns = run_ns if event.line.ns is None else event.line.ns
+        _write_event(event, run_ns, name, writer)
+        done.events += 1
+    _write_provenance(log, boot, name, reader, writer)
+    done.notes = [*boot.notes, *reader.notes(), *_stray(log)]
+    return done
+
+
+def _write_event(event: Event, run_ns: int, name: str, writer: TraceWriter) -> None:
+    writer.event(
+        run_ns=run_ns,
+        cpu=_UNKNOWN_CPU,
+        what=event.rule.what,
+        rule=event.rule.rule,
+        clock=event.clock,
+        file=name,
+        line=event.line.number,
+        values=list(event.values.items()),
+    )
+
+
+def _stray(log: Log) -> list[str]:
+    return [f"{log.stray} bytes of the log are no text, and were left out."] if log.stray else []
+
+
+def _write_provenance(log: Log, boot: Boot, name: str, reader: Reader, writer: TraceWriter) -> None:
     facts = {
         "guest.os": boot.profile.os,
         "guest.banner": boot.banner,
         "guest.release": boot.profile.release_of(boot.banner),
-        "guest.command_line": _command_line(log, boot),
+        "guest.command_line": reader.command_line,
         "stub.mode": MODE,
         "told.begin": _NOT_TOLD,
         "told.end": _NOT_TOLD,
         "log.file": name,
         "log.times": log.times,
+        "log.lines": str(reader.lines),
+        "log.not_understood": str(reader.unknown) if reader.unknown else "",
+        **reader.facts,
         "profile.name": boot.profile.name,
         "profile.sha256": boot.profile.digest,
         "tool.clockscope": __version__,

@@ -83,6 +83,7 @@ class Engine:
         self._probes: dict[int, own_breakpoints.Probe] = {}
         self._hits: Counter[int] = Counter()
         self._seen: Counter[str] = Counter()
+        self._clocks: list[str] = []  # as they were registered and chosen
         # By return address and stack pointer there: several where one function ends in a jump to another.
         self._pending: dict[tuple[int, int], list[_Pending]] = {}
         self._first: tuple[int, Callable[[], bool]] | None = None  # where it begins, and what is called then
@@ -275,7 +276,11 @@ class Engine:
         if scene.line is not None:
             values["message"] = scene.line
         named = values.get(rule.clock_from) if rule.clock_from else rule.clock
+        if named is None and rule.clock_among:
+            named = next((each for each in reversed(self._clocks) if each in rule.clock_among), rule.clock_among[0])
         clock = None if named is None else str(named)
+        if clock and rule.what in ("clock.registered", "clock.selected"):
+            self._clocks.append(clock)
         self._seen[rule.rule] += 1
         for gate in self._gates:
             if rule.rule in gate.after_event and gate.name not in self._opened:

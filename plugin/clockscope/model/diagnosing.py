@@ -32,6 +32,15 @@ class Reference:
     commit: str
     change: str
     known: str | None  # query: whether this kernel has it (has: 1, 0 or NULL; how)
+    systems: tuple[str, ...] = ()  # empty: those of the rule
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Something to try."""
+
+    text: str
+    when: str | None = None  # query: given only if it has a row
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,11 @@ class Rule:
     systems: tuple[str, ...]  # as meta guest.os has them; empty: all
     symptom: str
     cause: str
-    remedies: tuple[str, ...]
+    remedies: tuple[Remedy, ...]
     query: str  # its rows are the evidence; none: the rule does not fire
     evidence: tuple[str, ...]  # queries for more
     references: tuple[Reference, ...]
+    caused_by: tuple[str, ...] = ()  # rules whose findings come first, for they are the causes
 
 
 def load(extra: Iterable[str] = ()) -> list[Rule]:
@@ -76,12 +86,17 @@ def parse(text: str, path: str) -> Rule:
         systems=tuple(data.get("systems", ())),
         symptom=data["symptom"],
         cause=data["cause"],
-        remedies=tuple(data.get("try", ())),
+        remedies=tuple(
+            Remedy(entry) if isinstance(entry, str) else Remedy(entry["text"], entry["when"])
+            for entry in data.get("try", ())
+        ),
         query=data["query"],
         evidence=tuple(data.get("evidence", ())),
         references=tuple(
-            Reference(entry["commit"], entry["change"], entry.get("known")) for entry in data.get("reference", ())
+            Reference(entry["commit"], entry["change"], entry.get("known"), tuple(entry.get("systems", ())))
+            for entry in data.get("reference", ())
         ),
+        caused_by=tuple(data.get("caused_by", ())),
     )
 
 
@@ -108,19 +123,54 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
         "complete": trace.complete(),
         "mode": meta.get("stub.mode", ""),
         **counts[0],
+        "seen": _seen(trace, meta),
         "interventions": changes_made.of(trace),
         "findings": diagnose(trace, rules),
     }
+
+
+_SEEN = """
+SELECT (SELECT count(DISTINCT clock) FROM event WHERE what = 'clock.registered') AS clocks,
+    (SELECT count(DISTINCT clock) FROM event WHERE what = 'device.registered') AS devices,
+    (SELECT count(*) FROM event WHERE what IN ('frequency.detected', 'calibration.finished')) AS frequencies,
+    (SELECT clock FROM event WHERE what = 'clock.selected' ORDER BY seq DESC LIMIT 1) AS active
+"""
+
+
+def _seen(trace: Trace, meta: Mapping[str, str]) -> Record:
+    """What of the clocks the trace holds: where it is little, that nothing is found says little."""
+    (row,) = trace.rows(_SEEN)
+    last = (
+        {"line": int(meta["log.last_line"]), "text": meta.get("log.last_text", "")} if "log.last_line" in meta else None
+    )
+    return {**row, "enough": bool(row["active"] and trace.complete()), "up": "log.up" in meta, "last": last}
 
 
 def diagnose(trace: Trace, rules: Sequence[Rule]) -> list[Record]:
     """What the rules find in a trace: one record for each that fires, as schemas/diagnose.schema.json says."""
     system = trace.meta().get("guest.os", "")
     applying = [rule for rule in rules if not rule.systems or system in rule.systems]
-    return [finding for rule in applying for finding in _apply(trace, rule)]
+    found = {rule.name: finding for rule in applying for finding in _apply(trace, rule, system)}
+    causes = {rule.name: [name for name in rule.caused_by if name in found] for rule in applying}
+    return [found[name] for name in _causes_first(list(found), causes)]
 
 
-def _apply(trace: Trace, rule: Rule) -> Iterator[Record]:
+def _causes_first(names: Sequence[str], causes: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names in their order, but each behind its causes; what is a cause of itself stays where it is."""
+    done: dict[str, None] = {}
+
+    def put(name: str, above: tuple[str, ...]) -> None:
+        for cause in causes[name]:
+            if cause not in above and cause not in done:
+                put(cause, (*above, name))
+        done.setdefault(name)
+
+    for name in names:
+        put(name, (name,))
+    return list(done)
+
+
+def _apply(trace: Trace, rule: Rule, system: str) -> Iterator[Record]:
     rows = _ask(trace, rule, rule.query)
     if not rows:
         return
@@ -131,8 +181,16 @@ def _apply(trace: Trace, rule: Rule) -> Iterator[Record]:
         "symptom": _fill(rule.symptom, rows[0]),
         "cause": _fill(rule.cause, rows[0]),
         "evidence": [{key: row[key] for key in _COLUMNS} for row in evidence],
-        "try": [_fill(text, rows[0]) for text in rule.remedies],
-        "references": [_reference(trace, rule, reference) for reference in rule.references],
+        "try": [
+            _fill(remedy.text, rows[0])
+            for remedy in rule.remedies
+            if remedy.when is None or _rows(trace, rule, remedy.when, 1)
+        ],
+        "references": [
+            _reference(trace, rule, reference)
+            for reference in rule.references
+            if not reference.systems or system in reference.systems
+        ],
     }
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import jsonschema
 
 from clockscope.base.errors import UserError
+from clockscope.profiles.wording import in_words
 
 GUESTS = Path(__file__).resolve().parent
 SCHEMA = GUESTS.parent.parent.parent / "schemas" / "profile.schema.json"
@@ -47,6 +48,11 @@ class Rule:
     when: str | None = None
     unless: str | None = None
     expected: bool = False
+    adds_to: tuple[str, ...] = ()  # rules: a log's line says more of the last event of one of them
+    clock_among: tuple[
+        str, ...
+    ] = ()  # where nothing names the clock: the last of these that was registered, else the first
+    printed_since: str | None = None  # the first release that prints the line
     without_dwarf: bool = False
     saved: tuple[tuple[str, str], ...] = ()
     captures: tuple[Capture, ...] = ()
@@ -70,7 +76,7 @@ class Rule:
         if self.functions:
             return self.functions[0] + RETURN * self.on_return
         pattern = self.message or self.log
-        return pattern.pattern if pattern else ""
+        return in_words(pattern) if pattern else ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +117,9 @@ class Log:
 
     banner: re.Pattern[str]  # finds the line that a boot begins with
     command_line: re.Pattern[str] | None = None
+    pieces: re.Pattern[str] | None = None  # where a line begins although the one before has not ended
+    facts: tuple[tuple[str, re.Pattern[str]], ...] = ()  # what else is kept, by its key in `meta`
+    about: re.Pattern[str] | None = None  # finds lines that speak of clocks; one that no rule knows is told of
     chosen_by_quality: bool = False  # the kernel may print no choice; it takes the best that registers
 
 
@@ -214,10 +223,18 @@ def parse(text: str, path: str) -> Profile:
 
 
 def _log(entry: Mapping[str, Any], text: str, path: str) -> Log:
-    command_line = entry.get("command_line")
+    def found(key: str) -> re.Pattern[str] | None:
+        return _pattern(entry[key], text, path, ("log", key)) if key in entry else None
+
     return Log(
         banner=_pattern(entry["banner"], text, path, ("log", "banner")),
-        command_line=_pattern(command_line, text, path, ("log", "command_line")) if command_line else None,
+        command_line=found("command_line"),
+        pieces=found("pieces"),
+        about=found("about"),
+        facts=tuple(
+            (key, _pattern(pattern, text, path, ("log", "facts", key)))
+            for key, pattern in entry.get("facts", {}).items()
+        ),
         chosen_by_quality=entry.get("chosen_by_quality", False),
     )
 
@@ -286,6 +303,9 @@ def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
         when=entry.get("when"),
         unless=entry.get("unless"),
         expected=entry.get("expected", False),
+        adds_to=_tuple(entry.get("adds_to", ())),
+        clock_among=_tuple(entry.get("clock_among", ())),
+        printed_since=entry.get("printed_since"),
         without_dwarf=entry.get("without_dwarf", False),
         saved=tuple(entry.get("saved", {}).items()),
         captures=tuple(_capture(name, value) for name, value in entry.get("values", {}).items()),
@@ -311,6 +331,9 @@ def _check_rules(rules: tuple[Rule, ...], text: str, path: str) -> None:
             raise _mistake(text, path, ("event", index, "rule"), f"the rule name {rule.rule!r} is used twice")
         if rule.unless is not None and rule.unless not in seen:
             raise _mistake(text, path, ("event", index, "unless"), f"no rule {rule.unless!r} stands above this one")
+        for name in rule.adds_to:
+            if name not in seen:
+                raise _mistake(text, path, ("event", index, "adds_to"), f"no rule {name!r} stands above this one")
         if rule.saved and not rule.on_return:
             raise _mistake(text, path, ("event", index, "saved"), f"`saved` is for a function with {RETURN}")
         seen.add(rule.rule)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Findings for people."""
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -14,6 +15,7 @@ Record = dict[str, Any]
 """An object of schemas/diagnose.schema.json."""
 
 _ROWS_MAX = 12
+_MANY = 3  # alike: then they are one row
 _SAID_LIMIT = 100
 _COLUMNS = [Column("seq", "right"), Column("ms", "right"), Column("where"), Column("what")]
 
@@ -33,10 +35,31 @@ def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
         yield "  from a log: nothing is known beyond what the kernel printed, so much cannot be found"
     yield from changes_made.lines(file["interventions"], "  ")
     if not file["findings"]:
-        seen = f"{file['events']} events and {file['invocations']} calls of traced functions"
-        yield f"  Nothing wrong found: {rules} rules, {seen}."
+        yield from _nothing(file, rules, ui)
     for number, finding in enumerate(file["findings"], 1):
         yield from _finding(number, finding, ui)
+
+
+def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
+    """That nothing was found, and in how much."""
+    seen = file["seen"]
+    counts = f"{file['events']} events and {file['invocations']} calls of traced functions"
+    if not seen["enough"]:
+        why = "no clock was seen chosen" if not seen["active"] else "its end was not seen"
+        yield from _folded(
+            "  ", f"Too little was seen to say that nothing is wrong: {why}; {rules} rules, {counts}.", ui
+        )
+    else:
+        yield f"  Nothing wrong found: {rules} rules, {counts}."
+    if file["events"]:
+        active = f", {one_line(seen['active'])} in use at the end" if seen["active"] else ""
+        parts = f"{seen['clocks']} clocks and {seen['devices']} event devices registered"
+        yield from _folded("  ", f"Seen: {parts}, {seen['frequencies']} frequencies told or measured{active}.", ui)
+    if seen["last"] and not seen["up"]:
+        last = cut(one_line(seen["last"]["text"]), _SAID_LIMIT)
+        yield from _folded(
+            "  ", f"The log does not come to user space; its last line, {seen['last']['line']}, is: {last}", ui
+        )
 
 
 def _finding(number: int, finding: Record, ui: Ui) -> Iterator[str]:
@@ -44,15 +67,30 @@ def _finding(number: int, finding: Record, ui: Ui) -> Iterator[str]:
     yield from _folded(f"  {number}. ", finding["symptom"], ui, "bold")
     yield from _folded("     cause: ", finding["cause"], ui)
     yield f"     evidence ({one_line(finding['rule'])}):"
-    shown = finding["evidence"][:_ROWS_MAX]
+    rows = list(_grouped(finding["evidence"]))
+    shown = rows[:_ROWS_MAX]
     yield from ("       " + line for line in render(_COLUMNS, [_row(row) for row in shown], ui.colour))
-    if len(finding["evidence"]) > len(shown):
-        yield f"       … and {len(finding['evidence']) - len(shown)} more rows"
+    if len(rows) > len(shown):
+        yield f"       … and {len(rows) - len(shown)} more rows"
     for text in finding["try"]:
         yield from _folded("     try: ", text, ui)
     for reference in finding["references"]:
         yield from _folded("     upstream: ", f"{reference['commit']} {reference['change']}", ui)
         yield from _folded("               ", _state(reference), ui)
+
+
+def _grouped(evidence: Sequence[Record]) -> Iterator[Record]:
+    """What happened again and again, but for its numbers, is one row."""
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for row in evidence:
+        key = (re.sub(r"(?<=\.log):\d+$|(?<=\S):\d+$", "", row["place"]), re.sub(r"\d+", "0", row["said"]))
+        groups.setdefault(key, []).append(row)
+    for rows in groups.values():
+        if len(rows) < _MANY:
+            yield from rows
+            continue
+        first, last = (values.milliseconds(row["run_ns"]) for row in (rows[0], rows[-1]))
+        yield {**rows[0], "said": f"{len(rows)} times, first at {first}, last at {last} ms: {rows[0]['said']}"}
 
 
 def _row(row: Record) -> list[str]:

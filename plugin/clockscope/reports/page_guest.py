@@ -105,7 +105,7 @@ def describe(guest: Guest) -> Record:
         "findings": [_finding(guest, finding) for finding in guest.diagnosis["findings"]] if guest.diagnosis else [],
         "clocks": list(_clock_tables(content["clocks"], clock)),
         "told": guest.told,
-        "absent": list(_absent(content["never_reached"])),
+        "absent": list(_absent(content["never_reached"], content["provenance"].get("stub.mode") == "log")),
         "counters": [
             {**counter, "function": shown(counter["function"]), "first": _milliseconds(counter["first_run_ns"])}
             for counter in content["counters"]
@@ -200,8 +200,8 @@ def _clock_tables(clocks: Sequence[Record], clock: text.Clock) -> Iterator[Recor
         }
 
 
-def _absent(expectations: Sequence[Record]) -> Iterator[Record]:
-    for status, title in text.ABSENT.items():
+def _absent(expectations: Sequence[Record], is_log: bool) -> Iterator[Record]:
+    for status, title in text.absent(is_log).items():
         rows = [
             (
                 shown(item["rule"]),

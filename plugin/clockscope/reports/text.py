@@ -44,7 +44,7 @@ def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
         _head(content, time, ui),
         _events(content, time, backtrace, ui),
         *_clocks(content["clocks"], time, ui),
-        *_absent(content["never_reached"], ui),
+        *_absent(content["never_reached"], time, ui),
         *_counters(content["counters"], ui),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
@@ -60,6 +60,8 @@ class Clock:
         self.is_log = said.get("stub.mode") == "log"
         if self.is_log:
             self.name = _LOG_TIMES.get(said.get("log.times", ""), "not known, only their order")
+        self.never = "not told" if self.is_log else "never"
+        """Of what no event tells."""
         self._known = not self.is_log or said.get("log.times") in _LOG_TIMES
 
     def __call__(self, moment: Record) -> str:
@@ -188,7 +190,7 @@ CLOCK_COLUMNS: list[tuple[str, "Any", Callable[[Record, Clock], str]]] = [
     ("quality", "right", _number("quality")),
     ("frequency", "right", lambda clock, _: values.frequency(clock["frequency_hz"]) if clock["frequency_hz"] else ""),
     ("mask", "right", lambda clock, _: "" if clock["mask"] is None else values.mask(clock["mask"])),
-    ("registered", "right", lambda clock, time: time(clock["registered"]) if clock["registered"] else "never"),
+    ("registered", "right", lambda clock, time: time(clock["registered"]) if clock["registered"] else time.never),
     ("selected", "left", _selected),
     ("lost", "left", _lost),
 ]
@@ -198,8 +200,13 @@ def _indented(lines: Sequence[str]) -> list[str]:
     return ["  " + line for line in lines]
 
 
-def _absent(expectations: Sequence[Record], ui: Ui) -> Iterator[list[str]]:
-    for status, title in ABSENT.items():
+def absent(is_log: bool) -> dict[str, str]:
+    """By their status, what is said above the events that were expected. A log may lack what happened."""
+    return {**ABSENT, "planted": "Expected, not in the log"} if is_log else ABSENT
+
+
+def _absent(expectations: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:
+    for status, title in absent(time.is_log).items():
         rows = [
             [_name(item["rule"]), values.words(item["what"]), _name(item["function"]), one_line(item["note"])]
             for item in expectations

@@ -16,7 +16,9 @@ _CHANGE = ("old", "new")
 
 
 def milliseconds(ns: int) -> str:
-    """Exact to the microsecond, rounded down: "1234.567"."""
+    """Exact to the microsecond, rounded towards zero: "1234.567"."""
+    if ns < 0:
+        return "-" + milliseconds(-ns)
     return f"{ns // 1_000_000}.{ns // 1000 % 1000:03d}"
 
 

@@ -80,7 +80,7 @@ MISTAKES = [
     ('before = "main"', "", 14, "either `during`, or `after`"),
     ('before = "main"', 'before = "main"\nafter_event = ["fount"]', 18, "there is no rule 'fount'"),
     ('what = "frequency.detected"', 'what = "frequency"', 21, "event.1.what"),
-    ('clock = "tsc"', 'clok = "tsc"', 22, "event.1.clok: unknown key; expected one of: clock, "),
+    ('clock = "tsc"', 'clok = "tsc"', 22, "event.1.clok: unknown key; expected one of: adds_to, clock, "),
     ("message = '^clock", "message = '^(clock", 23, "event.1.message: not a regular expression"),
     ("expected = true", 'function = "f"', 19, "exactly one of `message` and `function`"),
     ("expected = true", 'saved = { a = "b" }', 24, "`saved` is for a function with :return"),
