@@ -15,19 +15,19 @@ CREATE TABLE meta (
 
 CREATE TABLE event (              -- a point in the bring-up that a profile names
     seq      INTEGER PRIMARY KEY, -- order of all stops, events and decisions of the trace
-    run_ns   INTEGER NOT NULL,    -- time the guest had run, stops excluded
-    host_ns  INTEGER NOT NULL,    -- time since the recording began, stops included
+    run_ns   INTEGER NOT NULL CHECK (run_ns >= 0), -- time the guest had run, stops excluded
+    host_ns  INTEGER NOT NULL CHECK (host_ns >= 0), -- time since the recording began, stops included
     guest_ns INTEGER,             -- the guest's own time where it is exactly known (replay)
     icount   INTEGER,             -- instructions executed (replay)
     tsc      INTEGER,             -- the guest's own, read by an instruction of its kernel; NULL: not read
-    cpu      INTEGER NOT NULL,    -- -1: not known (from a log)
+    cpu      INTEGER NOT NULL CHECK (cpu >= -1), -- -1: not known (from a log)
     thread   TEXT NOT NULL,       -- the stub's thread id
     what     TEXT NOT NULL,       -- clock.registered, …; x- for a profile's own
     rule     TEXT NOT NULL,       -- the profile's name for the event
     clock    TEXT,                -- the clock it is about
     function TEXT NOT NULL,
     file     TEXT NOT NULL,
-    line     INTEGER NOT NULL,    -- 0: not known
+    line     INTEGER NOT NULL CHECK (line >= 0), -- 0: not known
     address  INTEGER NOT NULL
 ) STRICT;
 
@@ -44,10 +44,10 @@ CREATE TABLE event_value (        -- captured values, in the profile's order
 
 CREATE TABLE frame (              -- an event's backtrace, innermost first
     event    INTEGER NOT NULL REFERENCES event (seq) ON DELETE CASCADE,
-    level    INTEGER NOT NULL,
+    level    INTEGER NOT NULL CHECK (level >= 0),
     function TEXT NOT NULL,
     file     TEXT NOT NULL,
-    line     INTEGER NOT NULL,
+    line     INTEGER NOT NULL CHECK (line >= 0),
     address  INTEGER NOT NULL,
     inlined  INTEGER NOT NULL CHECK (inlined IN (0, 1)),
     PRIMARY KEY (event, level)
@@ -65,18 +65,18 @@ CREATE TABLE expectation (        -- what the profile looks for, and whether it 
 -- What the guest is told: read by instructions of its own kernel, at the first event ('begin') and at the end ('end').
 CREATE TABLE cpuid (
     moment  TEXT NOT NULL CHECK (moment IN ('begin', 'end')),
-    leaf    INTEGER NOT NULL,     -- EAX
-    subleaf INTEGER NOT NULL,     -- ECX
-    eax     INTEGER NOT NULL,
-    ebx     INTEGER NOT NULL,
-    ecx     INTEGER NOT NULL,
-    edx     INTEGER NOT NULL,
+    leaf    INTEGER NOT NULL CHECK (leaf BETWEEN 0 AND 4294967295), -- EAX
+    subleaf INTEGER NOT NULL CHECK (subleaf BETWEEN 0 AND 4294967295), -- ECX
+    eax     INTEGER NOT NULL CHECK (eax BETWEEN 0 AND 4294967295),
+    ebx     INTEGER NOT NULL CHECK (ebx BETWEEN 0 AND 4294967295),
+    ecx     INTEGER NOT NULL CHECK (ecx BETWEEN 0 AND 4294967295),
+    edx     INTEGER NOT NULL CHECK (edx BETWEEN 0 AND 4294967295),
     PRIMARY KEY (moment, leaf, subleaf)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE msr (
     moment TEXT NOT NULL CHECK (moment IN ('begin', 'end')),
-    number INTEGER NOT NULL,
+    number INTEGER NOT NULL CHECK (number BETWEEN 0 AND 4294967295),
     value  INTEGER NOT NULL,
     PRIMARY KEY (moment, number)
 ) STRICT, WITHOUT ROWID;
@@ -84,8 +84,8 @@ CREATE TABLE msr (
 CREATE TABLE counter (            -- entry counters: was a function reached, how often, first when
     address      INTEGER PRIMARY KEY,
     function     TEXT NOT NULL,
-    hits         INTEGER NOT NULL,
-    first_run_ns INTEGER,         -- these are NULL where it was never reached
+    hits         INTEGER NOT NULL CHECK (hits >= 0),
+    first_run_ns INTEGER CHECK (first_run_ns >= 0), -- these are NULL where it was never reached
     first_cpu    INTEGER,
     first_icount INTEGER          -- … or where instructions are not counted
 ) STRICT;
@@ -97,19 +97,19 @@ CREATE TABLE function (
     name       TEXT NOT NULL,
     entry      INTEGER NOT NULL,
     file       TEXT NOT NULL,
-    line       INTEGER NOT NULL,  -- 0: not known
+    line       INTEGER NOT NULL CHECK (line >= 0), -- 0: not known
     determined INTEGER NOT NULL CHECK (determined IN (0, 1)), -- the probes tell every path
     note       TEXT NOT NULL      -- what was left out, and why; empty where nothing was
 ) STRICT;
 
 CREATE TABLE block (
     function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
-    number   INTEGER NOT NULL,    -- 0 is the entry
+    number   INTEGER NOT NULL CHECK (number BETWEEN 0 AND 999999), -- 0 is the entry
     from_address INTEGER NOT NULL,
     to_address   INTEGER NOT NULL, -- the first one behind it
-    depth    INTEGER NOT NULL,    -- of loops around it
+    depth    INTEGER NOT NULL CHECK (depth >= 0), -- of loops around it
     cold     INTEGER NOT NULL CHECK (cold IN (0, 1)),
-    gaps     INTEGER NOT NULL,    -- bits: 1 window, 2 patched text, 4 budget: why its way cannot always be told
+    gaps     INTEGER NOT NULL CHECK (gaps >= 0), -- bits: 1 window, 2 patched text, 4 budget: why its way cannot always be told
     PRIMARY KEY (function, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -117,7 +117,7 @@ CREATE TABLE edge (
     function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
     source   INTEGER NOT NULL,    -- blocks
     target   INTEGER NOT NULL,
-    kind     TEXT NOT NULL,       -- next, taken, jump, table, alternate
+    kind     TEXT NOT NULL CHECK (kind IN ('next', 'taken', 'jump', 'table', 'alternate')),
     PRIMARY KEY (function, source, target, kind)
 ) STRICT, WITHOUT ROWID;
 
@@ -127,11 +127,11 @@ CREATE TABLE instruction (
     block     INTEGER NOT NULL,
     kind      TEXT NOT NULL,      -- branch, call, cmov, setcc, …
     condition TEXT NOT NULL,      -- "ne", …; empty where it has none
-    flags     INTEGER NOT NULL DEFAULT 0, -- bits: 1 reads the arithmetic flags, 2 writes them
+    flags     INTEGER NOT NULL DEFAULT 0 CHECK (flags >= 0), -- bits: 1 reads the arithmetic flags, 2 writes them
     target    INTEGER,            -- of a direct branch, jump or call
     text      TEXT NOT NULL,      -- disassembly, AT&T syntax
     file      TEXT NOT NULL,
-    line      INTEGER NOT NULL,
+    line      INTEGER NOT NULL CHECK (line >= 0),
     inlined   TEXT NOT NULL,      -- the innermost inlined function it comes from; empty: the function itself
     PRIMARY KEY (function, address)
 ) STRICT, WITHOUT ROWID;
@@ -146,14 +146,14 @@ CREATE TABLE variable (           -- what an operand of the comparison before a 
 
 CREATE TABLE source (             -- the text of lines, where the source was at hand
     file TEXT NOT NULL,
-    line INTEGER NOT NULL,
+    line INTEGER NOT NULL CHECK (line >= 0),
     text TEXT NOT NULL,
     PRIMARY KEY (file, line)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE window (             -- code in which a stop would change what the clocks read
     function INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
-    number   INTEGER NOT NULL,
+    number   INTEGER NOT NULL CHECK (number >= 0),
     from_address INTEGER NOT NULL,
     to_address   INTEGER NOT NULL,
     polls    INTEGER NOT NULL CHECK (polls IN (0, 1)),
@@ -164,7 +164,7 @@ CREATE TABLE probe (
     function  INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
     address   INTEGER NOT NULL,
     block     INTEGER NOT NULL,
-    roles     INTEGER NOT NULL,   -- bits: 1 entry, 2 branch, 4 block, 8 return, 16 tail call
+    roles     INTEGER NOT NULL CHECK (roles >= 0), -- bits: 1 entry, 2 branch, 4 block, 8 return, 16 tail call
     in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
     PRIMARY KEY (function, address)
 ) STRICT, WITHOUT ROWID;
@@ -176,9 +176,9 @@ CREATE TABLE invocation (
     function   INTEGER NOT NULL REFERENCES function (id) ON DELETE CASCADE,
     seq        INTEGER NOT NULL,  -- of its entry
     end_seq    INTEGER,           -- NULL: its end was not seen
-    run_ns     INTEGER NOT NULL,
-    end_run_ns INTEGER,
-    cpu        INTEGER NOT NULL,
+    run_ns     INTEGER NOT NULL CHECK (run_ns >= 0),
+    end_run_ns INTEGER CHECK (end_run_ns >= 0),
+    cpu        INTEGER NOT NULL CHECK (cpu >= -1),
     thread     TEXT NOT NULL,
     task       TEXT NOT NULL,     -- the guest's own thread, as it names it; empty where unknown
     stack      INTEGER NOT NULL,  -- stack pointer at the entry: tells invocations that overlap apart
@@ -193,20 +193,20 @@ CREATE INDEX invocation_by_function ON invocation (function, seq);
 
 CREATE TABLE step (               -- an invocation's path: blocks, and gaps where it is not known
     invocation INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
-    ordinal    INTEGER NOT NULL,
+    ordinal    INTEGER NOT NULL CHECK (ordinal >= 0),
     block      INTEGER,           -- NULL: a gap
     PRIMARY KEY (invocation, ordinal)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE window_pass (        -- each time that a path went through a timing window
     invocation   INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
-    number       INTEGER NOT NULL,
+    number       INTEGER NOT NULL CHECK (number >= 0),
     window       INTEGER NOT NULL,
-    first_step   INTEGER NOT NULL,
-    step_count   INTEGER NOT NULL,
-    stops_inside INTEGER NOT NULL,
-    tries_min    INTEGER NOT NULL, -- rounds of the loop that polls a clock; 1 where there is none
-    tries_max    INTEGER,          -- NULL: no bound known
+    first_step   INTEGER NOT NULL CHECK (first_step >= 0),
+    step_count   INTEGER NOT NULL CHECK (step_count >= 0),
+    stops_inside INTEGER NOT NULL CHECK (stops_inside >= 0),
+    tries_min    INTEGER NOT NULL CHECK (tries_min >= 0), -- rounds of the loop that polls a clock; 1 where there is none
+    tries_max    INTEGER CHECK (tries_max >= 0), -- NULL: no bound known
     PRIMARY KEY (invocation, number)
 ) STRICT, WITHOUT ROWID;
 
@@ -221,7 +221,7 @@ CREATE TABLE gap_block (          -- the blocks that may have run in a gap
 
 CREATE TABLE decision (           -- one conditional branch, executed once
     invocation INTEGER NOT NULL REFERENCES invocation (id) ON DELETE CASCADE,
-    ordinal    INTEGER NOT NULL,  -- of the step whose block ends in it
+    ordinal    INTEGER NOT NULL CHECK (ordinal >= 0), -- of the step whose block ends in it
     address    INTEGER NOT NULL,
     taken      INTEGER NOT NULL CHECK (taken IN (0, 1)),
     stop       INTEGER,           -- seq of the stop that saw it; NULL: worked out from the path
@@ -230,10 +230,10 @@ CREATE TABLE decision (           -- one conditional branch, executed once
 
 CREATE TABLE stop (               -- one stop of the guest for a branch probe
     seq       INTEGER PRIMARY KEY,
-    cpu       INTEGER NOT NULL,
+    cpu       INTEGER NOT NULL CHECK (cpu >= -1),
     address   INTEGER NOT NULL,
-    run_ns    INTEGER NOT NULL,
-    host_ns   INTEGER NOT NULL,   -- as in event: what it grew by more than run_ns, the guest stood
+    run_ns    INTEGER NOT NULL CHECK (run_ns >= 0),
+    host_ns   INTEGER NOT NULL CHECK (host_ns >= 0), -- as in event: what it grew by more than run_ns, the guest stood
     icount    INTEGER,
     in_window INTEGER NOT NULL CHECK (in_window IN (0, 1)),
     registers BLOB NOT NULL       -- as meta 'stub.registers' lays them out
@@ -247,15 +247,15 @@ CREATE TABLE intervention (
     option   TEXT NOT NULL,       -- as it was given, such as "tsc_read_refs:73=not,times=3"
     function TEXT NOT NULL,
     file     TEXT NOT NULL,
-    line     INTEGER NOT NULL,    -- 0: a whole function's
+    line     INTEGER NOT NULL CHECK (line >= 0), -- 0: a whole function's
     address  INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE intervention_use (   -- each time that one was made; none: its place was not reached
     seq          INTEGER PRIMARY KEY, -- in the order of all stops
     intervention INTEGER NOT NULL REFERENCES intervention (number) ON DELETE CASCADE,
-    run_ns       INTEGER NOT NULL,
-    cpu          INTEGER NOT NULL,
+    run_ns       INTEGER NOT NULL CHECK (run_ns >= 0),
+    cpu          INTEGER NOT NULL CHECK (cpu >= -1),
     was          TEXT NOT NULL,   -- what the guest would have done or had: "taken", "1000000"
     became       TEXT NOT NULL
 ) STRICT;

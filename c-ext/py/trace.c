@@ -2,6 +2,7 @@
 /* Trace: a trace opened for reading. */
 #include "trace.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -167,25 +168,52 @@ static int bind_parameters(sqlite3_stmt *statement, PyObject *parameters)
 	return count < 0 ? -1 : 0;
 }
 
+/* What a row takes in memory, about: a dict, and an object for each value. */
+#define ROW_BYTES 256
+#define VALUE_BYTES 16
+
+static uint64_t size_of_row(sqlite3_stmt *statement)
+{
+	uint64_t size = ROW_BYTES;
+
+	for (int i = 0; i < sqlite3_column_count(statement); i++) {
+		int type = sqlite3_column_type(statement, i);
+		bool is_long = type == SQLITE_TEXT || type == SQLITE_BLOB;
+
+		size += VALUE_BYTES + (is_long ? (uint64_t)sqlite3_column_bytes(statement, i) : 0);
+	}
+	return size;
+}
+
+static int append_row(sqlite3_stmt *statement, PyObject *list)
+{
+	PyObject *row = row_to_object(statement);
+	int result = row ? PyList_Append(list, row) : -1;
+
+	Py_XDECREF(row);
+	return result;
+}
+
 /* Appends all rows to LIST; -1 with an exception set. */
 static int collect_rows(struct trace *trace, sqlite3_stmt *statement, PyObject *list)
 {
+	uint64_t size = 0;
+
 	for (;;) {
 		bool is_row;
 		struct cs_error *error = trace_step(trace, statement, &is_row);
-		PyObject *row;
-		int result;
 
+		if (!error && is_row && (size += size_of_row(statement)) > trace_allowance(trace))
+			error = cs_error_create(CS_ERROR_FORMAT,
+						"%s is damaged: its rows take more than %" PRIu64 " MiB",
+						trace_path(trace), trace_allowance(trace) >> 20);
 		if (error) {
 			raise_error(error);
 			return -1;
 		}
 		if (!is_row)
 			return 0;
-		row = row_to_object(statement);
-		result = row ? PyList_Append(list, row) : -1;
-		Py_XDECREF(row);
-		if (result < 0)
+		if (append_row(statement, list) < 0)
 			return -1;
 	}
 }
@@ -280,6 +308,17 @@ static PyObject *trace_complete(PyObject *self, PyObject *unused)
 	return reading(self, read_complete);
 }
 
+static PyObject *read_path(struct trace *trace)
+{
+	return PyUnicode_DecodeFSDefault(trace_path(trace));
+}
+
+static PyObject *trace_get_path(PyObject *self, void *unused)
+{
+	(void)unused;
+	return reading(self, read_path);
+}
+
 static PyObject *trace_close(PyObject *self, PyObject *unused)
 {
 	struct trace_object *object = (struct trace_object *)self;
@@ -312,9 +351,19 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
+static PyGetSetDef properties[] = {
+	{"path", trace_get_path, NULL, "The name that it was opened by.", NULL},
+	{0},
+};
+
 static PyType_Slot slots[] = {
-	{Py_tp_new, trace_new},   {Py_tp_init, instance_init_once},           {Py_tp_dealloc, trace_dealloc},
-	{Py_tp_methods, methods}, {Py_tp_doc, "A trace opened for reading."}, {0},
+	{Py_tp_new, trace_new},
+	{Py_tp_init, instance_init_once},
+	{Py_tp_dealloc, trace_dealloc},
+	{Py_tp_methods, methods},
+	{Py_tp_getset, properties},
+	{Py_tp_doc, "A trace opened for reading."},
+	{0},
 };
 
 static PyType_Spec spec = {

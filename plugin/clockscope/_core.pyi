@@ -239,18 +239,23 @@ class Trace:
     """A trace opened for reading.
 
     NotFoundError; FormatError for what is no trace, a newer version, a truncated or damaged file. What a killed
-    recording left in FILE-wal is read too. Damage met later leaves out rows; timeline()["damage"] tells.
+    recording left in FILE-wal is read too; traces of older versions look as those of today. Each row is held against the
+    schema as it is read: a value that it does not allow is a FormatError. timeline() leaves such rows out, and says so
+    under "damage".
     """
 
     def __init__(self, path: str) -> None: ...
     def __enter__(self) -> "Trace": ...
     def __exit__(self, *exception: object) -> None: ...
+    @property
+    def path(self) -> str: ...
     def meta(self) -> dict[str, str]: ...
     def complete(self) -> bool: ...
     def timeline(self) -> dict[str, Any]:
         """What `timeline --format json` prints (schemas/timeline.schema.json)."""
     def rows(self, sql: str, parameters: Sequence[int | str | None] = ()) -> list[dict[str, Any]]:
-        """Rows of a SELECT; the file is open read-only."""
+        """Rows of a SELECT over the tables of schemas/trace.sql; FormatError where they take more memory than a file of that
+        size may ask for."""
     def close(self) -> None: ...
 
 class Xref:

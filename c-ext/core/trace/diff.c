@@ -12,8 +12,6 @@
 #define PAIRS_PER_LOOK 1024
 /* So many decisions of one side may wait for the other's: the code of another version may be in another order. */
 #define WAITING_MAX 65536
-/* For the rows of one invocation, or the sorting of all. */
-#define QUESTION_NS 600000000000u
 
 struct decision {
 	int64_t ordinal;
@@ -101,7 +99,6 @@ static const char gaps_sql[] = "SELECT ordinal, block FROM gap_block WHERE invoc
 static struct cs_error *open_side(struct side *side, struct trace *trace, int64_t function)
 {
 	side->trace = trace;
-	trace_set_limit(trace, QUESTION_NS);
 	CS_TRY(diff_code_read(trace, function, &side->code));
 	CS_TRY(diff_facts_create(&side->code, &side->facts));
 	CS_TRY(trace_prepare(trace, invocations_sql, &side->invocations));
@@ -131,7 +128,7 @@ static struct cs_error *next_invocation(struct side *side, uint64_t *count)
 
 static struct cs_error *begin(struct side *side)
 {
-	trace_set_limit(side->trace, QUESTION_NS);
+	trace_restart(side->trace);
 	sqlite3_reset(side->decisions);
 	sqlite3_bind_int64(side->decisions, 1, side->now.id);
 	side->has_decision = true;

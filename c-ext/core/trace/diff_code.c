@@ -160,7 +160,7 @@ struct cs_error *diff_code_read(struct trace *trace, int64_t function, struct di
 	index_branches(code);
 	index_edges(code);
 	if (code->arena.exhausted)
-		return cs_error_create(CS_ERROR_FORMAT, "%s: function %" PRId64 " takes more than %zu MiB",
+		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: function %" PRId64 " takes more than %zu MiB",
 				       trace_path(trace), function, MEMORY_LIMIT >> 20);
 	return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "trace/timeline.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "trace/sql.h"
@@ -185,22 +186,24 @@ static struct cs_error *ask(struct timeline *timeline, struct trace *trace, size
 	for (;;) {
 		CS_TRY(trace_step(trace, row, &is_row));
 		if (!is_row)
-			return NULL;
+			return trace_end(trace);
 		CS_TRY(questions[question].take(timeline, row));
 		if (timeline->arena.exhausted)
-			return cs_error_create(CS_ERROR_FORMAT, "%s: its rows take more than %zu MiB",
-					       trace_path(trace), MEMORY_LIMIT >> 20);
+			return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: its rows take more than %zu MiB",
+					       trace_path(trace), timeline->arena.limit >> 20);
 	}
 }
 
 /* Keeps the first word about damage, which is shown with the rows that could be read; other errors are
  * passed on. */
-static struct cs_error *tolerate(struct timeline *timeline, struct cs_error *error)
+static struct cs_error *tolerate(struct timeline *timeline, const char *path, struct cs_error *error)
 {
 	if (!error || error->code != CS_ERROR_FORMAT)
 		return error;
-	if (!timeline->damage)
+	if (!timeline->damage && strstr(error->message, " is damaged: "))
 		timeline->damage = strdup(error->message);
+	else if (!timeline->damage && asprintf(&timeline->damage, "%s is damaged: %s", path, error->message) < 0)
+		timeline->damage = NULL;
 	cs_error_destroy(error);
 	return NULL;
 }
@@ -218,16 +221,27 @@ static void timeline_guard(struct timeline **timeline)
 	timeline_destroy(*timeline);
 }
 
+/* Damage costs the rows that have it, and no others. */
+static struct cs_error *read_all(struct timeline *timeline, struct trace *trace)
+{
+	struct cs_error *error = NULL;
+
+	trace_set_lenient(trace, true);
+	for (size_t i = 0; i < ARRAY_SIZE(questions) && !error; i++)
+		error = tolerate(timeline, trace_path(trace), ask(timeline, trace, i));
+	trace_set_lenient(trace, false);
+	return error;
+}
+
 struct cs_error *timeline_create(struct trace *trace, struct timeline **ret)
 {
 	CLEANUP(timeline_guard) struct timeline *timeline = calloc(1, sizeof(*timeline));
 
 	if (!timeline)
 		return &cs_error_no_memory;
-	timeline->arena.limit = MEMORY_LIMIT;
-	for (size_t i = 0; i < ARRAY_SIZE(questions); i++)
-		CS_TRY(tolerate(timeline, ask(timeline, trace, i)));
-	CS_TRY(tolerate(timeline, timeline_find_clocks(timeline)));
+	timeline->arena.limit = trace_allowance(trace) < MEMORY_LIMIT ? (size_t)trace_allowance(trace) : MEMORY_LIMIT;
+	CS_TRY(read_all(timeline, trace));
+	CS_TRY(tolerate(timeline, trace_path(trace), timeline_find_clocks(timeline)));
 	timeline->complete = !timeline->damage && !strcmp(timeline_fact(timeline, "complete"), "1");
 	*ret = TAKE_PTR(timeline);
 	return NULL;

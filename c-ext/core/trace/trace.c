@@ -6,20 +6,27 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "trace/checked.h"
 #include "trace/schema.h"
 #include "trace/sql.h"
 #include "trace/store.h"
 
-/* A question that takes longer is one to a file whose pages lead in circles. */
-#define QUESTION_NS 60000000000u
+/* A question that takes longer is one to a file whose pages lead in circles: so long, and longer for each megabyte. */
+#define QUESTION_NS 10000000000u
+#define MEGABYTE_NS 1000000000u
 /* Instructions of SQLite's virtual machine between two looks at the clock: about 1 ms. */
 #define PROGRESS_STEPS 100000
+/* What any trace may take in memory, and how much more for each of its bytes: rows in a file are small. */
+#define ALLOWANCE_BYTES (UINT64_C(64) << 20)
+#define ALLOWANCE_FACTOR 64
 
 struct trace {
 	char *name;
 	sqlite3 *db;
+	struct checked *checked;
 	uint64_t limit_ns; /* for one question */
 	uint64_t deadline_ns;
+	uint64_t allowance;
 };
 
 static int is_too_late(void *context)
@@ -66,6 +73,9 @@ static struct cs_error *read_error(struct trace *trace, int rc)
 		return cs_error_create(CS_ERROR_SYSTEM,
 				       "%s was cut short; copy it and %s-wal to a directory that you can write to",
 				       trace->name, trace->name);
+	if ((rc & 0xff) == SQLITE_CORRUPT && checked_damage(trace->checked))
+		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: %s", trace->name,
+				       checked_damage(trace->checked));
 	return sql_error(trace->db, rc, trace->name);
 }
 
@@ -74,7 +84,23 @@ struct cs_error *trace_step(struct trace *trace, sqlite3_stmt *statement, bool *
 	int rc = sqlite3_step(statement);
 
 	*row = rc == SQLITE_ROW;
-	return rc == SQLITE_ROW || rc == SQLITE_DONE ? NULL : read_error(trace, rc);
+	if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+		return NULL;
+	/* SQL that was prepared is right: what it meets with now, such as numbers too large for a sum, is in the file.
+	 */
+	if ((rc & 0xff) == SQLITE_ERROR)
+		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: %s", trace->name, sqlite3_errmsg(trace->db));
+	return read_error(trace, rc);
+}
+
+void trace_set_lenient(struct trace *trace, bool lenient)
+{
+	checked_set_lenient(trace->checked, lenient);
+}
+
+struct cs_error *trace_end(struct trace *trace)
+{
+	return checked_damage(trace->checked) ? read_error(trace, SQLITE_CORRUPT) : NULL;
 }
 
 struct cs_error *trace_prepare(struct trace *trace, const char *sql, sqlite3_stmt **ret)
@@ -84,6 +110,7 @@ struct cs_error *trace_prepare(struct trace *trace, const char *sql, sqlite3_stm
 	int rc;
 
 	trace->deadline_ns = util_now_ns() + trace->limit_ns;
+	checked_forget(trace->checked);
 	rc = sqlite3_prepare_v2(trace->db, sql, -1, &statement, &rest);
 	if (rc != SQLITE_OK)
 		return read_error(trace, rc);
@@ -104,27 +131,40 @@ static struct cs_error *read_integer(struct trace *trace, const char *sql, int64
 	return NULL;
 }
 
-static struct cs_error *check_version(struct trace *trace)
+/* Says which program reads it, as far as the trace itself tells: its other tables may be anything. */
+static struct cs_error *newer_error(struct trace *trace, int64_t version)
+{
+	SQL_STATEMENT *row = NULL;
+	struct cs_error *error =
+		trace_prepare(trace, "SELECT substr(value, 1, 40) FROM meta WHERE key = 'tool.clockscope'", &row);
+	const char *program = NULL;
+	bool is_row = false;
+
+	if (!error)
+		error = trace_step(trace, row, &is_row);
+	if (is_row)
+		program = (const char *)sqlite3_column_text(row, 0);
+	cs_error_destroy(error);
+	return cs_error_create(CS_ERROR_FORMAT,
+			       "%s was made by a newer clockscope (version %lld; this reads up to %d): read it with "
+			       "clockscope %s or newer",
+			       trace->name, (long long)version, SCHEMA_VERSION,
+			       program ? program : "of the version that recorded it,");
+}
+
+static struct cs_error *check_version(struct trace *trace, int64_t *version)
 {
 	int64_t id;
-	int64_t version;
 
 	CS_TRY(read_integer(trace, "PRAGMA application_id", &id));
-	CS_TRY(read_integer(trace, "PRAGMA user_version", &version));
+	CS_TRY(read_integer(trace, "PRAGMA user_version", version));
 	if (id != SCHEMA_APPLICATION_ID)
 		return cs_error_create(CS_ERROR_FORMAT, "%s: not a clockscope trace (an SQLite file of another kind)",
 				       trace->name);
-	if (version > SCHEMA_VERSION)
-		return cs_error_create(CS_ERROR_FORMAT,
-				       "%s was made by a newer clockscope (version %lld; this reads %d)", trace->name,
-				       (long long)version, SCHEMA_VERSION);
-	if (version < 1)
+	if (*version > SCHEMA_VERSION)
+		return newer_error(trace, *version);
+	if (*version < 1)
 		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: it has no version", trace->name);
-	if (version < SCHEMA_VERSION)
-		return cs_error_create(
-			CS_ERROR_FORMAT,
-			"%s was made by an older clockscope (version %lld; this reads %d): record it again",
-			trace->name, (long long)version, SCHEMA_VERSION);
 	return NULL;
 }
 
@@ -144,50 +184,22 @@ static struct cs_error *check_length(struct trace *trace)
 			       (long long)status.st_size, (long long)length);
 }
 
-/* One text for each column of each true table, in order, such as "event.seq INTEGER". */
-static const char columns_sql[] =
-	"SELECT t.name || '.' || c.name || ' ' || c.type FROM pragma_table_list AS t, pragma_table_xinfo(t.name) AS c"
-	" WHERE t.schema = 'main' AND t.type = 'table' AND t.strict AND c.hidden = 0 ORDER BY 1";
-
-/* Advances THEIRS, in the same order, to the text WANTED. */
-static struct cs_error *find_column(struct trace *trace, sqlite3_stmt *theirs, const char *wanted)
+static uint64_t size_of(const char *path, const char *suffix)
 {
-	for (;;) {
-		const char *found;
-		bool row;
+	FREE char *name = NULL;
+	struct stat status;
 
-		CS_TRY(trace_step(trace, theirs, &row));
-		found = row ? (const char *)sqlite3_column_text(theirs, 0) : NULL;
-		if (!found || strcmp(found, wanted) > 0)
-			return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: its tables are not a trace's (no %s)",
-					       trace->name, wanted);
-		if (!strcmp(found, wanted))
-			return NULL;
-	}
-}
-
-/* The tables must be the schema's: a view or a computed column of that name could do anything. */
-static struct cs_error *check_tables(struct trace *trace)
-{
-	SQL_DATABASE *memory = NULL;
-	SQL_STATEMENT *ours = NULL;
-	SQL_STATEMENT *theirs = NULL;
-	int rc = sqlite3_open_v2(":memory:", &memory, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY, NULL);
-
-	if (rc != SQLITE_OK)
-		return sql_error(memory, rc, trace->name);
-	CS_TRY(sql_execute(memory, trace->name, schema_sql));
-	CS_TRY(sql_prepare(memory, trace->name, columns_sql, &ours));
-	CS_TRY(trace_prepare(trace, columns_sql, &theirs));
-	while (sqlite3_step(ours) == SQLITE_ROW)
-		CS_TRY(find_column(trace, theirs, (const char *)sqlite3_column_text(ours, 0)));
-	return NULL;
+	if (asprintf(&name, "%s%s", path, suffix) < 0 || stat(name, &status) < 0)
+		return 0;
+	return (uint64_t)status.st_size;
 }
 
 static struct cs_error *open_database(struct trace *trace)
 {
 	/* An absolute name, because SQLite gives some others, such as ":memory:", a meaning of their own. */
 	FREE char *path = realpath(trace->name, NULL);
+	int64_t version;
+	uint64_t size;
 	int rc;
 
 	if (!path)
@@ -197,9 +209,12 @@ static struct cs_error *open_database(struct trace *trace)
 		return sql_error(trace->db, rc, trace->name);
 	trace_set_limit(trace, QUESTION_NS);
 	CS_TRY(configure(trace));
-	CS_TRY(check_version(trace));
+	CS_TRY(check_version(trace, &version));
 	CS_TRY(check_length(trace));
-	return check_tables(trace);
+	size = size_of(path, "") + size_of(path, "-wal");
+	trace->allowance = ALLOWANCE_BYTES + ALLOWANCE_FACTOR * size;
+	trace_set_limit(trace, QUESTION_NS + size / (1 << 20) * MEGABYTE_NS);
+	return checked_create(trace->db, trace->name, version, &trace->checked);
 }
 
 static void trace_guard(struct trace **trace)
@@ -227,6 +242,7 @@ void trace_destroy(struct trace *trace)
 	if (!trace)
 		return;
 	sqlite3_close(trace->db);
+	checked_destroy(trace->checked);
 	free(trace->name);
 	free(trace);
 }
@@ -237,7 +253,17 @@ void trace_set_limit(struct trace *trace, uint64_t limit_ns)
 	trace->deadline_ns = util_now_ns() + limit_ns;
 }
 
+void trace_restart(struct trace *trace)
+{
+	trace_set_limit(trace, trace->limit_ns);
+}
+
 const char *trace_path(const struct trace *trace)
 {
 	return trace->name;
+}
+
+uint64_t trace_allowance(const struct trace *trace)
+{
+	return trace->allowance;
 }

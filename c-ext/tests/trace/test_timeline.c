@@ -328,23 +328,28 @@ static void altered_schemas(void **state)
 		const char *sql;
 		const char *words;
 	} cases[] = {
-		{"PRAGMA user_version = 3", "newer clockscope (version 3; this reads 2)"},
-		{"PRAGMA user_version = 1", "older clockscope (version 1; this reads 2)"},
+		{"PRAGMA user_version = 3", "newer clockscope (version 3; this reads up to 2)"},
 		{"PRAGMA user_version = 0", "no version"},
 		{"PRAGMA user_version = -1", "no version"},
-		{"DROP TABLE counter", "no counter.address INTEGER"},
-		{"ALTER TABLE event DROP COLUMN icount", "no event.icount INTEGER"},
+		{"DROP TABLE counter", "no counter"},
+		{"ALTER TABLE event DROP COLUMN icount", "no event.icount"},
 		/* A view that never ends. */
 		{"DROP TABLE counter; CREATE VIEW counter AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM "
 		 "n)"
 		 " SELECT i AS address, '' AS function, i AS hits, i AS first_run_ns, i AS first_cpu, i AS first_icount"
 		 " FROM n",
-		 "no counter.address INTEGER"},
+		 "no counter"},
 		/* Columns that are computed, and columns of any type. */
 		{"DROP TABLE meta; CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT AS (hex(zeroblob(1000)))) "
 		 "STRICT",
-		 "no meta.value TEXT"},
-		{"DROP TABLE meta; CREATE TABLE meta (key TEXT, value TEXT)", "no meta.key TEXT"},
+		 "another kind of value"},
+		{"DROP TABLE meta; CREATE TABLE meta (key TEXT, value TEXT)", "no meta"},
+		/* Texts that are not in the file. */
+		{"DROP TABLE meta; CREATE TABLE meta (key TEXT, value TEXT DEFAULT 'long') STRICT",
+		 "another kind of value"},
+		/* Orders, and values, of the file's own making. */
+		{"CREATE INDEX mine ON event (what COLLATE NOCASE)", "an index of its own: mine"},
+		{"CREATE INDEX mine ON event (hex(zeroblob(seq)))", "an index of its own: mine"},
 	};
 	const struct directory *directory = *state;
 
@@ -373,11 +378,8 @@ static void hostile_rows(void **state)
 	      "INSERT INTO event_value VALUES (12345678, 0, 'nobody''s', 1, 0, NULL);"
 	      "INSERT INTO frame VALUES (9223372036854775807, -5, '', '', -1, -1, 77)");
 	timeline = read_timeline(directory->trace);
-	assert_null(timeline->damage);
-	assert_int_equal(timeline->event_count, 61);
-	assert_int_equal(timeline->events[60].value_count, 1);
-	assert_int_equal(timeline->events[60].frame_count, 1);
-	assert_string_equal(timeline->clocks[2].lost_reason, "unstable");
+	assert_non_null(strstr(timeline->damage, "is damaged: a row of event is not "));
+	assert_int_equal(timeline->event_count, 60); /* what is well is shown */
 	timeline_destroy(timeline);
 }
 

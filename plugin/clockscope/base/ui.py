@@ -4,6 +4,7 @@
 import os
 import sys
 import time
+from collections.abc import Iterable
 
 from clockscope.base.errors import UserError
 
@@ -64,6 +65,14 @@ def trace_meant(given: str | None, ui: Ui) -> str:
     if path is None:
         raise UserError("no trace was named: give its FILE")
     return path
+
+
+def damage_noted(damage: Iterable[str | None], ui: Ui) -> int:
+    """Say what was wrong with traces of which the rest has been shown; the command's exit status."""
+    found = [one for one in damage if one is not None]
+    for one in found:
+        ui.note(one_line(one))
+    return 2 if found else 0
 
 
 def _width() -> int:

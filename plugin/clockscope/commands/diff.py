@@ -7,7 +7,7 @@ import json
 from clockscope.model import comparison
 from clockscope._core import Trace
 from clockscope.reports import diff as report
-from clockscope.base.ui import Ui
+from clockscope.base.ui import Ui, damage_noted
 
 NAME = "diff"
 SUMMARY = "compare two recorded guests: what they are told, clocks, events, the first decision that differs"
@@ -55,4 +55,4 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
         ui.out(json.dumps(result, indent=2))
     else:
         ui.out(report.difference(result, (args.a, args.b), ui))
-    return comparison.status(result)
+    return damage_noted(result["damage"], ui) or comparison.status(result)

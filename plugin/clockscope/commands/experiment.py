@@ -15,7 +15,7 @@ from clockscope.commands.diff import add_tolerance
 from clockscope.base.errors import UserError
 from clockscope.live.session import Recording
 from clockscope.reports import experiment as report
-from clockscope.base.ui import Ui
+from clockscope.base.ui import Ui, damage_noted
 
 NAME = "experiment"
 SUMMARY = "record a boot in which something is changed, and say what that changed"
@@ -54,13 +54,16 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
         return 2  # the guest stopped before; that has been said
     result = experiment_result.compare((args.baseline, current.path), args.ppm, ui.progress)
     ui.out(json.dumps(result, indent=2) if args.format == "json" else report.experiment(result, ui))
-    return comparison.status(result["diff"])
+    return damage_noted(result["diff"]["damage"], ui) or comparison.status(result["diff"])
 
 
 def _as_baseline(args: argparse.Namespace) -> None:
     """What was not asked for is recorded as it was in the baseline."""
     with Trace(args.baseline) as baseline:
         facts = baseline.meta()
+        damage = baseline.timeline()["damage"]
+    if damage is not None:  # better before the boot than after it
+        raise UserError(damage)
     args.until = args.until or facts.get("plan.until") or "idle"
     args.functions = args.functions or facts.get("plan.functions", "")
 

@@ -8,7 +8,7 @@ from clockscope.base import outfile
 from clockscope.model import comparison, diagnosing
 from clockscope._core import Trace
 from clockscope.base.errors import UserError
-from clockscope.base.ui import Ui, trace_meant
+from clockscope.base.ui import Ui, damage_noted, trace_meant
 
 NAME = "report"
 SUMMARY = "write a page to look at: the timeline, diagnoses, clocks and traced functions of one guest, or of two"
@@ -52,4 +52,4 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
         html = page.render(guests, difference, ui.progress).encode()
         write(html)
     ui.note(f"Wrote {args.output} ({len(html) / 1e6:.1f} MB); open it in a browser.")
-    return 2 if any(guest.timeline["damage"] is not None for guest in guests) else 0
+    return damage_noted([guest.timeline["damage"] for guest in guests], ui)

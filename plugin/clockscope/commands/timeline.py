@@ -6,7 +6,7 @@ import argparse
 from clockscope.model import changes_made
 from clockscope._core import Trace
 from clockscope.reports import text
-from clockscope.base.ui import TRACE_HELP, Ui, trace_meant
+from clockscope.base.ui import TRACE_HELP, Ui, damage_noted, trace_meant
 
 NAME = "timeline"
 SUMMARY = "print how a recorded guest brought up its clocks, in order"
@@ -23,11 +23,11 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
-        content = {**trace.timeline(), "interventions": changes_made.of(trace)}
+        content = changes_made.timeline(trace)
     if args.format == "json":
         from clockscope.reports import json  # slow to import
 
         ui.out(json.timeline(content))
     else:
         ui.out(text.timeline(content, ui, backtrace=args.backtrace))
-    return 2 if content["damage"] is not None else 0
+    return damage_noted([content["damage"]], ui)

@@ -28,10 +28,6 @@ _USES = """SELECT u.seq, u.cpu, u.was, u.became, i.kind, i.option, i.file, i.lin
 
 def of(trace: Trace) -> list[Record]:
     """The interventions of a recording, in the order in which they were asked for; each report's schema has them."""
-    try:
-        rows = trace.rows(_ALL)
-    except FormatError:
-        return []  # a damaged file: what can be read of it is worth more
     return [
         {
             "kind": row["kind"],
@@ -44,8 +40,17 @@ def of(trace: Trace) -> list[Record]:
             "first_seq": row["first_seq"],
             "last_seq": row["last_seq"],
         }
-        for row in rows
+        for row in trace.rows(_ALL)
     ]
+
+
+def timeline(trace: Trace) -> Record:
+    """What `timeline --format json` prints: of a damaged trace, all that can be read, and under "damage" what cannot."""
+    content = trace.timeline()
+    try:
+        return {**content, "interventions": of(trace)}
+    except FormatError as error:
+        return {**content, "complete": False, "damage": content["damage"] or str(error), "interventions": []}
 
 
 def moments(trace: Trace, limit: int) -> list[Record]:

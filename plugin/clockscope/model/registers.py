@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: MIT
 """What a stop's registers tell: the operands of a comparison, and which way a condition went."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clockscope._core import Trace, condition_holds
+from clockscope._core import FormatError, Trace, condition_holds
 
 Row = Mapping[str, Any]
 """A row of table instruction."""
@@ -20,12 +19,29 @@ _LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx", "si": "rsi", "di": "r
 _COMPARES = re.compile(r"^(?:lock )?(?:cmp|test|bt|sub|and|or|xor|add|dec|inc|u?comis)")
 
 
+# SQLite reads the JSON: that of a damaged trace may be nested deeper than Python bears.
+_LAYOUT = """
+SELECT iif(json_type(meta.value) = 'array', json_extract(r.value, '$.name'), NULL) AS name,
+    json_extract(r.value, '$.offset') AS offset, json_extract(r.value, '$.bitsize') AS bitsize
+FROM meta, json_each(iif(json_type(meta.value) = 'array', meta.value, '[{}]')) AS r WHERE meta.key = 'stub.registers'"""
+_BITS_MAX = 1 << 16
+
+
+def _place(trace: Trace, row: Row) -> tuple[str, tuple[int, int]]:
+    """A register's name, and its offset and size in bytes."""
+    name, offset, bits = row["name"], row["offset"], row["bitsize"]
+    if not (isinstance(name, str) and isinstance(offset, int) and isinstance(bits, int)):
+        raise FormatError(f"{trace.path} is damaged: meta stub.registers is no list of registers")
+    if offset < 0 or not 0 < bits <= _BITS_MAX:
+        raise FormatError(f"{trace.path} is damaged: meta stub.registers has a register that lies nowhere")
+    return name, (offset, (bits + 7) // 8)
+
+
 class Registers:
     """Where each register lies in a stop's registers."""
 
     def __init__(self, trace: Trace) -> None:
-        layout = json.loads(trace.meta().get("stub.registers", "[]"))
-        self._places = {item["name"]: (item["offset"], (item["bitsize"] + 7) // 8) for item in layout}
+        self._places = dict(_place(trace, row) for row in trace.rows(_LAYOUT))
 
     def value(self, blob: bytes, name: str) -> int | None:
         offset, size = self._places.get(name, (0, 0))

@@ -40,15 +40,14 @@ class Guest:
 
 def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule]) -> Guest:
     """All there is; of a damaged trace, what can still be read."""
-    timeline = {**trace.timeline(), "interventions": changes_made.of(trace)}
-    damaged = timeline["damage"] is not None
+    timeline = changes_made.timeline(trace)
 
     def left(make: Callable[[], T], otherwise: T) -> T:
         try:
             return make()
-        except FormatError:
-            if not damaged:
-                raise
+        except FormatError as error:
+            timeline["damage"] = timeline["damage"] or str(error)
+            timeline["complete"] = False
             return otherwise
 
     untraced: tuple[list[Record], list[Record]] = ([], [])
@@ -178,11 +177,14 @@ def _evidence(guest: Guest, row: Record) -> Record:
 
 def target(guest: Guest, seq: int) -> str:
     """The name of the event or call on the page that `seq` belongs to; empty where it is neither's."""
-    rows = guest.trace.rows(
-        "SELECT seq FROM event WHERE seq = ?1 UNION ALL SELECT seq FROM invocation WHERE seq = ?1 UNION ALL"
-        " SELECT i.seq FROM decision d JOIN invocation i ON i.id = d.invocation WHERE d.stop = ?1 LIMIT 1",
-        [seq],
-    )
+    try:
+        rows = guest.trace.rows(
+            "SELECT seq FROM event WHERE seq = ?1 UNION ALL SELECT seq FROM invocation WHERE seq = ?1 UNION ALL"
+            " SELECT i.seq FROM decision d JOIN invocation i ON i.id = d.invocation WHERE d.stop = ?1 LIMIT 1",
+            [seq],
+        )
+    except FormatError:
+        return ""  # damage, of which read() has told: the page does without the link
     return f"{guest.letter}-{rows[0]['seq']}" if rows else ""
 
 
