@@ -427,7 +427,9 @@ static struct cs_error *run_once(struct borrowing *borrowing, const struct regis
 	if (stop.kind != STOP_SIGNAL)
 		return cs_error_create(CS_ERROR_CLOSED, "%s: the guest ended", relay->stub->address);
 	copy_thread(relay->stub_general, stop.thread);
-	step_settles_interrupt(relay, &stop);
+	if (!borrowing->given_up)
+		step_settles_interrupt(relay, &stop);
+	step_note_crossing(relay, &stop, borrowing->given_up);
 	CS_TRY(look(borrowing));
 	*done = borrowing->now.pc == borrowing->next && left_alone(borrowing) &&
 		(borrowing->given_up || (stop.signal == SIGNAL_TRAP && stop.cause != STOP_CAUSE_WATCHPOINT &&

@@ -184,7 +184,9 @@ struct relay {
 					       */
 	bool interrupt_wanted;                /* by somebody who has not been told of a stop since */
 	bool interrupt_sent;                  /* to the stub, since the guest was resumed */
-	bool interrupt_owed; /* the stub may yet report one that another stop has answered, or crossed */
+	bool own_interrupt_owed; /* the relay's own interrupt (step_await()) crossed a stop, and the stub may yet report
+				    it */
+	bool interrupt_owed;     /* the stub may yet report one that another stop has answered, or crossed */
 	bool idle_interrupt;
 	/* Whether a step gets off a breakpoint that stays planted, for each type of breakpoint. */
 	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
@@ -281,6 +283,8 @@ struct cs_error *step_run(struct relay *relay, const char *payload);
 /* The stop after step_run(). Once the limit is over the guest is interrupted (*given_up), and its next stop is
  * taken, whatever it is. CS_ERROR_TIMEOUT where there is none. */
 struct cs_error *step_await(struct relay *relay, unsigned limit_ms, struct stub_reply *reply, bool *given_up);
+/* Whether that interrupt crossed the stop: gdbserver then keeps it for the next resume, QEMU forgets it. */
+void step_note_crossing(struct relay *relay, const struct stop_reply *stop, bool given_up);
 void step_begin_run(struct relay *relay);
 void step_end_run(struct relay *relay);
 /* Whether the stop is an interrupt that GDB was told of already: one that crossed a probe's stop, and

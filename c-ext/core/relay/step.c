@@ -122,7 +122,6 @@ static struct cs_error *await_stop(struct relay *relay, unsigned limit_ms, struc
 
 struct cs_error *step_await(struct relay *relay, unsigned limit_ms, struct stub_reply *reply, bool *given_up)
 {
-	struct stop_reply stop;
 	bool got;
 
 	*given_up = false;
@@ -138,11 +137,15 @@ struct cs_error *step_await(struct relay *relay, unsigned limit_ms, struct stub_
 			"%s: the guest did not come back within %u ms, not when it was interrupted either",
 			relay->stub->address, relay->stub->timeout_ms);
 	step_end_run(relay);
-	reply_parse_stop(reply->text, reply->length, &stop);
-	/* Where the interrupt crossed the stop, gdbserver keeps it for the next resume; QEMU forgets it. */
-	if (*given_up && stop.kind == STOP_SIGNAL && stop.signal != SIGNAL_INT)
-		relay->interrupt_owed = true;
 	return NULL;
+}
+
+void step_note_crossing(struct relay *relay, const struct stop_reply *stop, bool given_up)
+{
+	/* Where an earlier one was owed already, an interrupt that is told now is that one. */
+	bool answered = stop->signal == SIGNAL_INT && !relay->own_interrupt_owed;
+
+	relay->own_interrupt_owed = given_up && stop->kind == STOP_SIGNAL && !answered;
 }
 
 /* --- Stepping --- */
@@ -163,7 +166,12 @@ static struct cs_error *step_once(struct relay *relay, const char *thread, unsig
 
 bool step_settles_interrupt(struct relay *relay, const struct stop_reply *stop)
 {
-	if (!relay->interrupt_owed || relay->interrupt_sent || stop->kind != STOP_SIGNAL || stop->signal != SIGNAL_INT)
+	bool owed = relay->interrupt_owed || relay->own_interrupt_owed;
+
+	if (stop->kind != STOP_SIGNAL)
+		return false;
+	relay->own_interrupt_owed = false; /* a stub that has kept it tells it first of all */
+	if (!owed || relay->interrupt_sent || stop->signal != SIGNAL_INT)
 		return false;
 	relay->interrupt_owed = false;
 	return true;
@@ -269,7 +277,8 @@ static struct cs_error *step_and_look(struct relay *relay, const char *thread, u
 	do {
 		CS_TRY(step_once(relay, thread, limit_ms, reply, given_up));
 		reply_parse_stop(reply->text, reply->length, &stop);
-	} while (step_settles_interrupt(relay, &stop));
+	} while (!*given_up && step_settles_interrupt(relay, &stop));
+	step_note_crossing(relay, &stop, *given_up);
 	if (stop.kind == STOP_NONE)
 		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub answers a single step with \"%.40s\"",
 				       relay->stub->address, reply->text);

@@ -19,8 +19,9 @@ COMPLETE = {"source": "file"}
 EXAMPLES = ("boot.trace", "boot.trace 0x80000007")
 GDB_EXAMPLES = ("live 0x1",)
 NOTES = """\
-`live` has the guest that is attached in GDB, and stands, execute one cpuid and rdmsr of its own kernel after the
-other, and puts it back as it was. Not possible in a replay.
+`live` has the guest that is attached in GDB execute one cpuid and rdmsr of its own kernel after the other, and puts it back
+as it was. It must have run into a breakpoint (`tbreak FUNCTION`, `continue`): where Ctrl-C stopped it, an access to a device
+may be half done. Not possible in a replay.
 """
 
 

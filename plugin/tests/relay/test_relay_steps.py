@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gc
+import time
 
 import pytest
 from relay_world import BODY, CALL, END, START, debugged, hits, make, relayed, run_out
@@ -59,6 +60,33 @@ def test_gdbs_own_step_over_hlt(kind: type[FakeStub]) -> None:
         client.interrupt()
         assert client.stop().startswith(b"T02")
         assert relay.state == "stopped" and stub.machine.vcpu(1).pc == BODY
+
+
+class SlowGdbserver(GdbserverStub):
+    """A busy host: a step takes longer than anybody waits. It reads an interrupt only then, and keeps it."""
+
+    deaf = True
+
+    def run_slice(self) -> None:
+        if "s" in self.machine.actions.values():
+            time.sleep(0.4)
+        super().run_slice()
+
+
+def test_an_interrupt_that_crosses_the_end_of_a_step() -> None:
+    """It was the relay's: GDB hears of its breakpoint, and of no interrupt."""
+    stub = SlowGdbserver(Machine([START, At(CALL, MOV), At(BODY, MOV), At(BODY + 3, MOV), END, END + 1]))
+    with debugged(stub) as (relay, client):
+        relay.add_counter(CALL, "call")
+        relay.add_counter(BODY, "body")
+        for address in (BODY, END):
+            client.request(b"Z1,%x,1" % address)
+        for address in (BODY, END):
+            assert client.resume().startswith(b"T05") and stub.machine.vcpu(1).pc == address
+            client.request(b"z1,%x,1" % address)
+        assert client.resume() == b"W00"
+        assert hits(relay) == {"call": 1, "body": 1}
+    assert any(entry.kind == "byte" for entry in stub.log)
 
 
 class Polled(Machine):
