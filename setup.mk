@@ -246,7 +246,7 @@ peers: packages ## run GDB's own testsuite directly and through the relay, and c
 	@$(MAKE) --no-print-directory -f $(SELF) program
 	@mkdir -p $(BUILD)/peers
 	@plugin/tests/peers/fetch-testsuite $(BUILD)/peers/gdb-13.1
-	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m peers $(PEERS)
+	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m peers $(if $(COUNTERS),--counters) $(PEERS)
 
 fuzz: test-packages ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
 	@$(MAKE) --no-print-directory -f $(SELF) fuzzers

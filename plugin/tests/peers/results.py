@@ -51,6 +51,7 @@ class Limit:
     reason: str
     readme: str  # the words by which README's limits tell of it
     tests: tuple[str, ...]
+    way: str = ""  # by which they are lost; empty: by any
 
     def covers(self, name: str) -> bool:
         return any(fnmatch.fnmatchcase(name, pattern) for pattern in self.tests)
@@ -84,7 +85,8 @@ def load_limits(entries: Iterable[Mapping[str, object]]) -> list[Limit]:
     for entry in entries:
         tests = entry["tests"]
         assert isinstance(tests, list)
-        limits.append(Limit(str(entry["reason"]), str(entry["readme"]), tuple(str(test) for test in tests)))
+        names = tuple(str(test) for test in tests)
+        limits.append(Limit(str(entry["reason"]), str(entry["readme"]), names, str(entry.get("way", ""))))
     return limits
 
 
