@@ -14,6 +14,36 @@
 /* Probes passed, one after the other, before the guest is resumed. */
 #define PASSED_MAX 64
 
+/* What a thread id tells of its process: p1.1. */
+static void note_process(struct relay *relay, const char *thread)
+{
+	size_t digits = thread[0] == 'p' ? strcspn(thread + 1, ".") : 0;
+
+	if (digits && thread[1] != '-')
+		snprintf(relay->guest_process, sizeof(relay->guest_process), "%.*s", (int)digits, thread + 1);
+}
+
+void guest_note_stop(struct relay *relay, const struct stop_reply *stop)
+{
+	relay->stop = *stop;
+	note_process(relay, stop->thread);
+}
+
+struct cs_error *guest_ask_process(struct relay *relay)
+{
+	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
+	char thread[REPLY_THREAD_MAX];
+
+	if (!relay->stub->multiprocess || relay->guest_process[0] || relay->stop.kind != STOP_SIGNAL)
+		return NULL;
+	CS_TRY(stub_request(relay->stub, "qC", 2, &reply));
+	if (strncmp(reply.text, "QC", 2) != 0)
+		return NULL;
+	reply_copy_thread(reply.text + 2, reply.length - 2, thread);
+	note_process(relay, thread);
+	return NULL;
+}
+
 static struct cs_error *send_resume(struct relay *relay)
 {
 	relay_set_state(relay, RELAY_RUNNING);

@@ -329,37 +329,6 @@ static struct cs_error *open_socket(struct relay *relay)
 	return NULL;
 }
 
-/* What a thread id tells of its process: p1.1. */
-static void note_process(struct relay *relay, const char *thread)
-{
-	size_t digits = thread[0] == 'p' ? strcspn(thread + 1, ".") : 0;
-
-	if (digits && thread[1] != '-')
-		snprintf(relay->guest_process, sizeof(relay->guest_process), "%.*s", (int)digits, thread + 1);
-}
-
-void relay_note_stop(struct relay *relay, const struct stop_reply *stop)
-{
-	relay->stop = *stop;
-	note_process(relay, stop->thread);
-}
-
-/* Which process the guest is, where the stub names processes and its first stop did not. */
-static struct cs_error *ask_process(struct relay *relay)
-{
-	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
-	char thread[REPLY_THREAD_MAX];
-
-	if (!relay->stub->multiprocess || relay->guest_process[0] || relay->stop.kind != STOP_SIGNAL)
-		return NULL;
-	CS_TRY(stub_request(relay->stub, "qC", 2, &reply));
-	if (strncmp(reply.text, "QC", 2) != 0)
-		return NULL;
-	reply_copy_thread(reply.text + 2, reply.length - 2, thread);
-	note_process(relay, thread);
-	return NULL;
-}
-
 static void keep_client_waiting(void *context)
 {
 	client_keep_waiting(context);
@@ -374,8 +343,8 @@ static struct cs_error *start(struct relay *relay)
 	relay->stub->waiting = keep_client_waiting;
 	relay->stub->waiting_context = relay;
 	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &stop);
-	relay_note_stop(relay, &stop);
-	CS_TRY(ask_process(relay));
+	guest_note_stop(relay, &stop);
+	CS_TRY(guest_ask_process(relay));
 	snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", relay->stop.thread);
 	step_map_registers(relay);
 	CS_TRY(replay_recognise(relay->stub, &relay->replay));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Between the files of the relay: relay.c (the thread and the calls into it), life.c (who holds it, its end),
- * gdb_side.c (GDB's side), guest_side.c (resuming, stops), probes.c, step.c (getting off a probe), change.c
- * (interventions), interrupt.c (interrupts, and leaving). All of it runs in the relay's thread but for what `lock`
- * guards.
+ * gdb_side.c (GDB's socket), gdb_carry.c (GDB's requests), guest_side.c (resuming, stops), probes.c, step.c (getting
+ * off a probe), change.c (interventions), interrupt.c (interrupts, and leaving). All of it runs in the relay's thread
+ * but for what `lock` guards.
  */
 #ifndef CLOCKSCOPE_RELAY_INTERNAL_H
 #define CLOCKSCOPE_RELAY_INTERNAL_H
@@ -229,15 +229,13 @@ void relay_set_state(struct relay *relay, enum relay_state state);
 void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason);
 /* Passes a stop on to whoever waits for it: GDB, or relay_wait(). The payload is raw. */
 struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
-/* Notes a stop, and which process the guest is. */
-void relay_note_stop(struct relay *relay, const struct stop_reply *stop);
 
 /* life.c */
 /* Whether this process is another's child by fork(): locks may be held for ever here. */
 bool relay_is_elsewhere(const struct relay *relay);
 void relay_run_ticks(struct relay *relay);
 
-/* relay_client.c */
+/* gdb_side.c */
 struct cs_error *client_accept(struct relay *relay);
 void client_close(struct relay *relay);
 /* GDB's guest is lost, and its stub `gone`, or out of step. GDB's connection ends with it, unless GDB may be looking at
@@ -246,22 +244,29 @@ void client_close(struct relay *relay);
 void client_lose_guest(struct relay *relay, bool gone);
 /* Drops the breakpoints of a debugger that has left without a word; the guest must stand. */
 struct cs_error *client_bury(struct relay *relay);
+void client_say(struct relay *relay, const char *text);
 /* Reads what GDB sent. */
 struct cs_error *client_read(struct relay *relay);
 /* Handles what has been read, as far as the state allows. */
 struct cs_error *client_process(struct relay *relay);
 void client_send(struct relay *relay, const char *raw, size_t length);
-/* The stub's answer to a request of GDB's. */
-struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply);
-/* The stop that GDB has resumed the guest for. */
-struct cs_error *client_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
 /* While GDB waits for an answer: a byte now and then, that GDB skips. Its patience begins anew with each (remote.c,
  * getpkt), and GDB never takes a late answer for the next one. Called by whatever waits for the stub. */
 void client_keep_waiting(struct relay *relay);
 /* Ends what is under way where the stub says no more: `k` has no reply, and no question waits without end. */
 struct cs_error *client_look_at_clock(struct relay *relay);
 
-/* relay_step.c */
+/* gdb_carry.c */
+/* One packet of GDB's, which the guest stands for. */
+struct cs_error *client_carry_out(struct relay *relay, const struct packet_item *item);
+/* GDB is gone, and what it asked for last was not done, as far as the stub tells: the guest is let go. */
+void client_end_unsettled(struct relay *relay, const char *reason);
+/* The stub's answer to a request of GDB's. */
+struct cs_error *client_reply(struct relay *relay, const struct stub_reply *reply);
+/* The stop that GDB has resumed the guest for. */
+struct cs_error *client_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text);
+
+/* step.c */
 void step_map_registers(struct relay *relay);
 struct cs_error *step_select_general(struct relay *relay, const char *thread);
 /* Without vCont: the thread that `c` and `s` apply to. */
@@ -300,7 +305,7 @@ struct cs_error *step_off(struct relay *relay, const char *thread, const struct 
 struct cs_error *step_write_register(struct relay *relay, const char *thread, const struct target_register *reg,
 				     uint64_t value, struct registers *registers);
 
-/* relay_change.c */
+/* change.c */
 /* Asks the probe, which has a change function, and changes the guest as it says; *hit tells the others of it. */
 struct cs_error *change_apply(struct relay *relay, struct probe *probe, struct probe_hit *hit,
 			      struct registers *registers);
@@ -337,6 +342,10 @@ struct cs_error *probes_apply_deferred(struct relay *relay);
 struct cs_error *probes_replant(struct relay *relay);
 
 /* guest_side.c */
+/* Notes a stop, and which process the guest is. */
+void guest_note_stop(struct relay *relay, const struct stop_reply *stop);
+/* Which process the guest is, where the stub names processes and its first stop did not. */
+struct cs_error *guest_ask_process(struct relay *relay);
 struct cs_error *guest_insert(struct relay *relay, char type, uint64_t address);
 struct cs_error *guest_take_out(struct relay *relay, char type, uint64_t address);
 /* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one. A Ctrl-C of GDB's
