@@ -30,12 +30,14 @@ static PyObject *describe(const struct pipeline_function *added)
 	const struct plan *plan = analysis->plan;
 	PyObject *name = PyUnicode_DecodeUTF8(analysis->symbol.name, (Py_ssize_t)strlen(analysis->symbol.name),
 					      "backslashreplace");
-	PyObject *dict = name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id,
-					      "name", name, "address", (unsigned long long)analysis->symbol.address,
-					      "probes", plan->count, "windows", analysis->windows->count, "branches",
-					      plan->naive_count, "determined", plan->determined ? Py_True : Py_False,
-					      "note", added->note, "cost", plan->cost, "naive_cost", plan->naive_cost)
-			      : NULL;
+	PyObject *dict =
+		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:O,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id,
+				     "name", name, "address", (unsigned long long)analysis->symbol.address, "probes",
+				     plan->count, "windows", analysis->windows->count, "measures",
+				     analysis->windows->measures ? Py_True : Py_False, "branches", plan->naive_count,
+				     "determined", plan->determined ? Py_True : Py_False, "note", added->note, "cost",
+				     plan->cost, "naive_cost", plan->naive_cost)
+		     : NULL;
 
 	return dict;
 }
@@ -336,7 +338,8 @@ static PyObject *statistics(PyObject *object, PyObject *unused)
 		recorder_get_statistics(recorder_of(object), &now);
 		SELF(object)->busy = false;
 	}
-	return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K}", "stops", now.stops, "invocations", now.invocations, "orphans",
+	return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "seen", now.seen, "stops", now.stops, "inside",
+			     now.inside, "repeated", now.repeated, "invocations", now.invocations, "orphans",
 			     now.orphans, "mismatches", now.mismatches, "lifted", now.lifted);
 }
 

@@ -295,9 +295,7 @@ static PyObject *statistics(PyObject *self, PyObject *unused)
 	if (!is_open(self))
 		return NULL;
 	relay_get_statistics(SELF(self)->relay, &now);
-	return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "packets_to_stub", now.packets_to_stub, "packets_to_gdb",
-			     now.packets_to_gdb, "own_stops", now.own_stops, "gdb_stops", now.gdb_stops, "run_ns",
-			     now.run_ns, "own_stop_ns", now.own_stop_ns, "probes", now.probes);
+	return relay_statistics_dict(&now);
 }
 
 static PyObject *run_ns(PyObject *self, PyObject *unused)
@@ -760,6 +758,8 @@ static PyObject *close_method(PyObject *self, PyObject *unused)
 static PyMethodDef methods[] = {
 	{"capabilities", capabilities, METH_NOARGS, NULL},
 	{"statistics", statistics, METH_NOARGS, NULL},
+	{"mark", relay_mark_method, METH_NOARGS, NULL},
+	{"marked", relay_marked_method, METH_VARARGS, NULL},
 	{"run_ns", run_ns, METH_NOARGS, NULL},
 	{"request", WITH_KEYWORDS(request), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"monitor", WITH_KEYWORDS(monitor), METH_VARARGS | METH_KEYWORDS, NULL},

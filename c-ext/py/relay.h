@@ -17,4 +17,9 @@ struct relay *relay_object_relay(PyObject *object);
  * None, or NULL with the exception set. */
 PyObject *relay_outcome(struct cs_error *error);
 
+/* relay_counts.c: the relay's counts as a dict, and its methods `mark` and `marked`. */
+PyObject *relay_statistics_dict(const struct relay_statistics *counts);
+PyObject *relay_mark_method(PyObject *self, PyObject *unused);
+PyObject *relay_marked_method(PyObject *self, PyObject *args);
+
 #endif

@@ -45,7 +45,12 @@ class Relay:
         "registers": [{"name": str, "bitsize": int, "regnum": int, "offset": int}, …], "architecture": str}
         """
     def statistics(self) -> dict[str, int]:
-        """Counts: packets_to_stub, packets_to_gdb, own_stops, gdb_stops, run_ns, stopped_ns, own_stop_ns, probes."""
+        """Counts: packets_to_stub, packets_to_gdb, own_stops, gdb_stops, run_ns, own_stop_ns, probes, stood_ns (between runs,
+        whatever for), resumes."""
+    def mark(self) -> int:
+        """Mark the moment at which the guest will be set going next. The last 256 marks are kept."""
+    def marked(self, mark: int, /) -> dict[str, int] | None:
+        """The statistics at a mark; None where the guest has not gone on since, or the mark is no longer kept."""
     def request(self, packet: bytes, timeout: float = 5.0) -> bytes:
         """Send one packet's payload while the guest is stopped; the reply's payload. StateError when it runs."""
     def monitor(self, command: str, timeout: float = 5.0) -> str:
@@ -128,7 +133,7 @@ class BranchRecorder:
         See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
     def add(self, name: str) -> list[dict[str, Any]]:
         """Analyse what the compiler made of one function, parts included, and record how it looks. For each: {"id",
-        "name", "address", "probes", "windows", "branches", "determined", "note", "cost", "naive_cost"}; empty where the
+        "name", "address", "probes", "windows", "measures" (it reads a clock, waits, or calls what measures), "branches", "determined", "note", "cost", "naive_cost"}; empty where the
         ELF has none of that name."""
     def within(self, child: int, parent: int) -> None:
         """The function `child` is called by `parent` only: its entry is watched while that is under way."""
@@ -143,7 +148,8 @@ class BranchRecorder:
     def stop(self) -> None:
         """Lift the probes and write the rest. StateError while the guest runs: nothing has changed then."""
     def statistics(self) -> dict[str, int]:
-        """{"stops", "invocations", "orphans", "mismatches", "lifted"}; all 0 once stopped."""
+        """{"seen" (stops that it was told of), "stops", "inside" (of them, in timing windows), "repeated" (elsewhere, again and again in one invocation),
+        "invocations", "orphans", "mismatches", "lifted"}; all 0 once stopped."""
 
 class Interventions:
     """Changes the guest as it runs, and records each time that it did; the trace must know each one by its number."""

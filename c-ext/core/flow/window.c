@@ -53,6 +53,7 @@ struct search {
 	const struct cfg *cfg;
 	const struct window_hints *hints;
 	bool measuring;
+	bool measures;
 	bool *reads; /* by instruction */
 	bool *waits; /* by loop */
 };
@@ -282,6 +283,12 @@ static void list_pointers(const struct search *search, struct windows *windows)
 	windows->pointer_count = sort(windows->pointers, windows->pointer_count);
 }
 
+static bool calls_measuring(const struct window_hints *hints, const struct insn *insn)
+{
+	return (insn->kind == INSN_CALL || insn->kind == INSN_JUMP) &&
+	       holds(hints->measuring, hints->measuring_count, insn->target);
+}
+
 static struct cs_error *prepare(struct search *search)
 {
 	const struct cfg *cfg = search->cfg;
@@ -295,9 +302,13 @@ static struct cs_error *prepare(struct search *search)
 	for (uint32_t i = 0; i < cfg->block_count; i++) {
 		const struct cfg_block *block = &cfg->blocks[i];
 
-		for (uint32_t k = block->insn; k < block->insn + block->insn_count; k++)
+		for (uint32_t k = block->insn; k < block->insn + block->insn_count; k++) {
 			CS_TRY(judge(search, block, &cfg->insns[k], &search->reads[k]));
+			search->measures |= search->reads[k] || calls_measuring(search->hints, &cfg->insns[k].insn);
+		}
 	}
+	for (uint32_t i = 0; i < cfg->loop_count; i++)
+		search->measures |= search->waits[i];
 	return NULL;
 }
 
@@ -317,6 +328,7 @@ static struct cs_error *analyse(struct search *search, struct windows *windows)
 	mark_waiting(search, windows);
 	list_callees(search, windows);
 	list_pointers(search, windows);
+	windows->measures = search->measures;
 	return join_windows(search, &flow, windows);
 }
 

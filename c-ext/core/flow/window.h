@@ -25,6 +25,7 @@ struct windows {
 	uint32_t *window_of; /* by block: index into items of the window it touches first, or CFG_NONE */
 	struct window *items;
 	uint32_t count;
+	bool measures;     /* it reads a clock, waits, or calls a function that the profile names as measuring */
 	uint64_t *callees; /* direct callees inside windows, and the references called: sorted. A stop in one is a stop
 			      in a window. Of a measuring function also what its pointers hold. */
 	uint32_t callee_count;

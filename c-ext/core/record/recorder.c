@@ -347,7 +347,7 @@ static bool calls_in_window(const struct traced *caller, const struct traced *ca
 }
 
 /* Finds which function calls which within a timing window, and notes it with the callee: its invocations from there
- * will be missing. */
+ * will be missing, unless windows are to be probed. */
 static struct cs_error *shield(struct recorder *recorder)
 {
 	for (struct traced *caller = recorder->traced; caller; caller = caller->next)
@@ -356,7 +356,8 @@ static struct cs_error *shield(struct recorder *recorder)
 				continue;
 			CS_TRY(relate(&callee->window_callers, caller));
 			CS_TRY(relate(&caller->window_callees, callee));
-			CS_TRY(store_shielded(recorder->store, callee->id, caller->id));
+			if (!recorder->options.intrusive)
+				CS_TRY(store_shielded(recorder->store, callee->id, caller->id));
 		}
 	return NULL;
 }
@@ -378,8 +379,7 @@ static struct cs_error *arm_gates(struct recorder *recorder)
 
 struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context)
 {
-	if (!recorder->options.intrusive)
-		CS_TRY(shield(recorder));
+	CS_TRY(shield(recorder));
 	CS_TRY(arm_gates(recorder));
 	for (struct traced *traced = recorder->traced; traced; traced = traced->next) {
 		bool no = false;

@@ -40,8 +40,15 @@ struct recorder_options {
 	void *context;
 };
 
+/* A loop outside of all windows that goes round so often may be one that was not seen. */
+#define RECORDER_OFTEN 32u
+
 struct recorder_statistics {
-	uint64_t stops;       /* of its probes */
+	uint64_t seen;   /* stops that it was told of, those that mean nothing included */
+	uint64_t stops;  /* of its probes */
+	uint64_t inside; /* … those in timing windows, or in what such windows call */
+	uint64_t
+		repeated; /* … those elsewhere, at a place that one invocation came to more than RECORDER_OFTEN times */
 	uint64_t invocations; /* written to the trace */
 	uint64_t orphans;     /* stops that belonged to no invocation whose entry was seen */
 	uint64_t mismatches;  /* probes whose text in memory is not what was analysed */

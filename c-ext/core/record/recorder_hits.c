@@ -129,7 +129,7 @@ bool recorder_wants(const struct planted *site)
 {
 	const struct traced *traced = site->traced;
 
-	return !site->lifters && !shielded(traced) &&
+	return !site->lifters && (traced->recorder->options.intrusive || !shielded(traced)) &&
 	       (traced->active || ((site->planned->roles & PLAN_ENTRY) && callable(traced)));
 }
 
@@ -373,6 +373,17 @@ static bool is_taken(const struct recorder *recorder, const struct insn *insn, c
 				 value_of(recorder->rcx, hit));
 }
 
+/* How often one invocation came to a place: too often, and it is watched no more. */
+static void count_hit(struct recorder *recorder, struct invocation *invocation, struct planted *site, bool inside)
+{
+	uint32_t *hits = &invocation->hits[site - site->traced->sites];
+
+	*hits += *hits < LIFTED - 1;
+	recorder->statistics.repeated += !inside && *hits > RECORDER_OFTEN;
+	if (recorder->options.hit_limit && *hits >= recorder->options.hit_limit)
+		lift(recorder, site);
+}
+
 static void take_hit(struct recorder *recorder, struct planted *site, const struct probe_hit *hit)
 {
 	const struct plan_probe *planned = site->planned;
@@ -384,7 +395,9 @@ static void take_hit(struct recorder *recorder, struct planted *site, const stru
 	int64_t seq = note_stop(recorder, hit, planned->in_window);
 	struct invocation *invocation;
 	bool begins = planned->roles & PLAN_ENTRY;
+	bool inside = planned->in_window || shielded(traced);
 
+	recorder->statistics.inside += inside;
 	if (begins && traced->plan->entry_reenters && find_active(recorder, traced, exact, stack))
 		begins = false;
 	if (begins)
@@ -401,8 +414,8 @@ static void take_hit(struct recorder *recorder, struct planted *site, const stru
 		add_lifted(recorder, invocation);
 	if (planned->roles & (PLAN_RETURN | PLAN_TAIL))
 		end(recorder, invocation, hit, seq, planned->roles & PLAN_RETURN ? "yes" : "tail call");
-	else if (recorder->options.hit_limit && ++invocation->hits[index] >= recorder->options.hit_limit)
-		lift(recorder, site);
+	else
+		count_hit(recorder, invocation, site, inside);
 }
 
 void recorder_on_hit(struct probe *probe, const struct probe_hit *hit)
@@ -411,6 +424,7 @@ void recorder_on_hit(struct probe *probe, const struct probe_hit *hit)
 	struct recorder *recorder = site->traced->recorder;
 
 	pthread_mutex_lock(&recorder->lock);
+	recorder->statistics.seen++;
 	if (!recorder->exhausted && !hit->returns && !site->traced->broken && verify(site, hit))
 		take_hit(recorder, site, hit);
 	pthread_mutex_unlock(&recorder->lock);
@@ -433,10 +447,12 @@ static void on_return(struct probe *probe, const struct probe_hit *hit)
 	struct invocation *invocation;
 
 	pthread_mutex_lock(&recorder->lock);
+	recorder->statistics.seen++;
 	invocation = returning(recorder, site, value_of(recorder->rsp, hit));
 	if (invocation && !recorder->exhausted) {
 		int64_t seq = note_stop(recorder, hit, false);
 
+		recorder->statistics.inside += shielded(invocation->traced);
 		add_event(recorder, invocation, (struct path_event){.kind = PATH_RETURN}, RECORD_UNKNOWN);
 		end(recorder, invocation, hit, seq, "yes");
 	}
@@ -483,6 +499,7 @@ void recorder_on_gate(struct probe *probe, const struct probe_hit *hit)
 
 	(void)hit;
 	pthread_mutex_lock(&recorder->lock);
+	recorder->statistics.seen++;
 	gate->traced->gates += gate->opens ? -1u : 1u;
 	place_all(gate->traced);
 	relay_defer(recorder->relay, probe, false);

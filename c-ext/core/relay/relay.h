@@ -34,6 +34,8 @@ struct relay_statistics {
 	uint64_t gdb_stops;
 	uint64_t run_ns;      /* time the guest ran */
 	uint64_t own_stop_ns; /* time it stood for probes */
+	uint64_t stood_ns;    /* time it stood, for whatever reason, between its runs; as it stands now is not in it */
+	uint64_t resumes;     /* how often it was set going, single steps and borrowed instructions included */
 	uint64_t probes;
 };
 
@@ -133,6 +135,14 @@ struct cs_error *relay_closed(struct relay *relay);
 const struct stub *relay_stub(const struct relay *relay);
 
 void relay_get_statistics(struct relay *relay, struct relay_statistics *ret);
+
+/* Marks the moment at which the guest will be set going next; its number. The last RELAY_MARKS of them are kept. */
+#define RELAY_MARKS 256u
+uint64_t relay_mark(struct relay *relay);
+
+/* What the statistics were at a mark: run_ns, stood_ns, stops and resumes. False where the guest has not gone on since,
+ * or where the mark is no longer kept. */
+bool relay_marked(struct relay *relay, uint64_t mark, struct relay_statistics *ret);
 
 /* Time the guest ran so far, in nanoseconds, up to now if it runs. */
 uint64_t relay_run_ns(struct relay *relay);

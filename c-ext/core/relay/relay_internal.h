@@ -157,6 +157,9 @@ struct relay {
 	bool headless_awaited; /* relay_resume() has set the guest going, and it has not stopped */
 	struct relay_statistics statistics;
 	uint64_t resumed_at; /* host's monotonic ns; 0 while stopped */
+	uint64_t stopped_at; /* the same; 0 before it first ran */
+	struct relay_statistics marks[RELAY_MARKS];
+	uint64_t marks_made, marks_passed;
 	uint64_t idle_limit_ns;
 	bool idle_reached;
 	bool replay;

@@ -79,16 +79,46 @@ void step_begin_run(struct relay *relay)
 {
 	pthread_mutex_lock(&relay->lock);
 	relay->resumed_at = util_now_ns();
+	if (relay->stopped_at)
+		relay->statistics.stood_ns += relay->resumed_at - relay->stopped_at;
+	relay->stopped_at = 0;
+	for (; relay->marks_passed < relay->marks_made; relay->marks_passed++)
+		relay->marks[relay->marks_passed % RELAY_MARKS] = relay->statistics;
+	relay->statistics.resumes++;
 	pthread_mutex_unlock(&relay->lock);
 }
 
 void step_end_run(struct relay *relay)
 {
 	pthread_mutex_lock(&relay->lock);
-	if (relay->resumed_at)
-		relay->statistics.run_ns += util_now_ns() - relay->resumed_at;
+	if (relay->resumed_at) {
+		relay->stopped_at = util_now_ns();
+		relay->statistics.run_ns += relay->stopped_at - relay->resumed_at;
+	}
 	relay->resumed_at = 0;
 	pthread_mutex_unlock(&relay->lock);
+}
+
+uint64_t relay_mark(struct relay *relay)
+{
+	uint64_t mark;
+
+	pthread_mutex_lock(&relay->lock);
+	mark = relay->marks_made++;
+	pthread_mutex_unlock(&relay->lock);
+	return mark;
+}
+
+bool relay_marked(struct relay *relay, uint64_t mark, struct relay_statistics *ret)
+{
+	bool kept;
+
+	pthread_mutex_lock(&relay->lock);
+	kept = mark < relay->marks_passed && relay->marks_made - mark <= RELAY_MARKS;
+	if (kept)
+		*ret = relay->marks[mark % RELAY_MARKS];
+	pthread_mutex_unlock(&relay->lock);
+	return kept;
 }
 
 /* --- Letting it run for a moment --- */

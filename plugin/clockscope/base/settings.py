@@ -28,5 +28,17 @@ REPLAY_SECONDS = Setting(
 BREAKPOINTS = Setting(
     "breakpoints", "auto", "where a recording's breakpoints go: auto, or hardware, of which a guest has few"
 )
+DISTURBED_PPM = Setting(
+    "disturbed-ppm", 100, "the parts per million by which stops may have moved a calibrated value before it is marked"
+)
 
-ALL = (CONNECT_TIMEOUT, REQUEST_TIMEOUT, IDLE_SECONDS, BACKTRACE_LIMIT, PROFILE, REPLAY_SECONDS, BREAKPOINTS)
+ALL = (
+    CONNECT_TIMEOUT,
+    REQUEST_TIMEOUT,
+    IDLE_SECONDS,
+    BACKTRACE_LIMIT,
+    PROFILE,
+    REPLAY_SECONDS,
+    BREAKPOINTS,
+    DISTURBED_PPM,
+)

@@ -3,7 +3,7 @@
 
 import argparse
 
-from clockscope.model import changes_made
+from clockscope.model import disturbed
 from clockscope._core import Trace
 from clockscope.reports import text
 from clockscope.base.ui import TRACE_HELP, Ui, damage_noted, trace_meant
@@ -23,7 +23,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
-        content = changes_made.timeline(trace)
+        content = disturbed.timeline(trace)
     if args.format == "json":
         from clockscope.reports import json  # slow to import
 

@@ -50,12 +50,13 @@ class Plan:
     entries: dict[int, list[Rule]] = field(default_factory=dict)
     returns: dict[int, list[Rule]] = field(default_factory=dict)
     messages: dict[int, MessageSite] = field(default_factory=dict)
+    begins: dict[int, list[str]] = field(default_factory=dict)  # where spans begin, by the rules that end them
     gates: list[GatePlan] = field(default_factory=list)
     expectations: list[Expectation] = field(default_factory=list)
 
     def sites(self) -> set[int]:
-        """Where events happen."""
-        return {*self.entries, *self.returns, *self.messages}
+        """Where events happen, or what they measure begins."""
+        return {*self.entries, *self.returns, *self.messages, *self.begins}
 
     def rules_at(self, address: int) -> list[Rule]:
         """What may happen there."""
@@ -76,8 +77,17 @@ def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler
             _expect(plan, rule, rule.place, note)
         elif _place_function(rule, elf, inlined, plan):
             placed.add(rule.rule)
+    _place_begins(profile, elf, plan)
     _place_gates(profile, elf, plan)
     return plan
+
+
+def _place_begins(profile: Profile, elf: ElfFile, plan: Plan) -> None:
+    placed = {rule.rule for address in plan.sites() for rule in plan.rules_at(address)}
+    for span in profile.spans:
+        found = (symbols for symbols in map(elf.functions, span.functions) if symbols)
+        for symbol in next(found, []) if span.end in placed else []:
+            plan.begins.setdefault(symbol.address, []).append(span.end)
 
 
 def _place_gates(profile: Profile, elf: ElfFile, plan: Plan) -> None:

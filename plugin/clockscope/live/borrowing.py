@@ -8,6 +8,9 @@ In a timing window nothing is borrowed, where the guest did not run into a break
 all. Once it has gone wrong it is not tried again: that, and what state the guest is in, is said, and kept in the trace.
 """
 
+import time
+from collections.abc import Sequence
+
 from clockscope.gdbside import console, frames
 from clockscope.model import told
 from clockscope._core import Error, RefusedError, Relay, TraceWriter
@@ -15,7 +18,8 @@ from clockscope.kernel.elffile import ElfFile
 from clockscope.live.event_engine import Observation
 from clockscope.profiles.profile import Branches, Profile
 from clockscope.kernel.hints import of_kernel
-from clockscope.live.standstill import tsc_runs_on
+from clockscope.live.observer import Sample
+from clockscope.live.standstill import runs_on_by, tsc_runs_on
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import one_line
 from clockscope.live.quiet_windows import Windows
@@ -47,10 +51,30 @@ class Lender:
         if self.in_window(observation):
             return None
         try:
-            eax, _, _, edx = self._borrower("rdtsc", 0, 0)
+            tsc = self._read_tsc()
         except RefusedError:
             return None
-        return edx << 32 | eax if edx >> 31 == 0 else None  # as many bits as the trace keeps
+        return tsc if tsc >> 63 == 0 else None  # as many bits as the trace keeps
+
+    def holds(self, address: int, frames: Sequence[int]) -> bool:
+        """Whether a guest that stands there is in a timing window, or was called from one."""
+        return self._windows.hold(address, frames)
+
+    def sample(self, address: int, frames: Sequence[int]) -> Sample | None:
+        """What a stop costs, where the guest may be asked; see observer.Lender."""
+        if self._windows.hold(address, frames):
+            return None
+        try:
+            first, began = self._read_tsc(), time.monotonic()
+            second, elapsed = self._read_tsc(), time.monotonic() - began
+            running_on = runs_on_by(self._read_tsc, second - first, elapsed)
+            return Sample(second, max(0, second - first), running_on)
+        except RefusedError:
+            return None
+
+    def _read_tsc(self) -> int:
+        eax, _, _, edx = self._borrower("rdtsc", 0, 0)
+        return edx << 32 | eax
 
     def read_told(self) -> told.Told:
         """What the guest is told of its processor, or why that cannot be learnt now."""
@@ -103,6 +127,11 @@ class Borrowing:
         found = self._lender.tsc(observation)
         self._tell_refusal()
         return found
+
+    @property
+    def lender(self) -> Lender | None:
+        """Who lends; None in a replay."""
+        return self._lender
 
     def begin(self) -> None:
         """At the first event: keep what the guest is told."""

@@ -48,6 +48,7 @@ class BranchTrace:
         self._replaced = options.replaced
         self._elf = elf
         self._branches = branches
+        self._measures: dict[str, bool] = {}
         hints = of_kernel(elf, branches, relay.read_memory)
         self._recorder = BranchRecorder(
             relay,
@@ -75,6 +76,7 @@ class BranchTrace:
         for done, name in enumerate(names):
             progress(done, len(names), name)
             added[name] = self._recorder.add(name)
+        self._measures = {name: any(one["measures"] for one in parts) for name, parts in added.items() if parts}
         self._narrow(added)
         for function in (function for parts in added.values() for function in parts):
             if function["address"] in self._replaced:
@@ -123,6 +125,11 @@ class BranchTrace:
 
     def statistics(self) -> dict[str, int]:
         return self._recorder.statistics()
+
+    def is_blind(self, names: Sequence[str]) -> bool:
+        """Whether functions are traced of which none reads a clock, as far as can be seen."""
+        known = [self._measures[name] for name in names if name in self._measures]
+        return bool(known) and not any(known)
 
     def stop(self, locate: Callable[[str, int], str | None] = lambda file, address: None) -> None:
         """Lift the probes, write what gathered, and keep the text of the branches' source lines. `locate` says which

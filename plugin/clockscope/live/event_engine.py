@@ -19,6 +19,7 @@ from clockscope.gdbside.frames import Frame, Stop
 from clockscope.gdbside.values import Value
 from clockscope.profiles.profile import Capture, Rule
 from clockscope.kernel.event_sites import GatePlan, MessageSite, Plan
+from clockscope.live.observer import CALIBRATED, Mark, Observer
 from clockscope.live.repeats import Repeats
 
 _ARGUMENT_REGISTERS = ("rsi", "rdx", "rcx", "r8", "r9")
@@ -39,6 +40,7 @@ class Observation:
     cpu: int
     thread: str
     address: int  # where the guest stands
+    begun: Mark | None = None  # of a function's return: when it was entered
 
 
 Taker = Callable[[Observation], bool]
@@ -53,6 +55,7 @@ class _Scene:
     backtrace: Callable[[], tuple[Frame, ...]]
     found: Mapping[str, Value] = field(default_factory=dict)  # values that are known before any capture
     line: str | None = None
+    begun: Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class _Pending:
     variables: Mapping[str, values.Variable]
     return_type: values.Type | None
     backtrace: tuple[Frame, ...]
+    begun: Mark | None
 
 
 class Engine:
@@ -74,8 +78,17 @@ class Engine:
     Addresses are those of the ELF file throughout; a relocated guest's differ by `offset`.
     """
 
-    def __init__(self, plan: Plan, offset: int, backtrace_limit: int, run_ns: Callable[[], int], take: Taker) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        offset: int,
+        backtrace_limit: int,
+        run_ns: Callable[[], int],
+        take: Taker,
+        observer: Observer,
+    ) -> None:
         self._plan = plan
+        self._observer = observer
         self._offset = offset
         self._limit = backtrace_limit
         self._take = take
@@ -179,6 +192,7 @@ class Engine:
     def _stopped(self, address: int, stop: Stop) -> bool:
         if self._repeats.again(stop):
             return False
+        self._observer.arrive()
         self._hits[address] += 1
         stay = self._begin()
         stay |= self._returned(address, stop)
@@ -188,6 +202,7 @@ class Engine:
         self._turn_gates(address)
         # Of no more use, for instance where a function returned to: much else may pass there.
         self._set(address)
+        self._observer.leave(address + self._offset)
         return stay
 
     def _begin(self) -> bool:
@@ -198,6 +213,8 @@ class Engine:
         return call()
 
     def _entered(self, address: int, stop: Stop) -> bool:
+        if address in self._plan.begins:
+            self._observer.enter(self._plan.begins[address], *_place(stop, stop.backtrace(self._limit)))
         returns = tuple(self._plan.returns.get(address, ()))
         calls = tuple(gate for gate in self._gates if address in gate.during)
         if returns or calls:
@@ -226,7 +243,9 @@ class Engine:
         calls = self._pending.setdefault((return_address, stack + 8), [])
         # One of the same function has never returned.
         calls[:] = [call for call in calls if call.address != address]
-        calls.append(_Pending(address, gates, rules, variables, stop.return_type(), backtrace))
+        measures = any(rule.what in CALIBRATED and not rule.told for rule in rules)
+        begun = self._observer.mark(*_place(stop, backtrace)) if measures else None
+        calls.append(_Pending(address, gates, rules, variables, stop.return_type(), backtrace, begun))
         self._set(return_address)
         for gate in gates:
             self._turn(gate, self._open[gate.name] + 1)
@@ -244,7 +263,7 @@ class Engine:
             self._turn(gate, self._open[gate.name] - 1)
         variables = {**call.variables, "ret": stop.return_value(call.return_type)}
         with self._variables(variables, call.rules):
-            return self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace))
+            return self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace, begun=call.begun))
 
     def _observe_all(self, rules: Iterable[Rule], scene: _Scene) -> bool:
         stay = False
@@ -288,7 +307,7 @@ class Engine:
         stop = scene.stop
         here = stop.register("rip")
         return self._take(
-            Observation(rule, clock, tuple(values.items()), scene.backtrace(), stop.cpu, stop.thread, here)
+            Observation(rule, clock, tuple(values.items()), scene.backtrace(), stop.cpu, stop.thread, here, scene.begun)
         )
 
     def _variables(
@@ -297,6 +316,10 @@ class Engine:
         """What the rules' expressions may use beside the guest's own names, for the time of a block."""
         counts = {f"seen_{name.replace('-', '_')}": self._seen[name] for rule in rules for name in rule.counts}
         return values.variables({_PREFIX + name: value for name, value in chain(counts.items(), variables.items())})
+
+
+def _place(stop: Stop, backtrace: Iterable[Frame]) -> tuple[int, list[int]]:
+    return stop.register("rip"), [frame.address for frame in backtrace]
 
 
 def _capture(capture: Capture, stop: Stop) -> Value:

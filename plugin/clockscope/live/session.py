@@ -24,7 +24,8 @@ from clockscope.live.changer import Intervening
 from clockscope.kernel.change_sites import Planned
 from clockscope.kernel.identity import KernelCheck
 from clockscope.profiles.profile import Branches
-from clockscope.live.standstill import Spans
+from clockscope.live.observer import Observer
+from clockscope.model import disturbed
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import one_line
 from clockscope.live.watch import Watcher
@@ -86,7 +87,7 @@ class Recording:
         self._branch_trace: BranchTrace | None = None
         self._virtual = False  # the guest's breakpoints change no memory
         self._few = _wants_hardware()  # only the processor's few are to be used
-        self._spans: Spans | None = None  # where the guest's TSC runs on while it stands
+        self._disturbed: list[str] = []  # what the end has to say of values that were calibrated
         self._settings: dict[str, str] = {}
         self._ui = console.Ui()
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
@@ -99,7 +100,15 @@ class Recording:
         self._endings: list[own_breakpoints.Probe] = []  # where the guest's kernel ends
         self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
         limit = console.number(settings.BACKTRACE_LIMIT.full_name)
-        self._engine = Engine(target.plan, target.offset, limit, connection.relay.run_ns, self._take)
+        self._observer = Observer(
+            connection.relay,
+            self._borrowing.lender,
+            target.profile.spans if target.profile else (),
+            console.number(settings.DISTURBED_PPM.full_name),
+            replay=connection.replay,
+        )
+        run_ns = connection.relay.run_ns
+        self._engine = Engine(target.plan, target.offset, limit, run_ns, self._take, self._observer)
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
 
     def arm(self) -> list[str]:
@@ -168,6 +177,7 @@ class Recording:
         )
         self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
         added = self._branch_trace.start(self._ui.progress)
+        self._observer.probes, self._observer.blind = self._branch_trace.statistics, self._branch_trace.is_blind
         refused = sum(function["refused"] for function in added)
         return [f"Your guest refused {refused} breakpoints on branches: some paths will have gaps."] if refused else []
 
@@ -183,6 +193,7 @@ class Recording:
             "plan.probes": str(len(target.plan.sites())),
             "plan.counters": str(len(target.counted)),
             "plan.until": str(self.goal or ""),
+            "plan.disturbed_ppm": str(console.number(settings.DISTURBED_PPM.full_name)),
             "tool.clockscope": __version__,
             "tool.gdb": console.version(),
         }
@@ -214,8 +225,7 @@ class Recording:
         return False
 
     def _measure_clock(self) -> None:
-        if self._borrowing.measure_clock() and self.target.profile is not None and self._spans is None:
-            self._spans = Spans(self.target.profile.spans)
+        self._borrowing.measure_clock()
 
     def _await_ending(self) -> None:
         """Look what the guest is told once more where its kernel ends."""
@@ -259,13 +269,13 @@ class Recording:
         instructions = self._instructions()
         place = observation.backtrace[0]
         run_ns = relay.run_ns()
-        error = self._spans.note(observation.rule.rule, run_ns) if self._spans is not None else None
-        values = [*observation.values, *([] if error is None else [("error_bound_ppm", error)])]
+        tsc = self._borrowing.tsc(observation)
+        values = [*observation.values, *self._observed(observation)]
         self._writer.event(
             run_ns=run_ns,
             icount=instructions,
             guest_ns=None if instructions is None or shift is None else instructions << shift,
-            tsc=self._borrowing.tsc(observation),
+            tsc=tsc,
             cpu=observation.cpu,
             thread=observation.thread,
             what=observation.rule.what,
@@ -287,6 +297,19 @@ class Recording:
             return self._connection.relay.instructions()
         except RefusedError:
             return None
+
+    def _observed(self, observation: Observation) -> tuple[tuple[str, int | str | None], ...]:
+        """What stops did to a value that the guest calibrated, as values of its event."""
+        captured = dict(observation.values)
+        value = disturbed.frequency(captured)
+        rule, clock = observation.rule, observation.clock
+        frames = [frame.address for frame in observation.backtrace]
+        found = self._observer.event(rule, clock, value, observation.begun, observation.address, frames)
+        if found is None:
+            return ()
+        if found.disturbed is not False:
+            self._disturbed.append(disturbed.sentence(clock or rule.rule, captured, dict(found.values)))
+        return found.values
 
     def guest_stopped(self) -> None:
         """The guest stands, for the user or for us."""
@@ -332,10 +355,12 @@ class Recording:
             self._ui.note(f"The trace could not be finished: {one_line(str(error))}")
             return
         self._ui.made(self.path)
-        for line in self._intervening.summary():
+        for line in (*self._intervening.summary(), *self._disturbed):
             self._ui.note(f"{line}.")
         if self._writer.logged:
             self._ui.note(f"Somebody reads {self.path} just now, so a part of it stays in {self.path}-wal: keep both.")
+        if self._disturbed:
+            self._ui.note("A replay is not disturbed (clock launch --replay); --no-branches stops your guest less.")
         state = "complete" if complete else "incomplete"
         self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Does the guest's TSC stand still while the guest is stopped? Where it runs on, a stop within a calibration falsifies
-it: how much at most is said with the result."""
+"""Does the guest's TSC stand still while the guest is stopped, and how far does one stop move it on?"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -36,25 +35,13 @@ def _runs_on(relay: Relay, rdtsc: int) -> bool:
     return rate >= _RUNS_ON
 
 
-class Spans:
-    """Measures, for each span of the profile, how long the guest stood within it."""
-
-    def __init__(self, spans: Iterable[tuple[str, str]], now: Callable[[], int] = time.monotonic_ns) -> None:
-        """`spans`: rules whose events begin and end one."""
-        self._begins: dict[str, list[str]] = {}
-        for begin, end in spans:
-            self._begins.setdefault(end, []).append(begin)
-        self._now = now
-        self._seen: dict[str, tuple[int, int]] = {}
-
-    def note(self, rule: str, run_ns: int) -> int | None:
-        """An event of a rule; where it ends a span that was begun, the bound of its error in parts per million."""
-        now = self._now()
-        begun = [self._seen[begin] for begin in self._begins.get(rule, ()) if begin in self._seen]
-        self._seen[rule] = (run_ns, now)
-        if not begun:
-            return None
-        began_run, began = max(begun)
-        ran = run_ns - began_run
-        stood = max(0, now - began - ran)
-        return -(-stood * 1_000_000 // ran) if ran > 0 else None
+def runs_on_by(read: Callable[[], int], lost: int, seconds: float) -> float:
+    """Cycles a nanosecond by which the TSC goes on while the guest stands; 0 where it stands still. `lost`: what two reads
+    right behind each other differ by in this time; only where that is much is it looked at longer."""
+    if lost < _RUNS_ON * seconds * 1e9:
+        return 0.0
+    began, before = time.monotonic_ns(), read()
+    time.sleep(_WAITS[1])
+    went_on, elapsed = read() - before - lost, time.monotonic_ns() - began
+    rate = went_on / elapsed
+    return rate if rate >= _RUNS_ON else 0.0

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clockscope.model import changes_made, comparison_log, comparison_paths, told
+from clockscope.model import changes_made, comparison_log, comparison_paths, disturbed, told
 from clockscope._core import Trace
 
 Record = dict[str, Any]
@@ -20,7 +20,9 @@ _NOT_COMPARED = ("elf",)
 # the frequency.
 _MEASURED = re.compile(r"(?:_hz|_khz|mhz|_ns|cycles|period|_?delta|per_interrupt)$")
 # Not compared: quotes of the other values, places in memory, and counts that depend on when one looks.
-_IGNORED = re.compile(r"(?:^message|^inferred$|_address|^address|^attempt|^loops|^guest_tsc)$")
+_IGNORED = re.compile(
+    r"(?:^message|^inferred$|_address|^address|^attempt|^loops|^guest_tsc|^" + "$|^".join(disturbed.KEPT) + "$)$"
+)
 _FIELDS = ("rating", "quality", "frequency_hz", "mask", "flags", "registered", "selected", "current", "lost")
 # Two sequences of so many events take difflib seconds in the worst case.
 _EVENTS_MAX = 4000
@@ -38,6 +40,7 @@ def compare(
         "complete": [timeline["complete"] for timeline in timelines],
         "mode": [timeline["provenance"].get("stub.mode", "") for timeline in timelines],
         "interventions": {"a": changes_made.of(a), "b": changes_made.of(b)},
+        "disturbed": {"a": disturbed.of(timelines[0]), "b": disturbed.of(timelines[1])},
         "guest": [*_guest(timelines[0], timelines[1]), *told.differences(a, b)],
         "clocks": _clocks(timelines[0]["clocks"], timelines[1]["clocks"], ppm),
         "events": _events(timelines[0]["events"], timelines[1]["events"], ppm),

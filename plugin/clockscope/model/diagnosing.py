@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 
-from clockscope.model import changes_made
+from clockscope.model import changes_made, disturbed
 from clockscope._core import ArgumentError, Trace
 from clockscope.base.errors import UserError
 
@@ -125,6 +125,7 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
         **counts[0],
         "seen": _seen(trace, meta),
         "interventions": changes_made.of(trace),
+        "disturbed": disturbed.of(trace.timeline()),
         "findings": diagnose(trace, rules),
     }
 

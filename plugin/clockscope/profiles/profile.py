@@ -34,6 +34,15 @@ class Capture:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Between what begins it and the event of the rule `end` two clocks are compared."""
+
+    begin: str | None  # a rule, whose event begins it
+    functions: tuple[str, ...]  # or the entry of the first of these to exist
+    end: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """One event that a profile names. Either `message` or `functions` says where it happens, or only a `log` tells of it."""
 
@@ -53,6 +62,8 @@ class Rule:
         str, ...
     ] = ()  # where nothing names the clock: the last of these that was registered, else the first
     printed_since: str | None = None  # the first release that prints the line
+    trusts: str | None = None  # the clock that a calibration trusts
+    told: bool = False  # the kernel was told the value, and measured nothing
     without_dwarf: bool = False
     saved: tuple[tuple[str, str], ...] = ()
     captures: tuple[Capture, ...] = ()
@@ -142,7 +153,7 @@ class Profile:
     rules: tuple[Rule, ...]
     branches: Branches
     log: Log | None = None
-    spans: tuple[tuple[str, str], ...] = ()  # rules: between their events two clocks are compared
+    spans: tuple[Span, ...] = ()
 
     def release_of(self, banner: str) -> str:
         match = self.release.search(banner) if self.release else None
@@ -239,16 +250,13 @@ def _log(entry: Mapping[str, Any], text: str, path: str) -> Log:
     )
 
 
-def _spans(
-    entries: Iterable[Mapping[str, str]], rules: tuple[Rule, ...], text: str, path: str
-) -> tuple[tuple[str, str], ...]:
+def _spans(entries: Iterable[Mapping[str, Any]], rules: tuple[Rule, ...], text: str, path: str) -> tuple[Span, ...]:
     known = {rule.rule for rule in rules}
-    spans = tuple((entry["from"], entry["to"]) for entry in entries)
-    for index, span in enumerate(spans):
-        for key, name in zip(("from", "to"), span, strict=True):
-            if name not in known:
-                raise _mistake(text, path, ("span", index, key), f"there is no rule {name!r}")
-    return spans
+    for index, entry in enumerate(entries):
+        for key in ("from", "to"):
+            if key in entry and entry[key] not in known:
+                raise _mistake(text, path, ("span", index, key), f"there is no rule {entry[key]!r}")
+    return tuple(Span(entry.get("from"), _tuple(entry.get("from_function", ())), entry["to"]) for entry in entries)
 
 
 def _branches(entry: Mapping[str, Any], gates: tuple[Gate, ...]) -> Branches:
@@ -306,6 +314,8 @@ def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
         adds_to=_tuple(entry.get("adds_to", ())),
         clock_among=_tuple(entry.get("clock_among", ())),
         printed_since=entry.get("printed_since"),
+        trusts=entry.get("trusts"),
+        told=entry.get("told", False),
         without_dwarf=entry.get("without_dwarf", False),
         saved=tuple(entry.get("saved", {}).items()),
         captures=tuple(_capture(name, value) for name, value in entry.get("values", {}).items()),

@@ -34,6 +34,8 @@ def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
     if file["mode"] == "log":
         yield "  from a log: nothing is known beyond what the kernel printed, so much cannot be found"
     yield from changes_made.lines(file["interventions"], "  ")
+    for one in file["disturbed"][:_ROWS_MAX]:
+        yield styled(f"  {cut(one_line(one['said']), 2 * _SAID_LIMIT)}", "red", ui.colour)
     if not file["findings"]:
         yield from _nothing(file, rules, ui)
     for number, finding in enumerate(file["findings"], 1):

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from clockscope.model import changes_made
+from clockscope.model import changes_made, disturbed
 from clockscope.reports import values
 from clockscope.reports.path import compared, short
 from clockscope.reports.table import Cell, Column, render, styled
@@ -24,7 +24,7 @@ def difference(result: Record, files: tuple[str, str], ui: Ui) -> str:
     sections = [
         _head(result, files, ui),
         _guest(result["guest"], ui),
-        _clocks(result["clocks"], ui),
+        _clocks(result, ui),
         _events(result["events"], ui),
         *_divergences(result, ui),
         _others(result, ui),
@@ -44,6 +44,9 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
             lines.append(styled(f"{letter} is incomplete: its recording did not end in order", "yellow", ui.colour))
     for side in "ab":
         lines += changes_made.lines(result["interventions"][side], f"{side.upper()}: ")
+    for side in "ab":
+        said = [cut(one_line(one["said"]), 2 * _TEXT_LIMIT) for one in result["disturbed"][side][:_SHOWN_MAX]]
+        lines += [styled(f"{side.upper()}: {line}", "red", ui.colour) for line in said]
     if result["same"]:
         compared = result["functions"]["compared"]
         lines.append(f"No difference: frequencies within {result['ppm']:g} ppm, {compared} functions compared")
@@ -73,12 +76,13 @@ def guest_rows(differences: Sequence[Record]) -> list[list[str]]:
     ]
 
 
-def _clocks(clocks: Record, ui: Ui) -> list[str]:
-    return _table("Clocks", ("name", "kind", "", "A", "B"), clock_rows(clocks), ui)
+def _clocks(result: Record, ui: Ui) -> list[str]:
+    rows = clock_rows(result["clocks"], result["disturbed"])
+    return _table("Clocks", ("name", "kind", "", "A", "B"), rows, ui)
 
 
-def clock_rows(clocks: Record) -> list[list[str]]:
-    """Name, kind, what, A, B."""
+def clock_rows(clocks: Record, found: Record) -> list[list[str]]:
+    """Name, kind, what, A, B. `found`: what was disturbed, of both."""
     rows: list[list[str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for clock in clocks[key]:
@@ -93,10 +97,13 @@ def clock_rows(clocks: Record) -> list[list[str]]:
             )
     for item in clocks["differ"]:
         name = item["what"]
-        rows.append(
-            [_cut(item["name"]), _cut(item["kind"]), label(name), value(name, item["a"]), value(name, item["b"])]
-        )
+        pair = [value(name, item[side]) + _mark(item, found[side]) for side in "ab"]
+        rows.append([_cut(item["name"]), _cut(item["kind"]), label(name), *pair])
     return rows
+
+
+def _mark(item: Record, found: Sequence[Record]) -> str:
+    return disturbed.marks(found, item["name"]) if item["what"] == "frequency_hz" else ""
 
 
 def _clock(clock: Record) -> str:

@@ -36,6 +36,9 @@ def _changes(result: Record) -> Iterator[str]:
     for letter, complete in zip("AB", compared["complete"]):
         if not complete:
             yield f"{letter}'s recording did not end in order: what would have come later is not known"
+    for side in "ab":
+        for one in compared["disturbed"][side]:
+            yield f"in {side.upper()}, {cut(one_line(one['said']), 160)}"
     if compared["same"]:
         yield "nothing changed"
     clocks = [*_clocks(compared["clocks"]), *_active(*result["active"])]

@@ -77,7 +77,7 @@ def _difference(result: Record) -> Record:
         "same": result["same"],
         "ppm": f"{result['ppm']:g}",
         "guest": diff.guest_rows(result["guest"]),
-        "clocks": diff.clock_rows(result["clocks"]),
+        "clocks": diff.clock_rows(result["clocks"], result["disturbed"]),
         "events": diff.event_rows(result["events"]),
         "decisions": [_decision(title, item) for title, item in diff.divergences(result)],
         "only": [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from clockscope.model import changes_made, diagnosing, flow_graph, paths, told
+from clockscope.model import changes_made, diagnosing, disturbed, flow_graph, paths, told
 from clockscope._core import FormatError, Trace
 from clockscope.reports import cpuid, text, values
 from clockscope.base.ui import cut, one_line
@@ -40,7 +40,7 @@ class Guest:
 
 def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule]) -> Guest:
     """All there is; of a damaged trace, what can still be read."""
-    timeline = changes_made.timeline(trace)
+    timeline = disturbed.timeline(trace)
 
     def left(make: Callable[[], T], otherwise: T) -> T:
         try:
@@ -149,6 +149,8 @@ def _warnings(content: Record, clock: text.Clock) -> Iterator[str]:
         yield f"This trace is damaged, and not all of it could be read: {shown(content['damage'], TEXT_LIMIT)}"
     elif not content["complete"]:
         yield f"This recording is incomplete: {shown(content['end_reason'], TEXT_LIMIT)}"
+    for one in content["disturbed"][:_CHANGES_MAX]:
+        yield shown(f"{one['said']}.", TEXT_LIMIT)
     if content["provenance"].get("stub.tsc_while_stopped") == "runs on":
         yield "The guest's TSC ran on while it stood: what it measured against it has an error, told as error_bound_ppm."
 

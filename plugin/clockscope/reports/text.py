@@ -3,7 +3,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from clockscope.model import changes_made
+from clockscope.model import changes_made, disturbed
 from clockscope.model.axis import Axis
 from clockscope.reports import values
 from clockscope.reports.table import Cell, Column, render, styled
@@ -20,6 +20,8 @@ else:
 
 _DETAILS_LIMIT = 80
 _NAME_LIMIT = 48
+_SAID_LIMIT, _SAID_MAX = 160, 20  # of what is said of disturbed values
+_VALUES = {True: "red", None: "yellow"}  # by whether they are disturbed
 _STYLES = {
     "clock.selected": "green",
     "device.selected": "green",
@@ -84,6 +86,8 @@ def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
     else:
         lines.append(styled("INCOMPLETE: " + one_line(content["end_reason"]), "red", ui.colour))
     lines += changes_made.lines(content["interventions"])
+    said = [cut(one_line(one["said"]), _SAID_LIMIT) for one in disturbed.of(content)[:_SAID_MAX]]
+    lines += [styled(line, "red", ui.colour) for line in said]
     if content["damage"] is not None:
         lines.append(styled("DAMAGED: " + one_line(content["damage"]), "red", ui.colour))
     return lines
@@ -143,9 +147,13 @@ def _event(event: Record, time: Clock) -> list[Cell | str]:
         str(event["cpu"]) if event["cpu"] >= 0 else "?",
         Cell(cut(values.words(event["what"]), _NAME_LIMIT), _STYLES.get(event["what"], "")),
         Cell(_name(event["clock"]), "bold"),
-        cut(values.describe(event["values"]), _DETAILS_LIMIT),
+        Cell(cut(values.describe(event["values"]), _DETAILS_LIMIT), _VALUES.get(_state(event), "")),
         _where(event["function"], event["source"]),
     ]
+
+
+def _state(event: Record) -> bool | None:
+    return disturbed.state(event["values"]) if "disturbed" in event["values"] else False
 
 
 def _frames(event: Record) -> Iterator[str]:
@@ -179,6 +187,11 @@ def _lost(clock: Record, time: Clock) -> str:
     return f"{time(lost)}: {cut(one_line(lost['reason']), _DETAILS_LIMIT)}" if lost else ""
 
 
+def _frequency(clock: Record) -> str:
+    said = values.frequency(clock["frequency_hz"]) if clock["frequency_hz"] else ""
+    return said + disturbed.mark(clock.get("disturbed", False)) if said else ""
+
+
 def _number(key: str) -> Callable[[Record, Clock], str]:
     return lambda clock, _: "" if clock[key] is None else str(clock[key])
 
@@ -188,7 +201,7 @@ CLOCK_COLUMNS: list[tuple[str, "Any", Callable[[Record, Clock], str]]] = [
     ("name", "left", lambda clock, _: _name(clock["name"])),
     ("rating", "right", _number("rating")),
     ("quality", "right", _number("quality")),
-    ("frequency", "right", lambda clock, _: values.frequency(clock["frequency_hz"]) if clock["frequency_hz"] else ""),
+    ("frequency", "right", lambda clock, _: _frequency(clock)),
     ("mask", "right", lambda clock, _: "" if clock["mask"] is None else values.mask(clock["mask"])),
     ("registered", "right", lambda clock, time: time(clock["registered"]) if clock["registered"] else time.never),
     ("selected", "left", _selected),

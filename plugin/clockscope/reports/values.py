@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from clockscope.model import disturbed
 from clockscope.base.ui import one_line
 
 Value = int | str | None
@@ -45,6 +46,11 @@ def describe(values: Mapping[str, Value]) -> str:
 
 
 def _describe(values: Mapping[str, Value]) -> Iterator[str]:
+    kept = dict(values)
+    if "disturbed" in values:
+        yield from _disturbed(values)
+        kept = {name: value for name, value in values.items() if name not in disturbed.KEPT}
+    values = kept
     names = [name for name in _FIRST if name in values]
     names += [name for name in values if name not in _FIRST and name not in _ELSEWHERE]
     if values.keys() >= set(_CHANGE):
@@ -54,6 +60,14 @@ def _describe(values: Mapping[str, Value]) -> Iterator[str]:
         yield _one(name, values[name])
     if not names and isinstance(message := values.get("message"), str):
         yield f'"{one_line(message)}"'
+
+
+def _disturbed(values: Mapping[str, Value]) -> Iterator[str]:
+    bound = values.get("error_bound_ppm")
+    by = f" by up to {bound} ppm" if isinstance(bound, int) else ""
+    state = disturbed.state(values)
+    if state is not False:
+        yield f"{'DISTURBED' if state else 'perhaps disturbed'}{by}"
 
 
 def _one(name: str, value: Value) -> str:

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
-"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|writers|diffs|starting]…`."""
+"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|calibrations|writers|diffs|starting]…`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import boots, branches, counters, diffs, packets, starting, writers
+from bench import boots, branches, calibrations, counters, diffs, packets, starting, writers
 
 MEASUREMENTS = {
     "packets": packets.run,
     "counters": counters.run,
     "boots": boots.run,
     "branches": branches.run,
+    "calibrations": calibrations.run,
     "writers": writers.run,
     "diffs": diffs.run,
     "starting": starting.run,

@@ -2,31 +2,30 @@
 """Branch traces: how many stops they need, what a stop costs, what a boot costs, and how long the analysis takes."""
 
 import contextlib
-import math
-import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import traced
 from gdbrun import run_gdb
-from guest import Guest, Machine, boot_untouched
+from guest import Guest, Machine
 from model import model
 
 from bench.boots import untouched
 from bench.measure import Pairs, paired, show
 from clockscope._core import Analyser, Relay, Trace, TraceWriter
 from clockscope.live.branches import BranchTrace, Options
+from clockscope.kernel import hints
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles import profile
 from clockscope.profiles.profile import Branches
 
 PAIRS = 3
-BOOTS = int(os.environ.get("BENCH_BOOTS", "10"))
 STOPS, WARM_UP = 120, 20
 LIVE = Options(virtual=True)
 # Its first process sleeps long enough for the refined calibration.
@@ -39,7 +38,6 @@ def run(directory: Path) -> None:
     stops(directory)
     stop_costs(directory)
     boots(directory)
-    calibrations(directory)
 
 
 def linux_branches() -> Branches:
@@ -63,8 +61,12 @@ def analysis(directory: Path) -> None:
     elf = ElfFile(str(DEMO.vmlinux))
     branches = linux_branches()
     names = [name for name in branches.functions if analyser.find(name)]
-    references = [address for name in branches.references for address in analyser.find(name)]
-    parts = [part for name in names for part in analyser.summarise(name, references=references)]
+    known = hints.of_kernel(elf, branches)
+
+    def summarise(name: str) -> list[dict[str, Any]]:
+        return analyser.summarise(name, references=known.references, measuring=known.measuring, pointees=known.pointees)
+
+    parts = [part for name in names for part in summarise(name)]
     each = [part["ns"] / 1e6 for part in parts]
     print(
         f"static analysis: median {median(each):.3f} ms a function (aim: under 1), {sum(each):.1f} ms for all"
@@ -82,7 +84,7 @@ def analysis(directory: Path) -> None:
     def ours() -> float:
         began = time.monotonic()
         for name in names:
-            analyser.summarise(name, references=references)
+            summarise(name)
         return 1e3 * (time.monotonic() - began)
 
     show("the default functions", paired(PAIRS, ours, objdump), ("analysed", "objdump -d of the same"), "ms")
@@ -275,39 +277,3 @@ def boots(directory: Path) -> None:
             lambda: untouched(machine, fresh(directory, "boot")),
         )
         show(what, pairs, ("with branch traces", "untouched"), "s", "aim: at most 1.25")
-
-
-_FREQUENCIES = {
-    "calibrated": re.compile(r"tsc: Detected ([\d.]+) MHz processor"),
-    "refined": re.compile(r"tsc: Refined TSC clocksource calibration: ([\d.]+) MHz"),
-}
-
-
-def calibrations(directory: Path) -> None:
-    """What the guest measures, recorded and untouched: BENCH_BOOTS of each, in turn."""
-    logs: dict[str, list[str]] = {"untouched": [], "recorded": []}
-    for _ in range(BOOTS):
-        logs["untouched"].append(boot_untouched(DEMO, fresh(directory, "calibration")))
-        boot = traced.trace(DEMO, fresh(directory, "calibration"), linux_branches(), LIVE)
-        logs["recorded"].append(boot.serial.decode(errors="replace"))
-    for what, pattern in _FREQUENCIES.items():
-        found = {name: _frequencies(pattern, several) for name, several in logs.items()}
-        for name, values in found.items():
-            known = sorted(values)
-            print(
-                f"{what} MHz, {name}: "
-                + (" ".join(f"{one:.3f}" for one in known) or "never")
-                + f" ({len(known)} of {BOOTS})"
-            )
-        if all(found.values()):
-            apart = abs(median(found["recorded"]) - median(found["untouched"]))
-            spread = max(found["untouched"]) - min(found["untouched"])
-            verdict = "within" if apart <= spread else "beyond"
-            print(
-                f"{what}: medians {apart:.3f} MHz apart, {verdict} the spread of the untouched ones, {spread:.3f} MHz"
-            )
-
-
-def _frequencies(pattern: re.Pattern[str], logs: Sequence[str]) -> list[float]:
-    matches = (pattern.search(log) for log in logs)
-    return [value for match in matches if match and not math.isnan(value := float(match[1]))]
