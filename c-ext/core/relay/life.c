@@ -4,6 +4,8 @@
 
 #include <sys/eventfd.h>
 
+#include "base/private_dir.h"
+
 bool relay_is_elsewhere(const struct relay *relay)
 {
 	return relay->process != getpid();
@@ -86,9 +88,11 @@ static void remove_socket(struct relay *relay)
 	relay->listen_fd = -1;
 	if (relay->directory[0]) {
 		unlink(relay->socket_path);
+		private_dir_unlock(relay->directory, relay->directory_lock);
 		rmdir(relay->directory);
 	}
 	relay->directory[0] = '\0';
+	relay->directory_lock = -1;
 }
 
 static void end_thread(struct relay *relay)
@@ -145,6 +149,7 @@ void relay_destroy(struct relay *relay)
 		return;
 	relay_stop(relay);
 	util_close_fd(&relay->listen_fd);
+	util_close_fd(&relay->directory_lock);
 	stub_destroy(relay->stub);
 	packet_parser_clear(&relay->client.parser);
 	util_close_fd(&relay->wake_fd);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/private_dir.h"
 #include "base/util.h"
 #include "rsp/icount.h"
 
@@ -320,6 +321,7 @@ static struct cs_error *open_socket(struct relay *relay)
 	snprintf(relay->directory, sizeof(relay->directory), "%s/clockscope-XXXXXX", base);
 	if (!mkdtemp(relay->directory)) /* makes it with mode 0700 */
 		return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot make a directory in %s", base);
+	relay->directory_lock = private_dir_lock(relay->directory);
 	snprintf(relay->socket_path, sizeof(relay->socket_path), "%s/gdb", relay->directory);
 	snprintf(at.sun_path, sizeof(at.sun_path), "%s", relay->socket_path);
 	relay->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -749,7 +751,7 @@ static void init(struct relay *relay)
 	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
 	pthread_cond_init(&relay->changed, &attributes);
 	pthread_condattr_destroy(&attributes);
-	relay->listen_fd = relay->client.fd = -1;
+	relay->listen_fd = relay->client.fd = relay->directory_lock = -1;
 	relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	relay->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }

@@ -141,6 +141,7 @@ struct relay {
 	int cancel_fd; /* eventfd: give the current wait up */
 	int listen_fd;
 	char directory[64];
+	int directory_lock; /* see private_dir.h */
 	char socket_path[96];
 	struct client client;
 

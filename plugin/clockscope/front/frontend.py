@@ -7,7 +7,7 @@ from typing import NoReturn
 from clockscope.base import settings
 from clockscope.front import advice, completion, verbs
 from clockscope.gdbside import commands, console, symbols
-from clockscope.live import session
+from clockscope.live import private_folders, session
 from clockscope._core import Error
 from clockscope.base.errors import UserError
 from clockscope.base.ui import one_line
@@ -51,6 +51,7 @@ def register() -> None:
     if _registered:
         return
     _registered = True
+    private_folders.sweep()
     session.watch_session()
     commands.add_command(PREFIX, HELP, _advise, None)
     if not commands.alias(ALIAS, PREFIX):

@@ -6,11 +6,11 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 
 from clockscope.base.errors import UserError
+from clockscope.live.private_folders import PrivateFolder
 
 _PATIENCE = 3.0  # seconds that a process gets to end by itself
 
@@ -20,7 +20,8 @@ class Guest:
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = list(command)
-        self.directory = tempfile.mkdtemp(prefix="clockscope-guest-")  # mode 0700
+        self._folder = PrivateFolder("guest")
+        self.directory = self._folder.path
         self._errors = os.path.join(self.directory, "stderr")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -99,7 +100,7 @@ class Guest:
     def close(self) -> None:
         """End the process and remove its directory."""
         self.stop()
-        shutil.rmtree(self.directory, ignore_errors=True)
+        self._folder.remove()
 
 
 def free_port() -> int:
