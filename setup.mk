@@ -22,7 +22,7 @@ PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-d
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-protobuf protobuf-compiler python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux groff-base qemu-user binutils sqlite3 procps chromium zstd
+	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux zsh fish groff-base qemu-user binutils sqlite3 procps chromium zstd
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -50,7 +50,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages build program page page-check build-clang tests fuzzers guests \
-	test-guests source demo test hosts bench peers fuzz lint fmt clean distclean FORCE
+	install uninstall deb test-guests source demo test hosts bench peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -161,7 +161,7 @@ $(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
 # Renamed into place: a GDB that has the old one loaded, or loads it this very moment, is not disturbed.
 $(EXTENSION): $(PY:%=$(BUILD)/obj/%) $(BUILD)/libcore.a $(BUILD)/obj/list
 	@echo '  LINK  $@'
-	$(Q)$(CC) -shared -o $@.new $(filter %.o %.a,$^) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS) -shared -o $@.new $(filter %.o %.a,$^) $(LIBS)
 	@$(PYTHON) -c 'import ctypes; ctypes.PyDLL("$(abspath $@.new)")' # nothing may be unresolved
 	@mv $@.new $@
 	@.ci/check-gdb $(PYTHON)
@@ -178,6 +178,7 @@ endef
 $(BUILD)/clockscope: $(SELF) $(BUILD)/obj/stamp
 	@mkdir -p $(@D)
 	$(file >$@,$(call program_script,..))
+	$(file >$@.installed,$(call program_script,../lib/clockscope))
 	@chmod +x $@
 
 # The program of the pages that `clockscope report` writes: bundled, so that a page needs no network, and committed, so
@@ -228,6 +229,24 @@ $(FUZZERS): $(BUILD)/tests/%: $(BUILD)/fuzz/tests/%.o $(BUILD)/fuzz/libcore.a
 	@echo '  LINK  $@'
 	$(Q)clang $(SANITIZE) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
+# Installing
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+ZSH_DIR ?= $(PREFIX)/share/zsh/site-functions
+# A tree without git's folder, such as the package's, says it in a file.
+COMMIT = $(shell cat .commit 2>/dev/null || git rev-parse HEAD 2>/dev/null)
+INSTALLING = PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PYTHON='$(PYTHON)' COMMIT='$(COMMIT)' ZSH_DIR='$(ZSH_DIR)'
+
+install: program ## install the program, the plugin, manual page and completions into PREFIX (/usr/local), below DESTDIR
+	@$(INSTALLING) .ci/install-files $(BUILD)
+
+uninstall: ## remove from PREFIX what `install` installed there
+	@$(INSTALLING) .ci/uninstall-files
+
+deb: ## make a Debian package in build/deb, without the network, and check it by lintian
+	@.ci/make-deb
+
 # Use
 
 demo: packages guests ## boot a guest, record its clock bring-up, print the timeline
@@ -253,7 +272,7 @@ fuzz: test-packages ## run each fuzz target for FUZZ_SECONDS (3600), corpora in 
 	@for target in $(FUZZERS); do .ci/fuzz $$target $(FUZZ_SECONDS) || exit 1; done
 
 C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
-SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz .ci/stamp .ci/check-build \
+SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz .ci/stamp .ci/check-build .ci/install-files .ci/uninstall-files .ci/make-deb \
 	.ci/check-gdb $(addprefix examples/linux/,init init-told qemu-command fetch-file fetch-modules fetch-source \
 	make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
 	plugin/tests/peers/fetch-testsuite

@@ -12,6 +12,13 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.r
 _INSTALLED = os.path.join(ROOT, "commit")
 IS_CHECKOUT = not os.path.exists(_INSTALLED)
 
+SOURCED = (
+    "plugin/clockscope.py"
+    if IS_CHECKOUT
+    else os.path.join(os.path.dirname(os.path.dirname(ROOT)), "share", "clockscope", "clockscope.py")
+)
+"""What GDB is to source."""
+
 
 def commit() -> str:
     """The commit that this is of, "" where it is not known. A checkout may have been changed since."""

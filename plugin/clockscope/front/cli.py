@@ -19,12 +19,12 @@ from clockscope.base.ui import TerminalUi, one_line
 from clockscope.front.verbs import Verb
 
 DESCRIPTION = "Show how a guest kernel brought up its clocks, from a trace that was recorded in GDB."
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   clockscope timeline boot.trace
   clockscope timeline --format json boot.trace | jq '.clocks[].name'
 
-Record a trace in GDB: `source plugin/clockscope.py`, then `help clockscope`.
+Record a trace in GDB: `source {places.SOURCED}`, then `help clockscope`.
 Exit status: 0 done, 1 a difference was found, 2 trouble.
 """
 

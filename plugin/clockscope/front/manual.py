@@ -45,9 +45,6 @@ Where it is set, no colours are used. There are none either where the output is 
 .TP
 .I *.trace
 An SQLite file; schemas/trace.sql describes its tables.
-.TP
-.I plugin/clockscope.bash
-Completion for bash.
 .SH SEE ALSO
 .BR gdb (1),
 .BR qemu\-system\-x86_64 (1),
