@@ -152,6 +152,20 @@ static struct cs_error *add_columns(struct schema *schema, sqlite3 *db, struct s
 	return NULL;
 }
 
+/* Those of more than one step hold only where the steps do: the table's own keys would cost a look more for each row.
+ */
+static struct cs_error *add_references(struct schema *schema, sqlite3 *db, struct schema_table *table)
+{
+	bool has_own = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(references); i++)
+		if (!strcmp(references[i].table, table->name)) {
+			add_rule(schema, table, references[i].rule.sql, references[i].rule.words);
+			has_own = true;
+		}
+	return has_own ? NULL : add_keys(schema, db, table);
+}
+
 static struct cs_error *add_table(struct schema *schema, sqlite3 *db, sqlite3_stmt *row)
 {
 	struct schema_table *table =
@@ -163,10 +177,7 @@ static struct cs_error *add_table(struct schema *schema, sqlite3 *db, sqlite3_st
 	table->numbered = !sqlite3_column_int(row, 1);
 	CS_TRY(add_columns(schema, db, table));
 	CS_TRY(add_checks(schema, table, (const char *)sqlite3_column_text(row, 2)));
-	CS_TRY(add_keys(schema, db, table));
-	for (size_t i = 0; i < ARRAY_SIZE(references); i++)
-		if (!strcmp(references[i].table, table->name))
-			add_rule(schema, table, references[i].rule.sql, references[i].rule.words);
+	CS_TRY(add_references(schema, db, table));
 	return schema->arena.exhausted ? &cs_error_no_memory : NULL;
 }
 
