@@ -63,6 +63,8 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
 def _content(path: str) -> bytes:
     try:
+        if path == "-" and "gdb" in sys.modules and sys.stdin.isatty():
+            raise UserError("-: in GDB standard input is the terminal; give a file, or use the program in a shell")
         if path == "-":
             content = sys.stdin.buffer.read(LOG_MAX + 1)
         else:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A log compared with a recording: by no more than a log could tell of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from clockscope.importing import log_events
@@ -27,9 +27,7 @@ def _reduced(log: Record, recorded: Record) -> tuple[Record, Record]:
     printed, watched = _rules(log)
     kinds = {clock["kind"] for clock in log["clocks"]}
     twins = {(clock["name"], clock["kind"]): clock for clock in log["clocks"]}
-    names: dict[str, set[str]] = {}
-    for event in log["events"]:
-        names.setdefault(event["rule"], set()).update(event["values"])
+    names, captured = _names(log["events"]), _names(recorded["events"])
     told = {
         **recorded,
         "guest": {key: value for key, value in recorded["guest"].items() if key in log["guest"]},
@@ -40,7 +38,20 @@ def _reduced(log: Record, recorded: Record) -> tuple[Record, Record]:
             if clock["kind"] in kinds
         ],
     }
-    return {**log, "events": [event for event in log["events"] if event["rule"] in watched]}, told
+    said = {
+        **log,
+        "guest": {key: value for key, value in log["guest"].items() if key in recorded["guest"]},
+        "events": [_without(event, captured) for event in log["events"] if event["rule"] in watched],
+    }
+    return said, told
+
+
+def _names(events: Iterable[Record]) -> dict[str, set[str]]:
+    """By rule, the values that its events have."""
+    names: dict[str, set[str]] = {}
+    for event in events:
+        names.setdefault(event["rule"], set()).update(event["values"])
+    return names
 
 
 def _rules(log: Record) -> tuple[set[str], set[str]]:
@@ -55,7 +66,7 @@ def _rules(log: Record) -> tuple[set[str], set[str]]:
 
 
 def _without(event: Record, names: Mapping[str, set[str]]) -> Record:
-    """An event without the values that no such line of the log has."""
+    """An event without the values that no such event of the other side has."""
     has = names.get(event["rule"], event["values"])
     return {**event, "values": {key: value for key, value in event["values"].items() if key in has}}
 

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from guest import ROOT, Machine, machine
 
-from clockscope.model import changes_made
+from clockscope.model import changes_made, comparison_log
 from clockscope._core import Trace
 from clockscope.base.ui import TerminalUi
 
@@ -253,6 +253,21 @@ def test_a_quiet_boot(program: Program, tmp_path: Path) -> None:
     (tmp_path / "quiet.log").write_text(BANNER + "\n")
     done = program("import", "dmesg", "quiet.log", cwd=tmp_path)
     assert done.returncode == 0 and "was your guest booted quietly?" in done.stderr
+
+
+def test_what_only_later_lines_tell_is_no_difference(tmp_path: Path) -> None:
+    """At a stop the kernel has not printed them yet; nor does a stop tell the processor's name."""
+    skewed = timeline((ROOT / "plugin/tests/importing/cases/msg-6.1-skew.log").read_bytes(), tmp_path)
+    skewed["guest"]["processor"] = "a QEMU Virtual CPU"
+    recorded = json.loads(json.dumps(skewed))
+    recorded["provenance"]["stub.mode"], recorded["guest"] = "live", {"os": "linux"}
+    for event in recorded["events"]:
+        for name in ("wd_now", "cs_now", "current"):
+            event["values"].pop(name, None)
+    a, b = comparison_log.comparable(skewed, recorded)
+    assert [event["values"] for event in a["events"]] == [event["values"] for event in b["events"]]
+    assert a["guest"] == b["guest"] and len(a["events"]) == len(skewed["events"])
+    assert any("watchdog" in event["values"] for event in a["events"])
 
 
 def test_compared_with_a_recording(log: str, program: Program, tmp_path: Path) -> None:
