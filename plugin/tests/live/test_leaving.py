@@ -5,6 +5,7 @@ A guest that stalls costs time, and nothing else."""
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -101,6 +102,16 @@ def test_what_was_refused_is_no_farewell(gdb: Gdb, command: str, says: str, proc
     assert says in text and "0x1000:\t0xf4\t0xf4" in text
     assert text.count("Your guest is attached") >= 1 and "runs on" not in text
     assert text.index("0x1000:") < text.index("Your guest is gone: the guest ended.")
+
+
+def test_an_end_that_names_a_process(gdb: Gdb, tmp_path: Path) -> None:
+    """gdbserver says W3;process:…, on which GDB fails an assertion where it has not asked for processes."""
+    (tmp_path / "a.c").write_text("int main(void) { return 3; }")
+    subprocess.run(["gcc", "-o", tmp_path / "a.out", tmp_path / "a.c"], check=True)
+    script = [NO_PROCESSES, "set remote threads-packet off", f"file {tmp_path}/a.out"]
+    script += [f"clock launch -- gdbserver --once localhost:{{port}} {tmp_path}/a.out", "continue", "echo GDB lives\\n"]
+    text = gdb(script).text
+    assert "exited with code 03" in text and "Your guest is gone: the guest ended." in text and "GDB lives" in text
 
 
 # --- a guest that stalls ---

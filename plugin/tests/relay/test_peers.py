@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -177,14 +177,30 @@ def test_gdb_shows_the_same(start: Start, program: Program, script: str, expecte
     assert expected in the_same(start, program, script)
 
 
-def the_same(start: Start, program: Program, script: str) -> str:
+def the_same(start: Start, program: Program, script: str, settings: Sequence[str] = ()) -> str:
     """What GDB prints of the script, with the relay between as without it."""
-    plain = transcript(program, start().address, script)
+    plain = transcript(program, start().address, script, settings)
     with relay_to(start()) as relay:
         for name in ("leaf", "pair", "recurse", "main"):
             relay.add_counter(program.symbols[name], name)
-        assert transcript(program, relay.socket_path, script) == plain
+        assert transcript(program, relay.socket_path, script, settings) == plain
     return plain
+
+
+MODEST = [
+    f"set remote {packet}-packet off"
+    for packet in ("multiprocess-feature", "threads", "swbreak-feature", "hwbreak-feature")
+]
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [(STEPPING + "info threads\n", "exited"), (KILLING, "killed")],
+    ids=["stepping", "killing"],
+)
+def test_gdb_that_negotiates_little_shows_the_same(start: Start, program: Program, script: str, expected: str) -> None:
+    """The relay has negotiated more with the stub than GDB has with the relay."""
+    assert expected in the_same(start, program, script, MODEST)
 
 
 @pytest.mark.usefixtures("hardware_watchpoints")

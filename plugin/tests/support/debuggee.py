@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +87,7 @@ def relay_to(peer: Peer) -> Iterator[Relay]:
         relay.close()
 
 
-def transcript(program: Program, address: str, script: str) -> str:
+def transcript(program: Program, address: str, script: str, settings: Sequence[str] = ()) -> str:
     """What GDB prints, without what differs from run to run."""
     arguments = [
         "gdb",
@@ -100,6 +100,7 @@ def transcript(program: Program, address: str, script: str) -> str:
         "-ex",
         "set sysroot /",
     ]
+    arguments += [word for setting in settings for word in ("-ex", setting)]
     arguments += ["-ex", f"target remote {address}"]
     for line in script.strip().splitlines():
         arguments += ["-ex", "echo > " + line.replace("\\", "\\\\") + "\\n", "-ex", line]
