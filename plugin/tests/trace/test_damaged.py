@@ -95,6 +95,21 @@ def test_verbs(seed: int, workshop: Workshop, tmp_path: Path) -> None:
             holds_to_the_rule(*ask(arguments), path)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_bytes(seed: int, workshop: Workshop, tmp_path: Path) -> None:
+    """Any bytes of the file replaced: what SQLite itself finds broken, and what it does not."""
+    chance = random.Random(seed)
+    path = workshop.make(tmp_path / "a.trace", [])
+    content = bytearray(path.read_bytes())
+    for _ in range(chance.choice((1, 2, 5, 20))):
+        at = chance.randrange(100, len(content))
+        count = min(chance.choice((1, 1, 1, 2, 9, 4096)), len(content) - at)
+        content[at : at + count] = chance.randbytes(count) if count < 10 else content[:count]
+    path.write_bytes(content)
+    for arguments in chance.sample(list(questions(path, tmp_path / "out")), 3):
+        holds_to_the_rule(*ask(arguments), path)
+
+
 FIRST_STEP = "(SELECT min(invocation) FROM step)"
 
 # What is wrong, the SQL that makes it so, and verbs that must notice.
