@@ -21,7 +21,7 @@ from guest import ROOT
 
 from clockscope import _core
 from clockscope._core import Trace
-from clockscope.model import changes_made, paths
+from clockscope.model import disturbed, paths
 
 VERSIONS = Path(__file__).with_name("versions")
 _SQL = (ROOT / "schemas/trace.sql").read_text()
@@ -84,7 +84,7 @@ def asked(path: Path, sql: str) -> Any:
 def test_nothing_is_lost(version: int) -> None:
     path = trace_of(version)
     with Trace(str(path)) as trace:
-        content: dict[str, Any] = {**trace.timeline(), "interventions": changes_made.of(trace)}
+        content = disturbed.timeline(trace)
         functions = paths.functions(trace)
         stops = trace.rows("SELECT count(*) AS n, sum(host_ns - run_ns) AS stood FROM stop")[0]
     jsonschema.Draft202012Validator(_TIMELINE).validate(json.loads(json.dumps(content)))
