@@ -381,7 +381,7 @@ static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *keywords)
 	struct cs_error *error;
 	PyObject *object, *path;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&", names, PyUnicode_FSConverter, &path))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&:Analyser", names, PyUnicode_FSConverter, &path))
 		return NULL;
 	object = PyType_GenericAlloc(type, 0);
 	if (!object) {

@@ -24,7 +24,7 @@ static PyObject *interventions_new(PyTypeObject *type, PyObject *args, PyObject 
 	struct relay *relay;
 	struct store *store;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO", names, &relay_object, &writer))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO:Interventions", names, &relay_object, &writer))
 		return NULL;
 	relay = relay_object_relay(relay_object);
 	store = relay ? trace_writer_store(writer) : NULL;

@@ -238,8 +238,8 @@ static bool parse(PyObject *args, PyObject *keywords, struct arguments *ret)
 				"references", "measuring",     "pointees",      NULL};
 
 	*ret = (struct arguments){.probe_returns = 1, .catch_returns = 1, .hit_limit = 1000};
-	return PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOO", names, &ret->relay, &ret->writer,
-					   &ret->path, &ret->replay, &ret->intrusive, &ret->allow_patched,
+	return PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOO:BranchRecorder", names, &ret->relay,
+					   &ret->writer, &ret->path, &ret->replay, &ret->intrusive, &ret->allow_patched,
 					   &ret->probe_returns, &ret->catch_returns, &ret->budget, &ret->hit_limit,
 					   &ret->task_pointer, &ret->task_name, &ret->references, &ret->measuring,
 					   &ret->pointees);

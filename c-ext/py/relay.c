@@ -105,7 +105,8 @@ static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 	struct cs_error *error;
 	const char *address;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$dd", names, &address, &connect_timeout, &request_timeout))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$dd:Relay", names, &address, &connect_timeout,
+					 &request_timeout))
 		return NULL;
 	if (!(connect_timeout > 0 && connect_timeout < 1e6) || !(request_timeout > 0 && request_timeout < 1e6))
 		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
