@@ -51,7 +51,7 @@ def timeline(log: str | bytes, directory: Path, *options: str) -> dict[str, Any]
     verb.prepare_parser(parser)
     assert verb.run(parser.parse_args(["dmesg", str(path), "-o", str(made), "--force", *options]), TerminalUi()) == 0
     with Trace(str(made)) as trace:
-        content: dict[str, Any] = {**trace.timeline(), "interventions": changes_made.of(trace)}
+        content = disturbed.timeline(trace)
     jsonschema.validate(content, json.loads((ROOT / "schemas/timeline.schema.json").read_text()))
     return content
 

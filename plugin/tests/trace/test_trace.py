@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from sample_trace import EVENTS, write_sample
 
 from clockscope import _core
-from clockscope.model import changes_made
+from clockscope.model import disturbed
 from clockscope._core import Trace, TraceWriter
 
 Value = int | str | None
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 def read(path: Path) -> dict[str, Any]:
     """The timeline, held against its schema as the JSON that a program would get."""
     with Trace(str(path)) as trace:
-        content: dict[str, Any] = {**trace.timeline(), "interventions": changes_made.of(trace)}
+        content = disturbed.timeline(trace)
     jsonschema.Draft202012Validator(_SCHEMA).validate(json.loads(json.dumps(content)))
     return content
 
