@@ -126,12 +126,21 @@ void client_say(struct relay *relay, const char *text)
 	client_send(relay, text, strlen(text));
 }
 
+/* Whether GDB waits for an answer: to what is under way, or to what has not even been read. */
+static bool is_owed_an_answer(const struct client *client)
+{
+	struct pollfd at = {.fd = client->fd, .events = POLLIN};
+
+	if (client->fd < 0 || client_awaits_stop(client))
+		return false;
+	return client->answering || client_awaits_reply(client) || poll(&at, 1, 0) > 0;
+}
+
 void client_keep_waiting(struct relay *relay)
 {
 	struct client *client = &relay->client;
-	bool owed = client->answering || client_awaits_reply(client);
 
-	if (client->fd < 0 || !owed || util_now_ns() - client->spoken_at < KEEP_NS)
+	if (!is_owed_an_answer(client) || util_now_ns() - client->spoken_at < KEEP_NS)
 		return;
 	client->spoken_at = util_now_ns();
 	/* No waiting here, and no judging: where GDB reads no more, its answer will find out. */

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Sequence
 
@@ -491,6 +492,22 @@ def test_gdb_stays_in_step_with_a_stub_that_stalls(packet: str) -> None:
     for word in ("Ignoring packet error", "timed out", "Timed out", "Invalid", "rror"):
         assert word not in text, text
     assert stub.killed and not stub.reading and not stub.choosing
+
+
+def test_gdb_is_kept_waiting_for_what_others_ask() -> None:
+    """Its request is not even read while Python's is under way."""
+    stub = Stalls(Machine(WALK))
+    with debugged(stub) as (relay, client):
+        client.start_no_ack()
+        stub.reading = 1.5
+        asking = threading.Thread(target=relay.request, args=(b"m2000,2",))
+        asking.start()
+        time.sleep(0.1)
+        client.send(b"qC")
+        began = time.monotonic()
+        assert client.peek(1.0) == b"+"
+        assert client.receive() == b"QCp1.1" and time.monotonic() - began > 1.0
+        asking.join()
 
 
 @pytest.mark.parametrize("no_ack", [False, True])

@@ -60,6 +60,11 @@ class RspClient:
                 self.write(b"+")
         return expand(match[1])
 
+    def peek(self, timeout: float) -> bytes:
+        """The first byte that has come, or comes in time; it stays to be received."""
+        self._socket.settimeout(timeout)
+        return self._input[:1] or self._socket.recv(1, socket.MSG_PEEK)
+
     def request(self, payload: bytes, timeout: float | None = None) -> bytes:
         self.send(payload)
         return self.receive(timeout)
