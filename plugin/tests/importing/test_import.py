@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from guest import ROOT, Machine, machine
 
-from clockscope.model import changes_made, comparison_log
+from clockscope.model import comparison_log, disturbed
 from clockscope._core import Trace
 from clockscope.base.ui import TerminalUi
 
