@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/libraries.h"
 #include "base/util.h"
 
 int type_register(PyObject *module, PyType_Spec *spec, PyObject **type)
@@ -109,12 +110,33 @@ static struct PyModuleDef definition = {
 	.m_methods = functions,
 };
 
+/* As ImportError; that has the module's name, by which it is known whose error it is. */
+static bool refuse_libraries(void)
+{
+	struct cs_error *misfit = libraries_check();
+	PyObject *message, *name;
+
+	if (!misfit)
+		return false;
+	message = PyUnicode_FromString(misfit->message);
+	name = PyUnicode_FromString(definition.m_name);
+	if (message && name)
+		PyErr_SetImportError(message, name, NULL);
+	Py_XDECREF(message);
+	Py_XDECREF(name);
+	cs_error_destroy(misfit);
+	return true;
+}
+
 PyMODINIT_FUNC PyInit__core(void);
 
 PyMODINIT_FUNC PyInit__core(void)
 {
-	PyObject *module = PyModule_Create(&definition);
+	PyObject *module;
 
+	if (refuse_libraries())
+		return NULL;
+	module = PyModule_Create(&definition);
 	for (size_t i = 0; module && i < ARRAY_SIZE(parts); i++) {
 		if (parts[i](module) < 0) {
 			Py_DECREF(module);
