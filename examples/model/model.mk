@@ -25,7 +25,7 @@ MODEL_LDFLAGS := -static -nostdlib -Wl,--build-id -Wl,-T,$(MODEL_SOURCE)/model.l
 MODEL_OSABI_freebsd := FreeBSD
 
 .SECONDARY:
-.PHONY: models models-clang
+.PHONY: models models-clang FORCE
 models: $(MODEL_FLAVOURS:%=$(MODELS)/%.elf) $(MODEL_FLAVOURS:%=$(MODELS)/%.multiboot) ## build the model guests: small kernels with a BSD's names
 
 models-clang: $(MODEL_FLAVOURS:%=$(MODELS)/clang/%.elf) ## the same with clang, for the tests
@@ -36,7 +36,10 @@ model_objects = $(patsubst %,$(1)/obj/%.o,$(MODEL_COMMON) \
 
 # $(1): directory, $(2): compiler
 define model_compiler
-$(1)/obj/%.o: $(MODEL_SOURCE)/% $(MODEL_HEADERS) $(MODEL_SOURCE)/model.mk
+$(1)/stamp: FORCE
+	@.ci/stamp $$@ 'stdint.h stddef.h stdarg.h' '' $(2) $(MODEL_CFLAGS)
+
+$(1)/obj/%.o: $(MODEL_SOURCE)/% $(MODEL_HEADERS) $(MODEL_SOURCE)/model.mk $(1)/stamp
 	@mkdir -p $$(@D)
 	@$(2) $(MODEL_CFLAGS) -c $$< -o $$@
 
