@@ -46,6 +46,8 @@ _STAMPLIKE = re.compile(
     rf"[\s\d:.,/+<>_-]*(?:(?:{_MONTHS}|{_WEEKDAYS}|T(?=\d)|Z|[AP]M|(?<=\d )[A-Z]{{2,5}})[\s\d:.,/+<>_-]*)*|\s*[TC]\d+\s*|\s*\d+:.*"
 )
 _EPOCH = re.compile(r"(?<![\d.])(\d{9,10})\.(\d{3,9})(?![\d.])")
+_BARS = (" |", "\t|", " \u2502")  # of a table, or of a terminal's window
+_TAB = re.compile(r"^(?:#011|\\x09|\\011)+")  # as rsyslog and /dev/kmsg write it
 _ENDS = ("\\r", "\\n", "^M")
 _CLOSING = "\"'`"  # a quote before a line stands behind it too
 
@@ -164,7 +166,9 @@ class Fronts:
             inner = text.rstrip(" \t,;}])")
             if inner.endswith(quote):
                 text = _unescaped(inner.removesuffix(quote))
-        return text.removesuffix("|").rstrip() if text.endswith((" |", "\t|")) else text.rstrip()
+        if text.endswith(_BARS):
+            text = text[:-1]
+        return _TAB.sub("\t", text).strip() if "011" in text or "x09" in text else text.rstrip()
 
 
 def _unescaped(text: str) -> str:

@@ -2,7 +2,7 @@
 """The lines of a kernel's log, whoever wrote them down. Pure; the log may be anything."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from clockscope.importing import text_lines, unpack
@@ -45,13 +45,13 @@ class Log:
         """Tell what stands before lines that are surely the kernel's."""
         self._fronts.learn(fronts)
 
-    def lines(self, first: int = 0, end: int | None = None) -> Iterator[Line]:
-        """The lines from one on, by its number among them."""
+    def lines(self, first: int = 0, end: int | None = None, only: Container[int] | None = None) -> Iterator[Line]:
+        """The lines from one on up to another, by their numbers; or `only` some, whose times then say nothing."""
         clock = _Clock()
         for index, raw in enumerate(self.raws()):
             if end is not None and index >= end:
                 break
-            if index < first:
+            if index < first or (only is not None and index not in only):
                 continue
             front = self._fronts.of(raw.text)
             ns = clock.read(raw, front)

@@ -78,15 +78,17 @@ def recognise(log: Log, name: str, chosen: Profile | None, wanted: int | None = 
 def _starts(log: Log, known: Sequence[Profile]) -> tuple[list[_Start], int]:
     """Where boots begin, and how many lines the log has; the log learns what stands before such lines."""
     banners = [(each, each.log.banner, anywhere(each.log.banner)) for each in known if each.log]
-    fronts: list[str] = []
+    fronts: dict[int, str] = {}
     count = 0
     for count, raw in enumerate(log.raws(), 1):
-        fronts += (raw.text[: found.start()] for _, _, loose in banners if (found := loose.search(raw.text)))
+        for _, _, loose in banners:
+            if found := loose.search(raw.text):
+                fronts[count - 1] = raw.text[: found.start()]
     if not fronts:
         return [], count
-    log.learn(fronts)
+    log.learn(fronts.values())
     starts: list[_Start] = []
-    for line in log.lines():
+    for line in log.lines(only=fronts):
         for owner, banner, _ in banners:
             if banner.search(line.text):
                 starts.append(_Start(line.index, line.text, owner, line.stamped))
@@ -169,6 +171,8 @@ def _choose(log: Log, name: str, starts: Sequence[_Start], lines: int, wanted: i
         if wanted == 0 or abs(wanted) > len(boots):
             raise UserError(f"{name}: there is no boot {wanted}: the log tells of {len(boots)}")
         return boots[wanted - 1 if wanted > 0 else wanted]
+    if len(boots) == 1:
+        return boots[0]
     speaking = _speaking(log, starts)
     return next((boot for boot in reversed(boots) if boot.chosen in speaking), boots[-1])
 

@@ -13,17 +13,8 @@ _FAILURES_MAX = 20
 _DEPTH_MAX = 4
 
 _MESSAGE_KEYS = (
-    "MESSAGE",
-    "msg",
-    "message",
-    "log",
-    "text",
-    "line",
-    "body",
-    "textPayload",
-    "@message",
-    "_raw",
-    "content",
+    *("MESSAGE", "msg", "message", "log", "text", "line", "body", "textPayload", "@message", "_raw"),
+    *("content", "contents", "Output", "output", "stdout", "console"),
 )
 _MONOTONIC_KEYS = ("_SOURCE_MONOTONIC_TIMESTAMP", "__MONOTONIC_TIMESTAMP")
 _TIME_KEYS = ("__REALTIME_TIMESTAMP", "dt", "time", "timestamp", "@timestamp", "ts", "date", "datetime")
@@ -31,7 +22,7 @@ _FIELD = re.compile(r"^\s{0,8}([A-Z_][A-Z0-9_]{0,63})=(.*)$")
 _JOURNAL = re.compile(
     r"^\s{0,8}(?:_TRANSPORT|_BOOT_ID|__CURSOR|__REALTIME_TIMESTAMP|_SOURCE_MONOTONIC_TIMESTAMP)=", re.MULTILINE
 )
-_JSON_LINE = re.compile(r"^\s{0,64}(?:- )?(\{.*\})\s*,?\s*$")
+_JSON_LINE = re.compile(r"^\s{0,64}(?:- |data: )?(\{.*\})\s*,?\s*$")
 _OPENING = re.compile(r"[{\[]")
 _PAGE = re.compile(r"<!doctype html|<html|<pre\b|<br\s*/?>|<\?xml|<code\b|<system-out", re.IGNORECASE)
 _BREAK = re.compile(r"<br\s*/?>|</(?:p|div|li|tr|pre|span class=\"line\")\s*>", re.IGNORECASE)
@@ -159,7 +150,7 @@ def _record(found: dict[Any, Any], number: int) -> Iterator[Raw]:
     if message is None or found.get("_TRANSPORT", "kernel") != "kernel":
         return
     ns, of_kernel = _time(found)
-    for text in message[: _LINE_MAX * 4].splitlines():
+    for text in message.splitlines():
         if text.strip():
             yield Raw(number, text, ns, of_kernel)
 

@@ -243,6 +243,9 @@ WRAPPED = {  # whole documents
     "lava": "".join(
         f'- {{"dt": "2026-01-20T10:17:40.123456", "lvl": "target", "msg": {json.dumps(stamp(at) + text)}}}\n' for at, text in LINES
     ),
+    "cloud console": json.dumps({"InstanceId": "i-1", "Output": PLAIN.replace("\n", "\r\n"), "Timestamp": "2026-01-20"}),
+    "json stream": "".join(f"data: {json.dumps(each)}\n\n" for each in journal(LINES)),
+    "terminal's windows": "".join(f"\u2502{line:<160}\u2502\n" for line in PLAIN.splitlines()),
     "export": fields("", lambda at: "__CURSOR=s=1\n"),
     "verbose": fields("    ", lambda at: "Tue 2026-01-20 10:17:40.000000 UTC [s=1;i=2]\n"),
     "html": "<!DOCTYPE html>\n<html><body><pre>\n" + html.escape(PLAIN) + "</pre></body></html>\n",
@@ -322,6 +325,19 @@ def test_without_a_banner(name: str) -> None:
     text = dressed(FRONTS[name], BEHIND.get(name, "")).split("\n", 2)[2]
     found, _, _, _ = told(text.encode())
     assert found == EXPECTED
+
+
+@pytest.mark.parametrize("tab", ["\t", "#011", r"\x09"])
+def test_lines_that_begin_with_a_tab(tab: str) -> None:
+    """4.1 prints what follows a loss so."""
+    text = (
+        "6,1,0,-;Linux version 4.1.13 (builder@host) (gcc) #1 SMP\n"
+        "6,2,9,-;timekeeping watchdog: Marking clocksource 'tsc' as unstable, because the skew is too large:\n"
+        f"6,3,9,-;{tab}'hpet' wd_now: a1aa wd_last: a1a8 mask: ffffffff\n"
+    )
+    log = Log(text.encode(), "boot.log")
+    (event,) = log_events.read(log, log_events.recognise(log, "boot.log", None)).events()
+    assert event.values["watchdog"] == "hpet" and event.clock == "tsc"
 
 
 def test_of_boots_without_banners_the_last() -> None:
