@@ -39,9 +39,9 @@ def killed(make: Callable[[], object]) -> None:
     """Have a process make something, and die of SIGKILL."""
     child = os.fork()
     if child == 0:
-        keep = make()
+        kept = [make()]
         os.kill(os.getpid(), signal.SIGKILL)
-        del keep
+        kept.clear()
     os.waitpid(child, 0)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from guest import ROOT
-from test_export import Exported
+from exported import Exported
 
 from clockscope.front import verbs
 from clockscope._core import TraceWriter
