@@ -127,8 +127,9 @@ static void handshake_asks_for_what_was_advertised(void **state)
 	say(talk, "vCont;c;C;s;S;t;r");
 	say(talk, "T05thread:p01.01;");
 	succeeds(handshake(talk->stub));
-	assert_string_equal(told(talk), "qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386 "
-					"+QStartNoAckMode +vCont? ? ");
+	assert_string_equal(told(talk),
+			    "qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386 "
+			    "+QStartNoAckMode +vCont? ? ");
 	assert_int_equal(talk->stub->packet_size, 0x800);
 	assert_true(talk->stub->no_ack && talk->stub->multiprocess);
 	assert_string_equal(talk->stub->vcont, "cCsSr");
