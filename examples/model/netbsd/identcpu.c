@@ -95,8 +95,8 @@ static uint64_t measure_one(unsigned usec)
 	return after - before;
 }
 
-/* "calibrate=rounds": NetBSD's own way. First what the calls themselves take, then 1,000 rounds of 100 microseconds: one
- * stop between two of these reads is one in a thousand. */
+/* "calibrate=rounds": NetBSD's own way. First what the calls themselves take, then 1,000 rounds of 100 microseconds:
+ * one stop between two of these reads is one in a thousand. */
 static uint64_t measure_in_rounds(void)
 {
 	uint64_t overhead = 0, sum = 0;

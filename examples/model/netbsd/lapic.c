@@ -125,8 +125,8 @@ static void lapic_cal_handler(struct interrupt_frame *frame)
 	}
 }
 
-/* "calibrate=ticks": as Linux 3.10 does in setup_boot_APIC_clock(). The clock's interrupt reads the timer, while this loop
- * waits for so many of them. */
+/* "calibrate=ticks": as Linux 3.10 does in setup_boot_APIC_clock(). The clock's interrupt reads the timer, while this
+ * loop waits for so many of them. */
 static uint32_t measure_by_ticks(void)
 {
 	uint64_t elapsed;
