@@ -93,9 +93,3 @@ def _compared(file: Path) -> set[str]:
         for name in _NAMED.findall(file.read_text("utf-8"))
         if name.split(".")[0] in ("clock", "device", "calibration")
     }
-
-
-def test_the_architecture() -> None:
-    """All are named there."""
-    words = (ROOT / "ARCHITECTURE.md").read_text()
-    assert set(KINDS) <= set(_NAMED.findall(words))
