@@ -63,3 +63,13 @@ def test_every_recorded_trace_is_explained() -> None:
     table = set(re.findall(r"^\| `([\w.-]+)` \|", (ROOT / "traces/README.md").read_text(), re.MULTILINE))
     recorder = (ROOT / "traces/record").read_text()
     assert names == table and all(f'"{name}"' in recorder for name in names)
+
+
+def test_each_sentence_on_security_names_a_test() -> None:
+    files = [*(ROOT / "plugin" / "tests").rglob("test_*.py"), *(ROOT / "c-ext" / "tests").rglob("*.c")]
+    known = {file.stem for file in files}
+    for file in files:
+        known.update(re.findall(r"^(?:static void|def) (\w+)\(", file.read_text(), re.MULTILINE))
+    rows = re.findall(r"^\| .* \| .* \| (`.*`) \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    assert len(rows) > 10
+    assert not {name for row in rows for name in re.findall(r"`(\w+)`", row)} - known
