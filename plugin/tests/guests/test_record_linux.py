@@ -120,6 +120,12 @@ def test_the_watchdog_finds_a_clock_unstable(tmp_path: Path) -> None:
         (name, reason) for name, reason in parse_messages(recorded.log).unstable if name != "tsc"
     ]
     assert [event["clock"] for event in lost] == ["tsc-early"]
-    # The guest is stopped before it prints the last line.
-    assert recorded.messages()[: len(recorded.clock_lines())] == recorded.clock_lines()[: len(recorded.messages())]
+    # The guest is stopped before it prints the last line. GDB lets go of it then: until it is killed it may print on.
+    whole_lines = recorded.log[: recorded.log.rfind("\n") + 1]
+    printed = [f"{line.subsystem}: {line.text}" for line in parse_messages(whole_lines).lines]
+    messages, must = recorded.messages(), recorded.clock_lines()
+    if messages[-1] in printed:
+        printed = printed[: printed.index(messages[-1]) + 1]
+    assert [line for line in printed if line in messages] in (messages, messages[:-1])
+    assert {line for line in printed if line in must} <= set(messages)
     assert recorded.timeline["end_reason"] == "reached quality.changed:tsc"

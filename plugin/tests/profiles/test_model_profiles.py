@@ -69,3 +69,20 @@ def test_the_release_is_read_from_the_banner() -> None:
     netbsd, freebsd = (profile.load(name) for name in BSDS)
     assert netbsd.release_of("NetBSD 10.1 (GENERIC) #0: Mon Dec 16 13:08:11 UTC 2024") == "10.1"
     assert freebsd.release_of("FreeBSD 14.2-RELEASE releng/14.2-n269506-c8918d6c7412 GENERIC") == "14.2-RELEASE"
+
+
+def test_the_message_of_the_day_is_no_banner() -> None:
+    log = profile.load("freebsd").log
+    assert log is not None
+    for banner in (
+        "FreeBSD 14.2-RELEASE releng/14.2-n269506-c8918d6c7412 GENERIC amd64",
+        "FreeBSD 9.1-RELEASE #0 r243825: Tue Dec  4 09:23:10 UTC 2012",
+        'FreeBSD 14.2-RELEASE (CLOCKSCOPE-MODEL): model guest "freebsd"',
+    ):
+        assert log.banner.search(banner)
+    for motd in (
+        "FreeBSD 9.1-RELEASE (GENERIC) #0 r243825: Tue Dec  4 09:23:10 UTC 2012",
+        "FreeBSD 14.2-RELEASE (GENERIC) releng/14.2-n269506-c8918d6c7412",
+        "FreeBSD 14.2-RELEASE (GENERIC)",
+    ):
+        assert not log.banner.search(motd)
