@@ -33,9 +33,10 @@ def test_messages_are_parsed() -> None:
 @pytest.mark.parametrize("kernel", ["6.1", "6.12"])
 def test_untouched_boot_says_its_clocks(untouched: Callable[[Machine], str], kernel: str) -> None:
     found = parse_messages(untouched(Machine(kernel=kernel)))
-    assert found.available == ["tsc", "hpet", "acpi_pm"]
-    assert found.current == "tsc" == found.switched[-1]
-    assert {clock.name for clock in found.registered} >= {"refined-jiffies", "jiffies", "hpet", "tsc-early", "tsc"}
+    lost = {clock for clock, _ in found.unstable}  # on a busy host the guest's own watchdog may give the TSC up
+    assert found.available == ["tsc"] * (not lost & {"tsc", "tsc-early"}) + ["hpet", "acpi_pm"]
+    assert found.current == found.available[0] == found.switched[-1]
+    assert {clock.name for clock in found.registered} >= {"refined-jiffies", "jiffies", "hpet", "tsc-early"}
 
 
 def test_microvm_boots(untouched: Callable[[Machine], str]) -> None:
