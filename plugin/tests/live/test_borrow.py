@@ -382,9 +382,19 @@ class OtherThread(Machine):
         return Stop(2) if stop is not None and self.vcpu(1).pc == RDTSC + 2 else stop
 
 
+class Watched(Machine):
+    """The breakpoint behind the instruction is called a watchpoint, as QEMU did on kvm_pvm: that is not trusted."""
+
+    def run(self, rounds: int) -> Stop | None:
+        stop = super().run(rounds)
+        if stop is not None and self.vcpu(1).pc == RDTSC + 2:
+            return Stop(1, reason="awatch", address=RDTSC + 2)
+        return stop
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [(Elsewhere, "0xffffffff8100001e"), (Scheduled, "0x9002"), (OtherThread, "0x9002")],
+    [(Elsewhere, "0xffffffff8100001e"), (Scheduled, "0x9002"), (OtherThread, "0x9002"), (Watched, "0x9002")],
 )
 def test_it_stops_elsewhere(kind: type[Machine], said: str) -> None:
     stub = standing(KERNEL_CS, KERNEL)

@@ -29,13 +29,19 @@ def test_the_bring_up_of_kvm_clock(kvm: KvmMachine, gdb: Callable[..., Transcrip
     frequency = next(event["values"]["frequency_khz"] for event in timeline["events"] if event["rule"] == "tsc-by-kvm")
     # What kvm-clock's page tells is what CPUID tells, but for rounding.
     assert abs(found.leaves.get((cpuid_leaves.VMWARE_TIMING, 0), (frequency,))[0] - frequency) <= 1 < frequency
-    # The hypervisor shows itself, and its clock's rating is what an invariant TSC makes of it.
-    assert cpuid_leaves.hypervisor(found.leaves) == KVM and found.leaves[0x40000001, 0][0] & 9
-    invariant = (0x80000007, 0) in found.leaves and bool(found.leaves[0x80000007, 0][3] >> 8 & 1)
     (clock,) = [clock for clock in timeline["clocks"] if clock["name"] == "kvm-clock"]
-    assert clock["rating"] == (299 if invariant else 400) and clock["frequency_hz"] == 1_000_000_000
+    assert clock["rating"] in (299, 400) and clock["frequency_hz"] == 1_000_000_000
+    # A KVM whose breakpoints are not told as such, or are missed, lends no instructions, and the trace says why.
+    if not found.refused:
+        # The hypervisor shows itself, and its clock's rating is what an invariant TSC makes of it.
+        assert cpuid_leaves.hypervisor(found.leaves) == KVM and found.leaves[0x40000001, 0][0] & 9
+        invariant = (0x80000007, 0) in found.leaves and bool(found.leaves[0x80000007, 0][3] >> 8 & 1)
+        assert clock["rating"] == (299 if invariant else 400)
+    if "stub.borrowing" in meta:
+        assert "Your guest lends no instructions any more" in transcript.text
     # Where the TSC runs on while the guest stands, no event keeps it.
-    assert meta["stub.tsc_while_stopped"] == "runs on"
+    assert "stub.tsc_while_stopped" in meta or found.refused
+    assert meta.get("stub.tsc_while_stopped", "runs on") == "runs on"
     assert not any(event["tsc"] for event in timeline["events"])
 
 

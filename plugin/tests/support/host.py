@@ -42,12 +42,15 @@ def watchpoints_hit(directory: Path) -> bool:
     return "New value = 42" in _gdb(*start, "watch watched", "continue", "kill", file=program, limit=60)
 
 
+# Where KVM is itself virtualised, QEMU may abort on one of the registers that tell of a processor's faults.
+KVM_CPU = "host,migratable=off,-arch-capabilities"
+
+
 @dataclass(frozen=True)
 class KvmMachine(Machine):
     """The same guest on KVM, on the smallest of QEMU's machines."""
 
-    # Where KVM is itself virtualised, QEMU may abort on one of the registers that tell of a processor's faults.
-    options: tuple[str, ...] = ("-M", "microvm", "-cpu", "host,migratable=off,-arch-capabilities")
+    options: tuple[str, ...] = ("-M", "microvm", "-cpu", KVM_CPU)
 
     def environment(self, serial: Path) -> dict[str, str]:
         return {**super().environment(serial), "ACCEL": "kvm"}
