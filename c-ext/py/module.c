@@ -92,8 +92,29 @@ static PyObject *end_interrupts(PyObject *module, PyObject *args)
 	Py_RETURN_NONE;
 }
 
+static PyObject *call_interruptible(PyObject *call, PyObject *none)
+{
+	PyObject *result = PyObject_CallObject(call, NULL);
+
+	(void)none;
+	if (result || !PyErr_ExceptionMatches(PyExc_KeyboardInterrupt))
+		return result;
+	PyErr_Clear();
+	Py_RETURN_TRUE;
+}
+
+/* What Python code is called for cannot catch the exception that is raised at its first instruction; its caller can. */
+static PyObject *true_if_interrupted(PyObject *module, PyObject *call)
+{
+	static PyMethodDef interruptible = {"interruptible", call_interruptible, METH_NOARGS, NULL};
+
+	(void)module;
+	return PyCFunction_New(&interruptible, call);
+}
+
 static PyMethodDef functions[] = {
 	{"end_interrupts", end_interrupts, METH_VARARGS, "Have no exception raised for a Ctrl-C any more."},
+	{"true_if_interrupted", true_if_interrupted, METH_O, "Call something, and return True where Ctrl-C ends it."},
 	{0},
 };
 

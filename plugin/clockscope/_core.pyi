@@ -1,6 +1,6 @@
 """Contract of the C core's Python binding. Errors of the core are the exceptions below."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 class Error(Exception):
@@ -364,3 +364,7 @@ def condition_holds(condition: str, flags: int, /) -> bool:
 def end_interrupts(*ignored: object) -> None:
     """Have no KeyboardInterrupt raised any more, not even one that is due; for a program that ends. Called by what is no
     Python code, for one that is due would be raised before the call."""
+
+def true_if_interrupted(call: Callable[[], bool], /) -> Callable[[], bool]:
+    """A callable that does the same, but for a KeyboardInterrupt, wherever it is raised: then it returns True. It is no
+    Python code either."""

@@ -5,9 +5,11 @@
 # mypy: allow-subclassing-any, disable-error-code="no-any-return, has-type"
 
 from collections.abc import Callable
+from functools import partial
 
 import gdb
 
+from clockscope._core import true_if_interrupted
 from clockscope.gdbside.frames import Stop
 from clockscope.gdbside.happenings import asking
 
@@ -35,10 +37,8 @@ class Probe(gdb.Breakpoint):
         kind = gdb.BP_HARDWARE_BREAKPOINT if hardware else gdb.BP_BREAKPOINT
         super().__init__(f"*{address:#x}", type=kind, internal=True)
         self.silent = True
-        self._hit = hit
-
-    def stop(self) -> bool:
-        return _stays(self._hit)
+        # No method: an interrupt that is due would be raised before its first line, and GDB print it.
+        self.stop = true_if_interrupted(partial(_stays, hit))
 
     def switch(self, on: bool) -> None:
         if self.enabled != on:
@@ -79,13 +79,11 @@ class Watchpoint(gdb.Breakpoint):
         text = f"${_Unequal.name}() + !*({self._TYPES[size]} *){address:#x}"
         super().__init__(text, type=gdb.BP_WATCHPOINT, wp_class=gdb.WP_WRITE, internal=True)
         self.silent = True
-        self._hit = hit
+        # No method: an interrupt that is due would be raised before its first line, and GDB print it.
+        self.stop = true_if_interrupted(partial(_stays, hit))
         if self.type != gdb.BP_HARDWARE_WATCHPOINT:
             self.delete()
             raise gdb.error("no hardware watchpoint")
-
-    def stop(self) -> bool:
-        return _stays(self._hit)
 
     def remove(self) -> None:
         if self.is_valid():

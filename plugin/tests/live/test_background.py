@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gdbrun import Session
+from debuggee import compile_program
+from gdbrun import Session, run_gdb
 from guest import Guest
 from model import model
 
@@ -118,3 +119,23 @@ def test_signals_that_end_gdb(recorded: tuple[Session, Guest, Path], number: sig
     assert "Fatal signal" not in session.transcript
     complete, reason = outcome(trace)
     assert not complete and reason.startswith("GDB was left")
+
+
+_INTERRUPTED = """python
+import ctypes, gdb
+from clockscope.gdbside.own_breakpoints import Probe
+class Interrupting(gdb.Breakpoint): pass
+main = int(gdb.parse_and_eval("(long)&main"))
+first = Interrupting(f"*{main}", internal=True)
+first.stop = ctypes.PyDLL(None).PyErr_SetInterrupt
+gdb.execute("starti")
+probe = Probe(main, lambda stop: False, hardware=False)
+gdb.execute("continue")
+print("stays" if int(gdb.parse_and_eval("(long)$pc")) == main else "elsewhere")
+end"""
+
+
+def test_an_interrupt_that_is_due_when_a_probe_is_asked(tmp_path: Path) -> None:
+    """As Ctrl-C and SIGTERM leave one: no Python code that GDB calls then can catch it, and GDB prints no exception."""
+    program = compile_program("int main(void) { return 0; }", tmp_path)
+    assert "stays" in run_gdb([f"file {program.path}", _INTERRUPTED], tmp_path).text
