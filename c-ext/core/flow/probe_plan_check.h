@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The last step of making a plan: does it tell every path? Of use to plan.c alone. */
+/* The last step of making a plan: does it tell every path? Of use to probe_plan.c alone. */
 #ifndef CLOCKSCOPE_PROBE_PLAN_CHECK_H
 #define CLOCKSCOPE_PROBE_PLAN_CHECK_H
 

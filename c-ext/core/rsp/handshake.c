@@ -7,7 +7,7 @@
 
 #include "base/util.h"
 
-/* What the relay can do itself: GDB is offered no more than this (relay_client.c). */
+/* What the relay can do itself, told to the stub. What GDB is offered is settled in gdb_carry.c. */
 static const char supported[] =
 	"qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386";
 

@@ -4,8 +4,8 @@
  * function; by which path a function can be reached.
  *
  * Answers come from the whole text. Nothing is disassembled that need not be: a sieve finds the values that may name
- * the variable (xref_scan.h), and only the instructions around them are decoded, from the symbol before on
- * (xref_shape.h). Accesses through a pointer cannot be seen; the places that take the variable's address are listed
+ * the variable (scan.h), and only the instructions around them are decoded, from the symbol before on
+ * (shape.h). Accesses through a pointer cannot be seen; the places that take the variable's address are listed
  * apart for that.
  */
 #ifndef CLOCKSCOPE_XREF_H
