@@ -50,7 +50,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages build program page page-check build-clang tests fuzzers guests \
-	install uninstall deb test-guests source demo test hosts bench peers fuzz lint fmt clean distclean FORCE
+	install uninstall deb test-guests source demo test hosts bench paths peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -259,6 +259,10 @@ test: test-packages test-guests ## lint, build with gcc and clang, run every tes
 bench: packages guests ## print the cost of recording, of the relay and of its probes, as medians of paired runs
 	@$(MAKE) --no-print-directory -f $(SELF) program
 	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m bench $(MEASUREMENTS)
+
+paths: test-packages test-guests ## hold paths of more machines than `test` has against QEMU's execution log
+	@$(MAKE) --no-print-directory -f $(SELF) program
+	@PATHS_ALL=1 $(PYTHON) -m pytest -q -n 2 --dist loadgroup plugin/tests/record/test_paths_linux.py
 
 peers: packages ## run GDB's own testsuite directly and through the relay, and compare (PEERS='gdb.base/break …': some of it)
 	@.ci/install-packages $(PACKAGES) gdbserver dejagnu dpkg-dev binutils

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """`diff` of two traces of ten million decisions against diff(1) of the same rows as text: time, and memory."""
 
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from clockscope._core import TraceWriter
 from guest import ROOT
+from peak import ended
 
 from bench.measure import paired, show
 
@@ -54,14 +54,6 @@ def timed(*command: str | Path) -> float:
     return time.monotonic() - began
 
 
-def peak(*command: str | Path) -> float:
-    """The most memory that it had, in MiB."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return float(usage.ru_maxrss) / 1024
-
-
 def run(directory: Path) -> None:
     traces, texts = [directory / "a.trace", directory / "b.trace"], [directory / "a.txt", directory / "b.txt"]
     make(traces[0])
@@ -77,4 +69,5 @@ def run(directory: Path) -> None:
     program = ROOT / "build" / "clockscope"
     pairs = paired(PAIRS, lambda: timed(program, "diff", *traces), lambda: timed("diff", "--speed-large-files", *texts))
     show(f"diff of {INVOCATIONS * DECISIONS} decisions", pairs, ("clockscope", "diff(1)"), "s")
-    print(f"  peak memory: clockscope {peak(program, 'diff', *traces):.0f} MiB, diff(1) {peak('diff', *texts):.0f} MiB")
+    ours, theirs = ended([program, "diff", *traces]).memory / 2**20, ended(["diff", *texts]).memory / 2**20
+    print(f"  peak memory: clockscope {ours:.0f} MiB, diff(1) {theirs:.0f} MiB")

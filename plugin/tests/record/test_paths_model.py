@@ -61,7 +61,7 @@ def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     names = [*known.functions, *WORK, "work_parallel"]
     traced = trace(recording.replayed, directory, chosen(names, known.references), INSIDE, replayed=True)
     log = directory / "exec.log"
-    assert recording.replay(*log_options(traced, log, single=True, stack=True)) == recording.serial
+    assert recording.replay(log, *log_options(traced, log, single=True, stack=True)) == recording.serial
     return Replayed(recording, traced, log)
 
 
@@ -134,7 +134,7 @@ def test_an_interrupt_calls_it_again(tmp_path: Path) -> None:
     recording.record()
     limited = Options(virtual=True, intrusive=True, hit_limit=20)  # it waits: a window
     traced = trace(recording.replayed, tmp_path, chosen(["work_reentered"]), limited, replayed=True)
-    recording.replay(*log_options(traced, log))
+    recording.replay(log, *log_options(traced, log))
     assert traced.serial == recording.serial
     assert_sound(traced)
     assert traced.statistics["lifted"] == 1

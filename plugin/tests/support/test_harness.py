@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: MIT
 """The harness itself: a wrong reading of a guest's messages would make every comparison worthless."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import traced
 from gdbrun import Session, Transcript, run_gdb
 from guest import DETERMINISTIC, MICROVM, Guest, Machine, Registered, boot_untouched, machine, parse_messages
+from peak import ended
 
 LOG = """\
 [    0.000000] Linux version 6.1.0 (gcc 12: ok) #1 SMP
@@ -82,3 +86,27 @@ def test_a_session_takes_commands_and_ctrl_c(gdb_session: Callable[..., Session]
     session.prompt(limit=20)
     assert session.command("print 1") == "$2 = 1\n"
     session.transcript = ""  # the KeyboardInterrupt was asked for
+
+
+def test_memory_is_the_programs_own() -> None:
+    large = bytearray(b"x") * (200 << 20)
+    little = ended([sys.executable, "-S", "-c", "import sys; print('said', file=sys.stderr); sys.exit(3)"])
+    assert (little.status, little.errors) == (3, "said\n")
+    assert little.memory < len(large) // 2
+    assert ended([sys.executable, "-S", "-c", "bytearray(b'x') * (100 << 20)"]).memory > 100 << 20
+
+
+@dataclass(frozen=True)
+class Silent:
+    """What stands still after a word."""
+
+    vmlinux: Path = Path()
+
+    def command(self, serial: Path, *more: str) -> list[str]:
+        return ["sh", "-c", f"echo a word >{serial}; exec sleep 1000"]
+
+
+def test_a_silent_qemu_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traced, "SILENCE_LIMIT", 2)
+    with pytest.raises(traced.Hung, match="wrote nothing for 2 s"):
+        traced.run_untouched(Silent(), tmp_path / "serial.log")

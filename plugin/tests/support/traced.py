@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from guest import BOOT_LIMIT, Guest, Machine
+from guest import BOOT_LIMIT, Bootable, Guest, Machine
 
 from clockscope._core import ConnectError, Relay, Trace, TraceWriter
 from clockscope.live.branches import BranchTrace, Options
@@ -17,6 +17,8 @@ from clockscope.profiles.profile import Branches
 
 # With these a replay finds what the recording had; the Xen guest names a processor of its own.
 _REPEATABLE = ("-rtc", "base=2024-01-01T00:00:00,clock=vm", "-seed", "1")
+
+SILENCE_LIMIT = 100  # s
 
 
 @dataclass(frozen=True)
@@ -126,14 +128,34 @@ class Recording:
     def record(self) -> None:
         run_untouched(self._machine("record"), self.directory / "recorded.log")
 
-    def replay(self, *more: str) -> bytes:
-        """Replay it without a debugger; its serial output."""
+    def replay(self, log: Path, *more: str) -> bytes:
+        """Replay it without a debugger, with options that have it write a log; its serial output."""
         serial = self.directory / "replayed.log"
-        run_untouched(self._machine("replay", *more), serial, 4 * BOOT_LIMIT)
+        run_untouched(self._machine("replay", *more), serial, log)
         return serial.read_bytes()
 
 
-def run_untouched(machine: Machine, serial: Path, limit: float = BOOT_LIMIT) -> None:
-    command = ["timeout", "--kill-after=5", str(limit), *machine.command(serial)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 1), done.stderr
+class Hung(AssertionError):
+    """A QEMU that no debugger was connected to wrote nothing any more, and did not end."""
+
+
+def run_untouched(machine: Bootable, *written: Path) -> None:
+    """A boot to its end. The files are what it writes to, the first its serial output."""
+    null, command = subprocess.DEVNULL, machine.command(written[0])
+    with subprocess.Popen(command, stdin=null, stdout=null, stderr=subprocess.PIPE, text=True) as qemu:
+        told = said_at_its_end(qemu, written)
+    assert qemu.returncode in (0, 1), told
+
+
+def said_at_its_end(qemu: subprocess.Popen[str], written: Sequence[Path]) -> str:
+    size, since = 0, time.monotonic()
+    while True:
+        try:
+            return qemu.communicate(timeout=1)[1]
+        except subprocess.TimeoutExpired:
+            grown = sum(path.stat().st_size for path in written if path.exists())
+        if grown != size:
+            size, since = grown, time.monotonic()
+        elif time.monotonic() - since > SILENCE_LIMIT:
+            qemu.kill()
+            raise Hung(f"QEMU wrote nothing for {SILENCE_LIMIT} s: {qemu.args!r}")

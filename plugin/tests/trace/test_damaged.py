@@ -8,7 +8,6 @@ import resource
 import shutil
 import sqlite3
 import struct
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from damaging import Value, Workshop, ask, questions, small
 from gdbrun import Transcript
 from guest import ROOT
+from peak import ended
 
 from clockscope import _core
 from clockscope._core import Trace
@@ -290,18 +290,6 @@ def with_shared_pages(path: Path, table: str, depth: int = 2, cells: int = 300) 
     return path
 
 
-def measured(arguments: Sequence[str]) -> tuple[int, str, int]:
-    """A verb in a process of its own: its exit status, its errors, and its memory in bytes at most."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugin")}
-    command = [sys.executable, "-m", "clockscope", *arguments]
-    child = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    assert child.stderr
-    errors = child.stderr.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    return child.returncode, errors, usage.ru_maxrss * 1024
-
-
 @pytest.mark.parametrize(
     "make, verbs",
     [
@@ -318,10 +306,11 @@ def test_memory_is_bounded(make: Callable[[Path], Path], verbs: Sequence[str], t
     for arguments in questions(path, tmp_path / "out"):
         asked = arguments[0] in verbs and "json" not in arguments
         if asked and ("--table" not in arguments or "stops" in arguments):
-            status, errors, memory = measured(arguments)
-            assert memory < _BOUND, (arguments, memory)
-            holds_to_the_rule(status, "", errors, path)
-            assert "Traceback" not in errors and (status == 2 or verbs == ("export",))
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "plugin")}
+            asked_of = ended([sys.executable, "-m", "clockscope", *arguments], environment)
+            assert asked_of.memory < _BOUND, (arguments, asked_of.memory)
+            holds_to_the_rule(asked_of.status, "", asked_of.errors, path)
+            assert "Traceback" not in asked_of.errors and (asked_of.status == 2 or verbs == ("export",))
 
 
 def test_a_large_answer_of_a_small_file(tmp_path: Path) -> None:
