@@ -4,8 +4,10 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* gcc and clang both turn this into whatever vectors the machine has. */
-#define LANES 4
+#include "base/util.h"
+
+/* gcc and clang both turn this into whatever vectors they may use. */
+#define LANES 8
 typedef uint32_t lanes __attribute__((vector_size(4 * LANES)));
 typedef int32_t truths __attribute__((vector_size(4 * LANES)));
 
@@ -43,11 +45,12 @@ static bool holds(const struct range *range, uint32_t value, uint32_t position)
 }
 
 /* Whether any of the BLOCK positions is a candidate. Four passes, for a value may begin at any byte. */
-static bool block_holds(const struct range *range, const uint8_t *bytes, uint32_t position)
+static inline __attribute__((always_inline)) bool block_holds(const struct range *range, const uint8_t *bytes,
+							      uint32_t position)
 {
-	static const lanes steps = {0, 4, 8, 12};
+	static const lanes steps = {0, 4, 8, 12, 16, 20, 24, 28};
 	truths found = {0};
-	int32_t any = 0;
+	uint64_t halves[sizeof(found) / sizeof(uint64_t)], any = 0;
 
 	for (uint32_t phase = 0; phase < 4; phase++) {
 		lanes values;
@@ -56,9 +59,42 @@ static bool block_holds(const struct range *range, const uint8_t *bytes, uint32_
 		found |= values + steps + (position + phase - range->relative_low) < range->relative_span;
 		found |= values - range->absolute_low < range->absolute_span;
 	}
-	for (size_t i = 0; i < LANES; i++)
-		any |= found[i];
+	memcpy(halves, &found, sizeof(halves));
+	for (size_t i = 0; i < ARRAY_SIZE(halves); i++)
+		any |= halves[i];
 	return any;
+}
+
+/* The first block at or after `at` with a candidate; where none is, what is left is less than a block. */
+static inline __attribute__((always_inline)) size_t next_block(struct range range, const uint8_t *bytes, size_t size,
+							       uint32_t address, size_t at)
+{
+	while (size - at >= BLOCK_BYTES && !block_holds(&range, bytes + at, address + (uint32_t)at))
+		at += BLOCK;
+	return at;
+}
+
+/* With what every x86-64, or another machine, has. */
+static size_t find_block_anywhere(struct range range, const uint8_t *bytes, size_t size, uint32_t address, size_t at)
+{
+	return next_block(range, bytes, size, address, at);
+}
+
+#ifdef __x86_64__
+__attribute__((target("avx2"))) static size_t find_block_avx2(struct range range, const uint8_t *bytes, size_t size,
+							      uint32_t address, size_t at)
+{
+	return next_block(range, bytes, size, address, at);
+}
+#endif
+
+static size_t find_block(struct range range, const uint8_t *bytes, size_t size, uint32_t address, size_t at)
+{
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2"))
+		return find_block_avx2(range, bytes, size, address, at);
+#endif
+	return find_block_anywhere(range, bytes, size, address, at);
 }
 
 static struct cs_error *visit_block(const struct range *range, const uint8_t *bytes, size_t begin, size_t end,
@@ -81,9 +117,12 @@ struct cs_error *scan_candidates(const uint8_t *bytes, size_t size, uint64_t add
 	uint32_t base = (uint32_t)address;
 	size_t at = 0;
 
-	for (; size - at >= BLOCK_BYTES; at += BLOCK)
-		if (block_holds(&range, bytes + at, base + (uint32_t)at))
-			CS_TRY(visit_block(&range, bytes, at, at + BLOCK, base, visit, context));
+	for (;; at += BLOCK) {
+		at = find_block(range, bytes, size, base, at);
+		if (size - at < BLOCK_BYTES)
+			break;
+		CS_TRY(visit_block(&range, bytes, at, at + BLOCK, base, visit, context));
+	}
 	if (size - at < sizeof(uint32_t))
 		return NULL;
 	return visit_block(&range, bytes, at, size - sizeof(uint32_t) + 1, base, visit, context);
