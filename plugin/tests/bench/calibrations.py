@@ -2,14 +2,14 @@
 """What each example guest measures of its clocks, recorded and untouched: medians of BENCH_BOOTS boots each, in turn."""
 
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
+from frequencies import frequencies
 from gdbrun import run_gdb
 from guest import MICROVM, Machine, boot_untouched, machine, read_serial
-from model import calibrated, model
+from model import model
 
 BOOTS = int(os.environ.get("BENCH_BOOTS", "5"))
 LIMIT = 1e-4
@@ -24,11 +24,6 @@ GUESTS: Mapping[str, Machine] = {
     "NetBSD model, rounds": model("netbsd", "rounds", options=()),
     "NetBSD model, ticks": model("netbsd", "ticks", options=()),
     "FreeBSD model": model("freebsd", options=COUNTED),
-}
-_PRINTED = {
-    "TSC, calibrated": re.compile(r"tsc: Detected ([\d.]+) MHz (?:processor|TSC)"),
-    "TSC, refined": re.compile(r"tsc: Refined TSC clocksource calibration: ([\d.]+) MHz"),
-    "LAPIC": re.compile(r"lapic: calibrated ([\d.]+) MHz|host bus clock speed is (\d+\.\d+) MHz"),
 }
 
 
@@ -58,15 +53,6 @@ def record(guest: Machine, directory: Path) -> str:
         limit=600,
     )
     return read_serial(serial)
-
-
-def frequencies(log: str) -> dict[str, float]:
-    """What a guest printed of the frequencies that it had measured, in MHz."""
-    found = {what: hertz / 1e6 for what, hertz in calibrated(log).items()}
-    for what, pattern in _PRINTED.items():
-        if match := pattern.search(log):
-            found[what] = float(next(filter(None, match.groups())))
-    return found
 
 
 def show(what: str, untouched: list[float], recorded: list[float]) -> None:
