@@ -410,6 +410,15 @@ static struct cs_error *ran_away(struct borrowing *borrowing, const struct stop_
 			       stop->signal, borrowing->given_up ? ", its time was over" : "");
 }
 
+/* It has run, but of a stub that tells what it is not (QEMU on kvm_pvm does) another stop may be missed. */
+static struct cs_error *misnamed(const struct borrowing *borrowing)
+{
+	return cs_error_create(CS_ERROR_REFUSED,
+			       "an instruction borrowed at 0x%llx ended at the breakpoint behind it (0x%llx), which "
+			       "the stub calls a watchpoint: what it tells of stops is not to be relied on",
+			       (unsigned long long)borrowing->address, (unsigned long long)borrowing->now.pc);
+}
+
 /* Sets it going and judges where it stops. *done once the instruction has run; false where nothing has. */
 static struct cs_error *run_once(struct borrowing *borrowing, const struct registers *working, unsigned limit_ms,
 				 bool *done)
@@ -436,6 +445,8 @@ static struct cs_error *run_once(struct borrowing *borrowing, const struct regis
 					 (!stop.thread[0] || same_thread(stop.thread, borrowing->thread))));
 	if (*done || same_registers(relay, &borrowing->now, working))
 		return NULL;
+	if (borrowing->now.pc == borrowing->next && left_alone(borrowing) && stop.cause == STOP_CAUSE_WATCHPOINT)
+		return misnamed(borrowing);
 	return ran_away(borrowing, &stop);
 }
 

@@ -394,7 +394,7 @@ class Watched(Machine):
 
 @pytest.mark.parametrize(
     ("kind", "said"),
-    [(Elsewhere, "0xffffffff8100001e"), (Scheduled, "0x9002"), (OtherThread, "0x9002"), (Watched, "0x9002")],
+    [(Elsewhere, "0xffffffff8100001e"), (Scheduled, "0x9002"), (OtherThread, "0x9002")],
 )
 def test_it_stops_elsewhere(kind: type[Machine], said: str) -> None:
     stub = standing(KERNEL_CS, KERNEL)
@@ -402,6 +402,15 @@ def test_it_stops_elsewhere(kind: type[Machine], said: str) -> None:
     with stopped(stub) as (relay, _):
         before = state(stub)
         never_again(stub, relay, f"the guest was stopped at {said} (signal 5)", "registers have been put back")
+        assert state(stub) == before
+
+
+def test_a_breakpoint_that_is_called_a_watchpoint() -> None:
+    stub = standing(KERNEL_CS, KERNEL)
+    stub.machine.__class__ = Watched
+    with stopped(stub) as (relay, _):
+        before = state(stub)
+        never_again(stub, relay, "(0x9002), which the stub calls a watchpoint", "The guest is as it was")
         assert state(stub) == before
 
 
