@@ -150,10 +150,11 @@ $(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS),$$(PY_CFLAGS),Python.h))
 $(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE),$$(PY_CFLAGS),Python.h))
 $(eval $(call objects,fuzz,clang $$(ALL_CFLAGS) $$(SANITIZE) -fsanitize=fuzzer-no-link))
 
-# The schema of the trace, as a C string that the store executes.
-$(BUILD)/gen/trace_sql.h: schemas/trace.sql
+# The schema of the trace, as a C string that the store executes, and the two numbers at its head.
+$(BUILD)/gen/trace_sql.h: schemas/trace.sql $(SELF)
 	@mkdir -p $(@D)
-	@{ echo 'static const char trace_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $<; echo ';'; } >$@
+	@{ echo 'static const char trace_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $<; echo ';'; \
+		sed -n 's/^PRAGMA \([a-z_]*\) = \([^;]*\);.*/enum { trace_sql_\1 = \2 };/p' $<; } >$@
 
 $(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
 	@cp $< $@

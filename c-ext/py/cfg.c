@@ -81,15 +81,11 @@ static PyObject *instructions(struct analyser_object *self, const struct analysi
 
 static PyObject *successors(const struct cfg *cfg, const struct cfg_block *block)
 {
-	static const char *const kinds[] = {
-		[CFG_FALLTHROUGH] = "next", [CFG_TAKEN] = "taken",         [CFG_JUMP] = "jump",
-		[CFG_TABLE] = "table",      [CFG_ALTERNATE] = "alternate",
-	};
 	PyObject *list = PyList_New(0);
 
 	for (uint32_t i = block->next; list && i < block->next + block->next_count; i++)
-		if (append(list,
-			   Py_BuildValue("{s:I,s:s}", "to", cfg->edges[i].to, "kind", kinds[cfg->edges[i].kind])) < 0)
+		if (append(list, Py_BuildValue("{s:I,s:s}", "to", cfg->edges[i].to, "kind",
+					       cfg_edge_name(cfg->edges[i].kind))) < 0)
 			Py_CLEAR(list);
 	return list;
 }

@@ -111,25 +111,70 @@ static PyObject *values(const struct record_event *event)
 	return dict;
 }
 
+static PyObject *column_of_row(const struct table_column *column, const void *field)
+{
+	switch (column->kind) {
+	case COLUMN_NUMBER: return PyLong_FromLongLong(*(const int64_t *)field);
+	case COLUMN_ADDRESS: return hexadecimal(*(const uint64_t *)field);
+	case COLUMN_KNOWN: return known(*(const int64_t *)field);
+	case COLUMN_FLAG: return PyBool_FromLong(*(const bool *)field);
+	case COLUMN_TEXT:
+	case COLUMN_WHOLE:
+	case COLUMN_OPTIONAL: return string(*(const char *const *)field);
+	case COLUMN_GIVEN:
+	case COLUMN_CONTENT:
+	case COLUMN_BLOB: break; /* no row that is shown so has these */
+	}
+	return Py_NewRef(Py_None);
+}
+
+/* A row as a dict of its columns, but for those that SKIPPED names (each between spaces); a file and its line become
+ * "source". */
+static PyObject *row_of(enum trace_table which, const void *row, const char *skipped)
+{
+	const struct table *table = &tables[which];
+	PyObject *dict = PyDict_New();
+
+	for (size_t i = 0; dict && i < table->count; i++) {
+		const struct table_column *column = &table->columns[i];
+		const void *field = (const char *)row + column->offset;
+		bool is_place = !strcmp(column->name, "file");
+		const char *name = is_place ? "source" : column->name;
+		PyObject *value;
+		char spaced[64];
+
+		snprintf(spaced, sizeof(spaced), " %s ", column->name);
+		if (strstr(skipped, spaced))
+			continue;
+		if (is_place) {
+			const void *line = (const char *)row + table->columns[++i].offset;
+
+			value = source(*(const char *const *)field, *(const int64_t *)line);
+		} else {
+			value = column_of_row(column, field);
+		}
+		if (dict_take(dict, name, value) < 0)
+			Py_CLEAR(dict);
+	}
+	return dict;
+}
+
 static PyObject *frame_to_object(const void *element)
 {
-	const struct record_frame *frame = element;
-
-	return DICT({"function", string(frame->function)}, {"source", source(frame->file, frame->line)},
-		    {"address", hexadecimal(frame->address)}, {"inlined", PyBool_FromLong(frame->inlined)});
+	return row_of(TRACE_FRAME, element, " event level ");
 }
 
 static PyObject *event_to_object(const void *element)
 {
 	const struct record_event *event = element;
+	PyObject *dict = row_of(TRACE_EVENT, event, " host_ns ");
 
-	return DICT({"seq", PyLong_FromLongLong(event->seq)}, {"run_ns", PyLong_FromLongLong(event->run_ns)},
-		    {"guest_ns", known(event->guest_ns)}, {"icount", known(event->icount)}, {"tsc", known(event->tsc)},
-		    {"cpu", PyLong_FromLongLong(event->cpu)}, {"thread", string(event->thread)},
-		    {"what", string(event->what)}, {"rule", string(event->rule)}, {"clock", string(event->clock)},
-		    {"function", string(event->function)}, {"source", source(event->file, event->line)},
-		    {"address", hexadecimal(event->address)}, {"values", values(event)},
-		    {"backtrace", list_of(event->frames, event->frame_count, sizeof(*event->frames), frame_to_object)});
+	if (dict &&
+	    (dict_take(dict, "values", values(event)) < 0 ||
+	     dict_take(dict, "backtrace",
+		       list_of(event->frames, event->frame_count, sizeof(*event->frames), frame_to_object)) < 0))
+		Py_CLEAR(dict);
+	return dict;
 }
 
 /* Which event it was, and when; None for NULL. */
@@ -173,20 +218,12 @@ static PyObject *clock_to_object(const void *element)
 
 static PyObject *expectation_to_object(const void *element)
 {
-	const struct record_expectation *expectation = element;
-
-	return DICT({"rule", string(expectation->rule)}, {"what", string(expectation->what)},
-		    {"function", string(expectation->function)}, {"status", string(expectation->status)},
-		    {"note", string(expectation->note)});
+	return row_of(TRACE_EXPECTATION, element, "");
 }
 
 static PyObject *counter_to_object(const void *element)
 {
-	const struct record_counter *counter = element;
-
-	return DICT({"function", string(counter->function)}, {"address", hexadecimal(counter->address)},
-		    {"hits", PyLong_FromLongLong(counter->hits)}, {"first_run_ns", known(counter->first_run_ns)},
-		    {"first_cpu", known(counter->first_cpu)}, {"first_icount", known(counter->first_icount)});
+	return row_of(TRACE_COUNTER, element, "");
 }
 
 static int put_string(PyObject *dict, const char *key, const char *text)

@@ -133,7 +133,7 @@ static int take_frames(PyObject *keep, PyObject *sequence, struct record_event *
 	if (!event->frames)
 		return -1;
 	for (size_t i = 0; i < event->frame_count; i++) {
-		struct record_frame *frame = &event->frames[i];
+		struct row_frame *frame = &event->frames[i];
 		OBJECT *item = PySequence_GetItem(sequence, (Py_ssize_t)i);
 		PyObject *function;
 		PyObject *file;
@@ -153,13 +153,103 @@ static int take_frames(PyObject *keep, PyObject *sequence, struct record_event *
 	return 0;
 }
 
-/* "O&" converter of what may be None. */
-static int convert_known(PyObject *object, void *ret)
+static int take_integer(PyObject *object, bool wraps, int64_t *ret)
 {
-	int64_t *number = ret;
+	*ret = wraps ? (int64_t)PyLong_AsUnsignedLongLongMask(object) : PyLong_AsLongLong(object);
+	return PyErr_Occurred() ? -1 : 0;
+}
 
-	*number = object == Py_None ? RECORD_UNKNOWN : PyLong_AsLongLong(object);
-	return !PyErr_Occurred();
+/* What the row has where a column is not given. */
+static void set_default(const struct table_column *column, void *field)
+{
+	if (column->kind == COLUMN_KNOWN)
+		*(int64_t *)field = RECORD_UNKNOWN;
+	else if (column->kind == COLUMN_TEXT || column->kind == COLUMN_WHOLE)
+		*(const char **)field = "";
+}
+
+static int take_column(PyObject *keep, const struct table_column *column, PyObject *object, void *field)
+{
+	switch (column->kind) {
+	case COLUMN_NUMBER: return take_integer(object, false, field);
+	case COLUMN_ADDRESS: return take_integer(object, true, field);
+	case COLUMN_KNOWN: return object == Py_None ? 0 : take_integer(object, false, field);
+	case COLUMN_OPTIONAL: return object == Py_None ? 0 : take_string(keep, object, field);
+	case COLUMN_TEXT:
+	case COLUMN_WHOLE: return take_string(keep, object, field);
+	case COLUMN_FLAG: *(bool *)field = PyObject_IsTrue(object) == 1; return PyErr_Occurred() ? -1 : 0;
+	case COLUMN_GIVEN:
+	case COLUMN_CONTENT:
+	case COLUMN_BLOB: break; /* only the core writes rows that have these */
+	}
+	PyErr_Format(PyExc_TypeError, "%s cannot be given", column->name);
+	return -1;
+}
+
+/* How a method takes the columns of a row. */
+struct signature {
+	const char *method;
+	enum trace_table table;
+	const char *order[8]; /* those that may stand without their name, and must be given, NULL after the last */
+	const char *optional; /* one of them that need not */
+};
+
+static size_t count_of(const struct signature *signature)
+{
+	size_t count = 0;
+
+	while (count < ARRAY_SIZE(signature->order) && signature->order[count])
+		count++;
+	return count;
+}
+
+/* The argument that fills a column: *RET is borrowed, NULL where it was not given. -1 with an exception. */
+static int argument_of(const struct signature *signature, const char *column, PyObject *args, PyObject *keywords,
+		       PyObject **ret)
+{
+	bool is_optional = signature->optional && !strcmp(signature->optional, column);
+	PyObject *named = keywords ? PyDict_GetItemString(keywords, column) : NULL;
+	PyObject *placed = NULL;
+	size_t i = 0;
+
+	while (i < count_of(signature) && strcmp(signature->order[i], column) != 0)
+		i++;
+	if ((Py_ssize_t)i < PyTuple_Size(args))
+		placed = PyTuple_GetItem(args, (Py_ssize_t)i);
+	*ret = placed ? placed : named;
+	if (i == count_of(signature) || (*ret && !(placed && named)) || (!*ret && is_optional))
+		return 0;
+	PyErr_Format(PyExc_TypeError, "%s() %s argument '%s'", signature->method,
+		     *ret ? "got two values for" : "misses", column);
+	return -1;
+}
+
+/* Fills a row of the signature's table from a call's arguments; each keyword is a column's name. */
+static int take_row(PyObject *keep, const struct signature *signature, PyObject *args, PyObject *keywords, void *row)
+{
+	const struct table *table = &tables[signature->table];
+	Py_ssize_t given = keywords ? PyDict_Size(keywords) : 0;
+
+	if (PyTuple_Size(args) > (Py_ssize_t)count_of(signature)) {
+		PyErr_Format(PyExc_TypeError, "%s() takes at most %zu arguments without a name", signature->method,
+			     count_of(signature));
+		return -1;
+	}
+	for (size_t i = 0; i < table->count; i++) {
+		const struct table_column *column = &table->columns[i];
+		void *field = (char *)row + column->offset;
+		PyObject *object;
+
+		set_default(column, field);
+		if (argument_of(signature, column->name, args, keywords, &object) < 0 ||
+		    (object && take_column(keep, column, object, field) < 0))
+			return -1;
+		given -= keywords && PyDict_GetItemString(keywords, column->name);
+	}
+	if (given > 0)
+		PyErr_Format(PyExc_TypeError, "%s() takes no other names than the columns of table %s",
+			     signature->method, table->name);
+	return given > 0 ? -1 : 0;
 }
 
 static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
@@ -216,61 +306,35 @@ static PyObject *writer_meta(PyObject *self, PyObject *args)
 	return none_or_raise(store_meta(store_of(self), key_text, value_text));
 }
 
-/* The texts of an event, in the order in which event() parses them. */
-struct event_texts {
-	PyObject *what, *rule, *function, *file, *thread, *clock;
-};
-
-static int take_event_texts(PyObject *keep, const struct event_texts *texts, struct record_event *event)
+/* Takes a keyword out of the arguments that are none of the row's columns; TUPLE where it is not given. */
+static PyObject *take_keyword(PyObject *keywords, const char *name, PyObject *tuple)
 {
-	const struct {
-		PyObject *object;
-		const char **ret;
-	} fields[] = {
-		{texts->what, &event->what}, {texts->rule, &event->rule},     {texts->function, &event->function},
-		{texts->file, &event->file}, {texts->thread, &event->thread}, {texts->clock, &event->clock},
-	};
+	PyObject *object = keywords ? PyDict_GetItemString(keywords, name) : NULL;
 
-	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-		*fields[i].ret = "";
-		if (fields[i].object && fields[i].object != Py_None &&
-		    take_string(keep, fields[i].object, fields[i].ret) < 0)
-			return -1;
-	}
-	if (!texts->clock || texts->clock == Py_None)
-		event->clock = NULL;
-	return 0;
+	object = Py_NewRef(object ? object : tuple);
+	if (object != tuple && PyDict_DelItemString(keywords, name) < 0)
+		Py_CLEAR(object);
+	return object;
 }
 
 static PyObject *writer_event(PyObject *self, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"run_ns", "cpu",    "what",     "rule", "function", "file",   "line",      "address",
-				"thread", "icount", "guest_ns", "tsc",  "clock",    "values", "backtrace", NULL};
+	static const struct signature signature = {"event", TRACE_EVENT, {"run_ns", "cpu", "what", "rule"}, NULL};
 	OBJECT *keep = PyList_New(0);
 	OBJECT *none = PyTuple_New(0);
+	OBJECT *columns = keywords ? PyDict_Copy(keywords) : PyDict_New();
+	OBJECT *value_items = keep && none && columns ? take_keyword(columns, "values", none) : NULL;
+	OBJECT *frame_items = value_items ? take_keyword(columns, "backtrace", none) : NULL;
 	FREE struct record_value *values = NULL;
-	FREE struct record_frame *frames = NULL;
-	PyObject *value_items = none;
-	PyObject *frame_items = none;
-	struct event_texts texts = {0};
-	struct record_event event = {.guest_ns = RECORD_UNKNOWN, .icount = RECORD_UNKNOWN, .tsc = RECORD_UNKNOWN};
+	FREE struct row_frame *frames = NULL;
+	struct record_event event = {0};
 	struct cs_error *error;
-	long long run_ns, cpu, line = 0;
-	unsigned long long address = 0;
 	int64_t seq;
 	int taken;
 
-	if (!keep || !none ||
-	    !PyArg_ParseTupleAndKeywords(args, keywords, "LLUU|$UULKUO&O&O&OOO:event", names, &run_ns, &cpu,
-					 &texts.what, &texts.rule, &texts.function, &texts.file, &line, &address,
-					 &texts.thread, convert_known, &event.icount, convert_known, &event.guest_ns,
-					 convert_known, &event.tsc, &texts.clock, &value_items, &frame_items))
+	if (!frame_items)
 		return NULL;
-	event.run_ns = run_ns;
-	event.cpu = cpu;
-	event.line = line;
-	event.address = address;
-	taken = take_event_texts(keep, &texts, &event) < 0 || take_values(keep, value_items, &event) < 0 ||
+	taken = take_row(keep, &signature, args, columns, &event) < 0 || take_values(keep, value_items, &event) < 0 ||
 		take_frames(keep, frame_items, &event) < 0;
 	values = event.values;
 	frames = event.frames;
@@ -294,42 +358,41 @@ static PyObject *writer_add_value(PyObject *self, PyObject *args)
 	return none_or_raise(store_add_value(store_of(self), seq, &value));
 }
 
+/* Records the row that a call's arguments make. */
+static PyObject *put_row(PyObject *self, const struct signature *signature, PyObject *args, PyObject *keywords)
+{
+	OBJECT *keep = PyList_New(0);
+	union {
+		struct row_expectation expectation;
+		struct row_counter counter;
+		struct row_source source;
+		struct row_cpuid cpuid;
+		struct row_msr msr;
+		struct row_intervention intervention;
+	} row = {0};
+
+	if (!keep || take_row(keep, signature, args, keywords, &row) < 0)
+		return NULL;
+	return none_or_raise(store_row(store_of(self), signature->table, &row));
+}
+
 static PyObject *writer_expect(PyObject *self, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"rule", "what", "function", "status", "note", NULL};
-	OBJECT *keep = PyList_New(0);
-	struct record_expectation expectation = {.note = ""};
-	PyObject *rule, *what, *function, *status, *note = NULL;
+	static const struct signature signature = {
+		"expect", TRACE_EXPECTATION, {"rule", "what", "function", "status", "note"}, "note"};
 
-	if (!keep || !PyArg_ParseTupleAndKeywords(args, keywords, "OOOO|O:expect", names, &rule, &what, &function,
-						  &status, &note))
-		return NULL;
-	if (take_string(keep, rule, &expectation.rule) < 0 || take_string(keep, what, &expectation.what) < 0 ||
-	    take_string(keep, function, &expectation.function) < 0 ||
-	    take_string(keep, status, &expectation.status) < 0 ||
-	    (note && take_string(keep, note, &expectation.note) < 0))
-		return NULL;
-	return none_or_raise(store_expect(store_of(self), &expectation));
+	return put_row(self, &signature, args, keywords);
 }
 
 static PyObject *writer_counter(PyObject *self, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"function", "address", "hits", "first_run_ns", "first_cpu", "first_icount", NULL};
-	OBJECT *keep = PyList_New(0);
-	struct record_counter counter = {0};
-	PyObject *function;
-	unsigned long long address;
-	long long hits;
+	static const struct signature signature = {
+		"counter",
+		TRACE_COUNTER,
+		{"function", "address", "hits", "first_run_ns", "first_cpu", "first_icount"},
+		NULL};
 
-	if (!keep || !PyArg_ParseTupleAndKeywords(args, keywords, "OKLO&O&O&:counter", names, &function, &address,
-						  &hits, convert_known, &counter.first_run_ns, convert_known,
-						  &counter.first_cpu, convert_known, &counter.first_icount))
-		return NULL;
-	if (take_string(keep, function, &counter.function) < 0)
-		return NULL;
-	counter.address = address;
-	counter.hits = hits;
-	return none_or_raise(store_counter(store_of(self), &counter));
+	return put_row(self, &signature, args, keywords);
 }
 
 static PyObject *writer_flush(PyObject *self, PyObject *unused)
@@ -356,83 +419,53 @@ static PyObject *writer_close(PyObject *self, PyObject *args, PyObject *keywords
 
 static PyObject *writer_source(PyObject *self, PyObject *args)
 {
-	OBJECT *keep = PyList_New(0);
-	PyObject *file;
-	PyObject *content;
-	const char *name;
-	const char *text;
-	int line;
+	static const struct signature signature = {"source", TRACE_SOURCE, {"file", "line", "text"}, NULL};
 
-	if (!keep || !PyArg_ParseTuple(args, "UiU", &file, &line, &content) || take_string(keep, file, &name) < 0 ||
-	    take_string(keep, content, &text) < 0)
-		return NULL;
-	return none_or_raise(store_source(store_of(self), name, line, text));
+	return put_row(self, &signature, args, NULL);
 }
 
+/* cpuid(moment, leaf, subleaf, (EAX, EBX, ECX, EDX)) */
 static PyObject *writer_cpuid(PyObject *self, PyObject *args)
 {
-	OBJECT *keep = PyList_New(0);
-	PyObject *moment;
-	struct record_cpuid cpuid;
+	static const struct signature signature = {
+		"cpuid", TRACE_CPUID, {"moment", "leaf", "subleaf", "eax", "ebx", "ecx", "edx"}, NULL};
+	PyObject *moment, *leaf, *subleaf, *eax, *ebx, *ecx, *edx;
+	OBJECT *flat = NULL;
 
-	if (!keep ||
-	    !PyArg_ParseTuple(args, "UII(IIII):cpuid", &moment, &cpuid.leaf, &cpuid.subleaf, &cpuid.registers[0],
-			      &cpuid.registers[1], &cpuid.registers[2], &cpuid.registers[3]) ||
-	    take_string(keep, moment, &cpuid.moment) < 0)
+	if (!PyArg_ParseTuple(args, "OOO(OOOO):cpuid", &moment, &leaf, &subleaf, &eax, &ebx, &ecx, &edx))
 		return NULL;
-	return none_or_raise(store_cpuid(store_of(self), &cpuid));
+	flat = PyTuple_Pack(7, moment, leaf, subleaf, eax, ebx, ecx, edx);
+	return flat ? put_row(self, &signature, flat, NULL) : NULL;
 }
 
 static PyObject *writer_msr(PyObject *self, PyObject *args)
 {
-	OBJECT *keep = PyList_New(0);
-	PyObject *moment;
-	const char *text;
-	unsigned number;
-	unsigned long long value;
+	static const struct signature signature = {"msr", TRACE_MSR, {"moment", "number", "value"}, NULL};
 
-	if (!keep || !PyArg_ParseTuple(args, "UIK:msr", &moment, &number, &value) ||
-	    take_string(keep, moment, &text) < 0)
-		return NULL;
-	return none_or_raise(store_msr(store_of(self), text, number, value));
+	return put_row(self, &signature, args, NULL);
 }
 
 static PyObject *writer_intervention(PyObject *self, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"number", "kind", "option", "function", "file", "line", "address", NULL};
-	struct record_intervention row = {0};
-	PyObject *kind, *option, *function, *file;
-	OBJECT *keep = PyList_New(0);
-	unsigned long long address;
-	long long number, line;
+	static const struct signature signature = {"intervention",
+						   TRACE_INTERVENTION,
+						   {"number", "kind", "option", "function", "file", "line", "address"},
+						   NULL};
 
-	if (!keep || !PyArg_ParseTupleAndKeywords(args, keywords, "LUUUULK:intervention", names, &number, &kind,
-						  &option, &function, &file, &line, &address))
-		return NULL;
-	if (take_string(keep, kind, &row.kind) < 0 || take_string(keep, option, &row.option) < 0 ||
-	    take_string(keep, function, &row.function) < 0 || take_string(keep, file, &row.file) < 0)
-		return NULL;
-	row.number = number;
-	row.line = line;
-	row.address = address;
-	return none_or_raise(store_intervention(store_of(self), &row));
+	return put_row(self, &signature, args, keywords);
 }
 
 static PyObject *writer_intervention_use(PyObject *self, PyObject *args)
 {
-	struct record_intervention_use row = {0};
+	static const struct signature signature = {
+		"intervention_use", TRACE_INTERVENTION_USE, {"intervention", "run_ns", "cpu", "was", "became"}, NULL};
 	OBJECT *keep = PyList_New(0);
-	long long number, run_ns, cpu;
-	PyObject *was, *became;
+	struct row_intervention_use row = {0};
 
-	if (!keep || !PyArg_ParseTuple(args, "LLLUU:intervention_use", &number, &run_ns, &cpu, &was, &became) ||
-	    take_string(keep, was, &row.was) < 0 || take_string(keep, became, &row.became) < 0)
+	if (!keep || take_row(keep, &signature, args, NULL, &row) < 0)
 		return NULL;
 	row.seq = store_next_seq(store_of(self));
-	row.intervention = number;
-	row.run_ns = run_ns;
-	row.cpu = cpu;
-	return none_or_raise(store_intervention_use(store_of(self), &row));
+	return none_or_raise(store_row_intervention_use(store_of(self), &row));
 }
 
 static PyMethodDef methods[] = {

@@ -416,3 +416,13 @@ bool cfg_in_loop(const struct cfg *cfg, uint32_t loop, uint32_t block)
 			return true;
 	return false;
 }
+
+const char *cfg_edge_name(enum cfg_edge_kind kind)
+{
+	static const char *const names[] = {
+		[CFG_FALLTHROUGH] = "next", [CFG_TAKEN] = "taken",         [CFG_JUMP] = "jump",
+		[CFG_TABLE] = "table",      [CFG_ALTERNATE] = "alternate",
+	};
+
+	return names[kind];
+}

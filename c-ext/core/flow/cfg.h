@@ -57,6 +57,9 @@ enum cfg_edge_kind {
 	CFG_ALTERNATE,   /* patched text or an exception's fixup goes here */
 };
 
+/* As traces and reports name it: "next", "taken", "jump", "table", "alternate". */
+const char *cfg_edge_name(enum cfg_edge_kind kind);
+
 struct cfg_edge {
 	uint32_t from;
 	uint32_t to;

@@ -248,7 +248,7 @@ int counters_each(struct counters *counters, int (*function)(const struct counte
 
 static struct cs_error *write_item(struct store *store, struct item *item)
 {
-	struct record_counter row = {
+	struct row_counter row = {
 		.address = item->counter.address,
 		.function = item->name,
 		.hits = (int64_t)item->counter.hits,
@@ -258,7 +258,7 @@ static struct cs_error *write_item(struct store *store, struct item *item)
 	};
 
 	item->changed = false;
-	return store_counter(store, &row);
+	return store_row_counter(store, &row);
 }
 
 static struct cs_error *write_changed(struct counters *counters)

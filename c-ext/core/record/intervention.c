@@ -124,7 +124,7 @@ static void change(struct probe *probe, const struct probe_hit *hit, struct prob
 	}
 }
 
-static void describe(const struct intervention *intervention, struct record_intervention_use *row, char became[32])
+static void describe(const struct intervention *intervention, struct row_intervention_use *row, char became[32])
 {
 	if (intervention->insn.length) {
 		row->was = intervention->was ? "taken" : "not taken";
@@ -139,7 +139,7 @@ static void describe(const struct intervention *intervention, struct record_inte
 static void on_hit(struct probe *probe, const struct probe_hit *hit)
 {
 	struct intervention *intervention = (struct intervention *)probe;
-	struct record_intervention_use row = {
+	struct row_intervention_use row = {
 		.seq = intervention->seq,
 		.intervention = intervention->number,
 		.run_ns = (int64_t)hit->run_ns,
@@ -155,7 +155,7 @@ static void on_hit(struct probe *probe, const struct probe_hit *hit)
 	}
 	describe(intervention, &row, became);
 	/* The store keeps its failure, and the recording's end tells it. */
-	cs_error_destroy(store_intervention_use(intervention->owner->store, &row));
+	cs_error_destroy(store_row_intervention_use(intervention->owner->store, &row));
 	if (++intervention->uses >= intervention->times)
 		relay_defer(intervention->owner->relay, probe, false);
 }

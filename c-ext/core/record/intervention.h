@@ -28,7 +28,7 @@ struct intervention_state {
  * found it. False for those that do not depend on flags alone (jrcxz, loop, …). Facts: Intel SDM vol. 1, appendix B. */
 bool intervention_flags(enum insn_condition condition, bool taken, uint64_t flags, uint64_t *ret);
 
-/* It holds a reference to the relay and to the store. The store must know each intervention (store_intervention) before
+/* It holds a reference to the relay and to the store. The store must know each intervention (table intervention) before
  * it is added here. */
 struct cs_error *interventions_create(struct relay *relay, struct store *store, struct interventions **ret);
 

@@ -3,77 +3,64 @@
 #include "record/path_rows.h"
 #include "trace/statements.h"
 
-static const char *const edge_names[] = {
-	[CFG_FALLTHROUGH] = "next", [CFG_TAKEN] = "taken",         [CFG_JUMP] = "jump",
-	[CFG_TABLE] = "table",      [CFG_ALTERNATE] = "alternate",
-};
-
-static struct cs_error *run(struct store *store, enum store_statement which)
-{
-	store->pending++;
-	return store_run(store, which);
-}
-
 static struct cs_error *put_function(struct store *store, const struct record_function *function, int64_t id)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_FUNCTION];
+	const struct row_function row = {
+		.id = id,
+		.name = function->name,
+		.entry = function->cfg->entry,
+		.file = function->file,
+		.line = function->line,
+		.determined = function->plan->determined,
+		.note = function->note,
+	};
 
-	sqlite3_bind_int64(s, 1, id);
-	store_bind_string(s, 2, function->name);
-	sqlite3_bind_int64(s, 3, (int64_t)function->cfg->entry);
-	store_bind_string(s, 4, function->file);
-	sqlite3_bind_int(s, 5, function->line);
-	sqlite3_bind_int(s, 6, function->plan->determined);
-	store_bind_string(s, 7, function->note);
-	return run(store, STORE_PUT_FUNCTION);
+	return store_insert_function(store, &row);
 }
 
 static struct cs_error *put_block(struct store *store, const struct record_function *function, int64_t id,
 				  uint32_t number)
 {
 	const struct cfg_block *block = &function->cfg->blocks[number];
-	sqlite3_stmt *s = store->statements[STORE_PUT_BLOCK];
+	const struct row_block row = {
+		.function = id,
+		.number = number,
+		.from_address = block->start,
+		.to_address = block->end,
+		.depth = block->depth,
+		.cold = block->cold,
+		.gaps = function->plan->gaps[number],
+	};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, number);
-	sqlite3_bind_int64(s, 3, (int64_t)block->start);
-	sqlite3_bind_int64(s, 4, (int64_t)block->end);
-	sqlite3_bind_int64(s, 5, block->depth);
-	sqlite3_bind_int(s, 6, block->cold);
-	sqlite3_bind_int(s, 7, function->plan->gaps[number]);
-	return run(store, STORE_PUT_BLOCK);
+	return store_insert_block(store, &row);
 }
 
 static struct cs_error *put_edge(struct store *store, int64_t id, const struct cfg_edge *edge)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_EDGE];
+	const struct row_edge row = {id, edge->from, edge->to, cfg_edge_name(edge->kind)};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, edge->from);
-	sqlite3_bind_int64(s, 3, edge->to);
-	store_bind_string(s, 4, edge_names[edge->kind]);
-	return run(store, STORE_PUT_EDGE);
+	return store_insert_edge(store, &row);
 }
 
 static struct cs_error *put_instruction(struct store *store, int64_t id, uint32_t block, const struct insn *insn,
 					const char *text, const struct record_source *source)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_INSTRUCTION];
+	const int64_t target = (int64_t)insn->target;
+	const struct row_instruction row = {
+		.function = id,
+		.address = insn->address,
+		.block = block,
+		.kind = insn_kind_name(insn->kind),
+		.condition = insn_condition_name(insn->condition),
+		.flags = (insn->reads_flags ? RECORD_READS_FLAGS : 0) | (insn->writes_flags ? RECORD_WRITES_FLAGS : 0),
+		.target = target ? &target : NULL,
+		.text = text,
+		.file = source->file,
+		.line = source->line,
+		.inlined = source->inlined,
+	};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, (int64_t)insn->address);
-	sqlite3_bind_int64(s, 3, block);
-	store_bind_string(s, 4, insn_kind_name(insn->kind));
-	store_bind_string(s, 5, insn_condition_name(insn->condition));
-	if (insn->target)
-		sqlite3_bind_int64(s, 6, (int64_t)insn->target);
-	store_bind_string(s, 7, text);
-	store_bind_string(s, 8, source->file);
-	sqlite3_bind_int(s, 9, source->line);
-	store_bind_string(s, 10, source->inlined);
-	sqlite3_bind_int(s, 11,
-			 (insn->reads_flags ? RECORD_READS_FLAGS : 0) | (insn->writes_flags ? RECORD_WRITES_FLAGS : 0));
-	return run(store, STORE_PUT_INSTRUCTION);
+	return store_insert_instruction(store, &row);
 }
 
 static struct cs_error *put_instructions(struct store *store, const struct record_function *function, int64_t id,
@@ -95,26 +82,16 @@ static struct cs_error *put_instructions(struct store *store, const struct recor
 
 static struct cs_error *put_window(struct store *store, int64_t id, uint32_t number, const struct window *window)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_WINDOW];
+	const struct row_window row = {id, number, window->from, window->to, window->polls};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, number);
-	sqlite3_bind_int64(s, 3, (int64_t)window->from);
-	sqlite3_bind_int64(s, 4, (int64_t)window->to);
-	sqlite3_bind_int(s, 5, window->polls);
-	return run(store, STORE_PUT_WINDOW);
+	return store_insert_window(store, &row);
 }
 
 static struct cs_error *put_probe(struct store *store, int64_t id, const struct plan_probe *probe)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_PROBE];
+	const struct row_probe row = {id, probe->address, probe->block, probe->roles, probe->in_window};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, (int64_t)probe->address);
-	sqlite3_bind_int64(s, 3, probe->block);
-	sqlite3_bind_int64(s, 4, probe->roles);
-	sqlite3_bind_int(s, 5, probe->in_window);
-	return run(store, STORE_PUT_PROBE);
+	return store_insert_probe(store, &row);
 }
 
 /* A number for a new row of a table that only this connection writes. */
@@ -149,69 +126,49 @@ struct cs_error *store_function(struct store *store, const struct record_functio
 	return put_instructions(store, function, *id, decoder, source_of, context);
 }
 
-static struct cs_error *put_invocation(struct store *store, const struct record_invocation *invocation,
+static struct cs_error *put_invocation(struct store *store, const struct row_invocation *invocation,
 				       const struct path *path, int64_t id)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_INVOCATION];
+	struct row_invocation row = *invocation;
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, invocation->function);
-	sqlite3_bind_int64(s, 3, invocation->seq);
-	store_bind_known(s, 4, invocation->end_seq);
-	sqlite3_bind_int64(s, 5, invocation->run_ns);
-	store_bind_known(s, 6, invocation->end_run_ns);
-	sqlite3_bind_int64(s, 7, invocation->cpu);
-	store_bind_string(s, 8, invocation->thread);
-	store_bind_string(s, 9, invocation->task);
-	sqlite3_bind_int64(s, 10, (int64_t)invocation->stack);
-	sqlite3_bind_int64(s, 11, (int64_t)invocation->caller);
-	store_bind_string(s, 12, invocation->returned);
-	if (invocation->has_value)
-		sqlite3_bind_int64(s, 13, (int64_t)invocation->value);
-	sqlite3_bind_int(s, 14, path->complete);
-	sqlite3_bind_int(s, 15, path->consistent);
-	store_bind_string(s, 16, invocation->caller_name);
-	return run(store, STORE_PUT_INVOCATION);
+	row.id = id;
+	row.complete = path->complete;
+	row.consistent = path->consistent;
+	return store_insert_invocation(store, &row);
 }
 
 static struct cs_error *put_step(struct store *store, int64_t id, uint32_t ordinal, const struct path_step *step)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_STEP];
+	const int64_t block = step->block;
+	const struct row_step row = {id, ordinal, step->kind == PATH_BLOCK ? &block : NULL};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, ordinal);
-	if (step->kind == PATH_BLOCK)
-		sqlite3_bind_int64(s, 3, step->block);
-	return run(store, STORE_PUT_STEP);
+	return store_insert_step(store, &row);
 }
 
 static struct cs_error *put_window_pass(struct store *store, int64_t id, uint32_t number,
 					const struct path_window *window)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_WINDOW_PASS];
+	const struct row_window_pass row = {
+		.invocation = id,
+		.number = number,
+		.window = window->window,
+		.first_step = window->first,
+		.step_count = window->count,
+		.stops_inside = window->stops_inside,
+		.tries_min = window->tries_min,
+		.tries_max = window->tries_max == PATH_UNBOUNDED ? RECORD_UNKNOWN : (int64_t)window->tries_max,
+	};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, number);
-	sqlite3_bind_int64(s, 3, window->window);
-	sqlite3_bind_int64(s, 4, window->first);
-	sqlite3_bind_int64(s, 5, window->count);
-	sqlite3_bind_int64(s, 6, window->stops_inside);
-	sqlite3_bind_int64(s, 7, window->tries_min);
-	store_bind_known(s, 8, window->tries_max == PATH_UNBOUNDED ? RECORD_UNKNOWN : (int64_t)window->tries_max);
-	return run(store, STORE_PUT_WINDOW_PASS);
+	return store_insert_window_pass(store, &row);
 }
 
 static struct cs_error *put_gap(struct store *store, int64_t id, uint32_t ordinal, const struct path *path,
 				const struct path_step *step)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_GAP_BLOCK];
-
 	for (uint32_t i = step->first; i < step->first + step->count; i++) {
-		sqlite3_bind_int64(s, 1, id);
-		sqlite3_bind_int64(s, 2, ordinal);
-		sqlite3_bind_int64(s, 3, path->gap_blocks[i]);
-		sqlite3_bind_int(s, 4, path->gap_certain[i]);
-		CS_TRY(run(store, STORE_PUT_GAP_BLOCK));
+		const struct row_gap_block row = {id, ordinal, path->gap_blocks[i], path->gap_certain[i]};
+
+		CS_TRY(store_insert_gap_block(store, &row));
 	}
 	return NULL;
 }
@@ -254,19 +211,14 @@ static bool decided(const struct cfg *cfg, const struct path *path, uint32_t i, 
 
 static struct cs_error *put_decision(struct store *store, int64_t id, uint32_t ordinal, const struct decided *decision)
 {
-	sqlite3_stmt *s = store->statements[STORE_PUT_DECISION];
+	const struct row_decision row = {id, ordinal, decision->address, decision->taken, decision->stop};
 
-	sqlite3_bind_int64(s, 1, id);
-	sqlite3_bind_int64(s, 2, ordinal);
-	sqlite3_bind_int64(s, 3, (int64_t)decision->address);
-	sqlite3_bind_int(s, 4, decision->taken);
-	store_bind_known(s, 5, decision->stop);
-	return run(store, STORE_PUT_DECISION);
+	return store_insert_decision(store, &row);
 }
 
-struct cs_error *store_invocation(struct store *store, const struct record_invocation *invocation,
-				  const struct cfg *cfg, const struct path *path, const struct path_event *events,
-				  const int64_t *event_stops, size_t event_count)
+struct cs_error *store_invocation(struct store *store, const struct row_invocation *invocation, const struct cfg *cfg,
+				  const struct path *path, const struct path_event *events, const int64_t *event_stops,
+				  size_t event_count)
 {
 	STORE_LOCKED(store);
 	struct seen seen = {events, event_stops, event_count};
@@ -290,67 +242,28 @@ struct cs_error *store_invocation(struct store *store, const struct record_invoc
 	return NULL;
 }
 
-struct cs_error *store_stop(struct store *store, const struct record_stop *stop)
+static struct cs_error *note(struct store *store, enum store_statement which)
 {
-	STORE_LOCKED(store);
-	sqlite3_stmt *s = store->statements[STORE_PUT_STOP];
-
-	CS_TRY(store_begin(store));
-	sqlite3_bind_int64(s, 1, stop->seq);
-	sqlite3_bind_int64(s, 2, stop->cpu);
-	sqlite3_bind_int64(s, 3, (int64_t)stop->address);
-	sqlite3_bind_int64(s, 4, stop->run_ns);
-	store_bind_known(s, 5, stop->icount);
-	sqlite3_bind_int(s, 6, stop->in_window);
-	sqlite3_bind_blob(s, 7, stop->registers, (int)stop->registers_size, SQLITE_STATIC);
-	sqlite3_bind_int64(s, 8, stop->host_ns);
-	return run(store, STORE_PUT_STOP);
-}
-
-struct cs_error *store_variable(struct store *store, int64_t function, uint64_t branch, const char *operand,
-				const char *name)
-{
-	STORE_LOCKED(store);
-	sqlite3_stmt *s = store->statements[STORE_PUT_VARIABLE];
-
-	CS_TRY(store_begin(store));
-	sqlite3_bind_int64(s, 1, function);
-	sqlite3_bind_int64(s, 2, (int64_t)branch);
-	store_bind_string(s, 3, operand);
-	store_bind_string(s, 4, name);
-	return run(store, STORE_PUT_VARIABLE);
+	store->pending++;
+	return store_run(store, which);
 }
 
 struct cs_error *store_note(struct store *store, int64_t function, const char *text)
 {
 	STORE_LOCKED(store);
-	sqlite3_stmt *s = store->statements[STORE_NOTE];
 
 	CS_TRY(store_begin(store));
-	sqlite3_bind_int64(s, 1, function);
-	store_bind_string(s, 2, text);
-	return run(store, STORE_NOTE);
+	sqlite3_bind_int64(store->statements[STORE_NOTE], 1, function);
+	sqlite3_bind_text(store->statements[STORE_NOTE], 2, text, -1, SQLITE_STATIC);
+	return note(store, STORE_NOTE);
 }
 
 struct cs_error *store_shielded(struct store *store, int64_t callee, int64_t caller)
 {
 	STORE_LOCKED(store);
-	sqlite3_stmt *s = store->statements[STORE_NOTE_SHIELDED];
 
 	CS_TRY(store_begin(store));
-	sqlite3_bind_int64(s, 1, callee);
-	sqlite3_bind_int64(s, 2, caller);
-	return run(store, STORE_NOTE_SHIELDED);
-}
-
-struct cs_error *store_source(struct store *store, const char *file, int line, const char *text)
-{
-	STORE_LOCKED(store);
-	sqlite3_stmt *s = store->statements[STORE_PUT_SOURCE];
-
-	CS_TRY(store_begin(store));
-	store_bind_string(s, 1, file);
-	sqlite3_bind_int(s, 2, line);
-	store_bind_string(s, 3, text);
-	return run(store, STORE_PUT_SOURCE);
+	sqlite3_bind_int64(store->statements[STORE_NOTE_SHIELDED], 1, callee);
+	sqlite3_bind_int64(store->statements[STORE_NOTE_SHIELDED], 2, caller);
+	return note(store, STORE_NOTE_SHIELDED);
 }

@@ -184,8 +184,11 @@ static struct cs_error *record_variables(struct pipeline *pipeline, const struct
 						     analyser_decoder(pipeline->material->analyser), cfg, b, found)
 				: 0;
 
-		for (size_t i = 0; i < count; i++)
-			CS_TRY(store_variable(pipeline->store, id, branch->address, found[i].operand, found[i].name));
+		for (size_t i = 0; i < count; i++) {
+			struct row_variable row = {id, branch->address, found[i].operand, found[i].name};
+
+			CS_TRY(store_row_variable(pipeline->store, &row));
+		}
 	}
 	return NULL;
 }

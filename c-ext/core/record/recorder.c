@@ -13,7 +13,7 @@ static struct cs_error *write_stops(struct recorder *recorder, struct pending_st
 		struct pending_stop *next = stops->next;
 
 		if (!error)
-			error = store_stop(recorder->store, &stops->row);
+			error = store_row_stop(recorder->store, &stops->row);
 		free(stops);
 		stops = next;
 	}
@@ -26,7 +26,7 @@ static void destroy_path(struct path **path)
 }
 
 /* An intervention had the function return at once: nothing of it ran. */
-static struct cs_error *write_not_run(struct recorder *recorder, const struct record_invocation *row,
+static struct cs_error *write_not_run(struct recorder *recorder, const struct row_invocation *row,
 				      const struct cfg *cfg)
 {
 	const struct path nothing = {.complete = true, .consistent = true, .returned = true};
@@ -38,7 +38,7 @@ static struct cs_error *write_invocation(struct recorder *recorder, const struct
 {
 	CLEANUP(destroy_path) struct path *path = NULL;
 	const struct traced *traced = invocation->traced;
-	struct record_invocation row = invocation->row;
+	struct row_invocation row = invocation->row;
 	char caller[256] = "";
 
 	if (recorder->options.name && row.caller)

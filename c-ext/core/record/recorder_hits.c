@@ -40,7 +40,7 @@ static struct invocation *invocation_create(struct traced *traced, const struct 
 	}
 	snprintf(invocation->thread, sizeof(invocation->thread), "%s", hit->thread);
 	invocation->traced = traced;
-	invocation->row = (struct record_invocation){
+	invocation->row = (struct row_invocation){
 		.function = traced->id,
 		.seq = seq,
 		.end_seq = RECORD_UNKNOWN,
@@ -187,8 +187,8 @@ static void end(struct recorder *recorder, struct invocation *invocation, const 
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = (int64_t)hit->run_ns;
 	invocation->row.returned = returned;
-	invocation->row.has_value = strcmp(returned, "yes") == 0;
-	invocation->row.value = value_of(recorder->rax, hit);
+	invocation->value = (int64_t)value_of(recorder->rax, hit);
+	invocation->row.value = strcmp(returned, "yes") == 0 ? &invocation->value : NULL;
 	recorder_finish(recorder, invocation);
 }
 
@@ -208,7 +208,7 @@ static int64_t note_stop(struct recorder *recorder, const struct probe_hit *hit,
 	}
 	memcpy(stop->registers, hit->registers, hit->registers_size);
 	stop->next = NULL;
-	stop->row = (struct record_stop){
+	stop->row = (struct row_stop){
 		.seq = seq,
 		.cpu = hit->cpu,
 		.address = hit->address,
@@ -216,8 +216,7 @@ static int64_t note_stop(struct recorder *recorder, const struct probe_hit *hit,
 		.host_ns = store_host_ns(recorder->store),
 		.icount = RECORD_UNKNOWN,
 		.in_window = in_window,
-		.registers = stop->registers,
-		.registers_size = hit->registers_size,
+		.registers = {stop->registers, hit->registers_size},
 	};
 	if (recorder->options.replay) {
 		struct cs_error *error = replay_instructions(hit->stub, &instructions);
@@ -476,8 +475,8 @@ static void add_not_run(struct recorder *recorder, struct traced *traced, const 
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = invocation->row.run_ns;
 	invocation->row.returned = "yes";
-	invocation->row.has_value = true;
-	invocation->row.value = hit->value;
+	invocation->value = (int64_t)hit->value;
+	invocation->row.value = &invocation->value;
 	append(recorder, invocation);
 }
 

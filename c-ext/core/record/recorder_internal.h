@@ -69,7 +69,8 @@ struct return_site {
 
 struct invocation {
 	struct traced *traced;
-	struct record_invocation row;
+	struct row_invocation row;
+	int64_t value; /* what it returned, where the row points to it */
 	char thread[REPLY_THREAD_MAX];
 	char task[TASK_NAME_MAX + 1];
 	struct path_event *events;
@@ -83,7 +84,7 @@ struct invocation {
 };
 
 struct pending_stop {
-	struct record_stop row;
+	struct row_stop row;
 	struct pending_stop *next;
 	uint8_t registers[]; /* the reply to `g` */
 };

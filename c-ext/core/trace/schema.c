@@ -9,6 +9,8 @@
 #include "trace_sql.h"
 
 const char *const schema_sql = trace_sql;
+const int schema_application_id = trace_sql_application_id;
+const int schema_version = trace_sql_user_version;
 
 static const char name[] = "the trace's schema";
 #define MEMORY_LIMIT ((size_t)1 << 20)

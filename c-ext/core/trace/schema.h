@@ -11,9 +11,9 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* The two pragmas at the head of trace.sql; test_store.c holds them equal. */
-#define SCHEMA_APPLICATION_ID 0x436c6b53
-#define SCHEMA_VERSION 2
+/* The two pragmas at the head of trace.sql. */
+extern const int schema_application_id;
+extern const int schema_version;
 
 /* The text of schemas/trace.sql, NUL-terminated. */
 extern const char *const schema_sql;

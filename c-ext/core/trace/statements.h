@@ -9,33 +9,10 @@
 #include "trace/store.h"
 #include "trace/store_file.h"
 
+/* Those beside the INSERT of each table, whose number is the table's. */
 enum store_statement {
-	STORE_PUT_META,
-	STORE_PUT_EVENT,
-	STORE_PUT_VALUE,
-	STORE_ADD_VALUE,
-	STORE_PUT_FRAME,
-	STORE_PUT_EXPECTATION,
-	STORE_PUT_COUNTER,
-	STORE_PUT_CPUID,
-	STORE_PUT_MSR,
-	STORE_PUT_FUNCTION,
-	STORE_PUT_BLOCK,
-	STORE_PUT_EDGE,
-	STORE_PUT_INSTRUCTION,
-	STORE_PUT_VARIABLE,
-	STORE_PUT_WINDOW,
-	STORE_PUT_PROBE,
-	STORE_PUT_INVOCATION,
-	STORE_PUT_STEP,
-	STORE_PUT_WINDOW_PASS,
-	STORE_PUT_GAP_BLOCK,
-	STORE_PUT_DECISION,
-	STORE_PUT_STOP,
-	STORE_PUT_SOURCE,
+	STORE_LAST_ORDINAL = TRACE_TABLE_COUNT, /* of an event's values, -1: it has none */
 	STORE_NOTE,
-	STORE_PUT_INTERVENTION,
-	STORE_PUT_INTERVENTION_USE,
 	STORE_NOTE_SHIELDED,
 	STORE_BEGIN,
 	STORE_COMMIT,
@@ -85,12 +62,18 @@ struct cs_error *store_prepare(struct store *store);
 struct cs_error *store_begin(struct store *store);
 
 /* Runs a statement whose parameters are bound, and lets them go. */
-struct cs_error *store_run(struct store *store, enum store_statement which);
+struct cs_error *store_run(struct store *store, unsigned statement);
 
-/* Binds a parameter of a statement that is run within the call: the text is not copied. */
-void store_bind_string(sqlite3_stmt *statement, int index, const char *text);
-/* Binds a number, or NULL for RECORD_UNKNOWN. */
-void store_bind_known(sqlite3_stmt *statement, int index, int64_t number);
+/* Inserts a row into the batch; store_insert_X() for table X. */
+struct cs_error *store_insert(struct store *store, enum trace_table table, const void *row);
+
+#define STORE_INSERT(TABLE, NAME, VERB, CONFLICT)                                                                      \
+	static inline struct cs_error *store_insert_##NAME(struct store *store, const struct row_##NAME *row)          \
+	{                                                                                                              \
+		return store_insert(store, TRACE_##TABLE, row);                                                        \
+	}
+TABLES(STORE_INSERT)
+#undef STORE_INSERT
 
 /* store_meta() for who holds the lock. */
 struct cs_error *store_put_meta(struct store *store, const char *key, const char *value);

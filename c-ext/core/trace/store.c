@@ -36,7 +36,7 @@ static struct cs_error *failed(struct store *store, int rc)
 	return error;
 }
 
-struct cs_error *store_run(struct store *store, enum store_statement which)
+struct cs_error *store_run(struct store *store, unsigned which)
 {
 	int rc = sqlite3_step(store->statements[which]);
 	struct cs_error *error = rc == SQLITE_DONE ? NULL : failed(store, rc);

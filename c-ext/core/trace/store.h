@@ -67,19 +67,17 @@ struct cs_error *store_event(struct store *store, const struct record_event *eve
 /* Adds a value after those that event SEQ has. CS_ERROR_ARGUMENT: there is no such event. */
 struct cs_error *store_add_value(struct store *store, int64_t seq, const struct record_value *value);
 
-/* Records, or replaces, what the profile expects of one rule and function. */
-struct cs_error *store_expect(struct store *store, const struct record_expectation *expectation);
+/* Records a row of a table in which rows stand alone; store_row_X() for table X. Where the table says so, it replaces
+ * the one of the same key. */
+struct cs_error *store_row(struct store *store, enum trace_table table, const void *row);
 
-/* Records, or replaces, the counter at an address. */
-struct cs_error *store_counter(struct store *store, const struct record_counter *counter);
-
-/* Records, or replaces, what a leaf, or an MSR, told the guest. The moment is "begin" or "end". */
-struct cs_error *store_cpuid(struct store *store, const struct record_cpuid *cpuid);
-struct cs_error *store_msr(struct store *store, const char *moment, uint32_t number, uint64_t value);
-
-/* Records an intervention, and each use of one; `seq` of a use is from store_next_seq(). */
-struct cs_error *store_intervention(struct store *store, const struct record_intervention *intervention);
-struct cs_error *store_intervention_use(struct store *store, const struct record_intervention_use *use);
+#define STORE_ROW(TABLE, NAME, VERB, CONFLICT)                                                                         \
+	static inline struct cs_error *store_row_##NAME(struct store *store, const struct row_##NAME *row)             \
+	{                                                                                                              \
+		return store_row(store, TRACE_##TABLE, row);                                                           \
+	}
+TABLES(STORE_ROW)
+#undef STORE_ROW
 
 /* Commits what is pending. */
 struct cs_error *store_flush(struct store *store);

@@ -8,57 +8,28 @@
 
 #define MEMORY_LIMIT ((size_t)512 << 20)
 
-/* What follows takes column COLUMN of the current row, whatever a hostile file holds there. */
-
-static const char *text(struct timeline *timeline, sqlite3_stmt *row, int column)
+static struct cs_error *take_fact(struct timeline *timeline, sqlite3_stmt *statement)
 {
-	const void *data = sqlite3_column_text(row, column);
-
-	return arena_copy(&timeline->arena, data, (size_t)sqlite3_column_bytes(row, column));
-}
-
-static int64_t known(sqlite3_stmt *row, int column)
-{
-	return sqlite3_column_type(row, column) == SQLITE_NULL ? RECORD_UNKNOWN : sqlite3_column_int64(row, column);
-}
-
-static struct cs_error *take_fact(struct timeline *timeline, sqlite3_stmt *row)
-{
-	struct timeline_fact *fact =
+	struct row_meta *fact =
 		arena_append(&timeline->arena, (void **)&timeline->facts, &timeline->fact_count, sizeof(*fact));
 
 	if (fact)
-		*fact = (struct timeline_fact){text(timeline, row, 0), text(timeline, row, 1)};
+		table_read(TRACE_META, statement, &timeline->arena, fact);
 	return NULL;
 }
 
-static struct cs_error *take_event(struct timeline *timeline, sqlite3_stmt *row)
+static struct cs_error *take_event(struct timeline *timeline, sqlite3_stmt *statement)
 {
 	struct record_event *event;
-	int64_t seq = sqlite3_column_int64(row, 0);
+	struct record_event row = {0};
 
+	table_read(TRACE_EVENT, statement, &timeline->arena, &row);
 	/* Pages that lead in a circle would yield rows for ever. */
-	if (timeline->event_count && seq <= timeline->events[timeline->event_count - 1].seq)
+	if (timeline->event_count && row.seq <= timeline->events[timeline->event_count - 1].seq)
 		return cs_error_create(CS_ERROR_FORMAT, "the events are out of order");
 	event = arena_append(&timeline->arena, (void **)&timeline->events, &timeline->event_count, sizeof(*event));
-	if (!event)
-		return NULL;
-	*event = (struct record_event){
-		.seq = seq,
-		.run_ns = sqlite3_column_int64(row, 1),
-		.guest_ns = known(row, 2),
-		.icount = known(row, 3),
-		.cpu = sqlite3_column_int64(row, 4),
-		.thread = text(timeline, row, 5),
-		.what = text(timeline, row, 6),
-		.rule = text(timeline, row, 7),
-		.clock = sqlite3_column_type(row, 8) == SQLITE_NULL ? NULL : text(timeline, row, 8),
-		.function = text(timeline, row, 9),
-		.file = text(timeline, row, 10),
-		.line = sqlite3_column_int64(row, 11),
-		.address = (uint64_t)sqlite3_column_int64(row, 12),
-		.tsc = known(row, 13),
-	};
+	if (event)
+		*event = row;
 	return NULL;
 }
 
@@ -70,119 +41,102 @@ static int compare_seq(const void *key, const void *element)
 	return (seq > event->seq) - (seq < event->seq);
 }
 
-/* The event that column 0 of a value or frame names; NULL: it was not read. */
-static struct record_event *event_of(struct timeline *timeline, sqlite3_stmt *row)
+/* The event that a value or a frame names; NULL: it was not read. */
+static struct record_event *event_of(struct timeline *timeline, int64_t seq)
 {
-	int64_t seq = sqlite3_column_int64(row, 0);
-
 	if (!timeline->event_count)
 		return NULL;
 	return bsearch(&seq, timeline->events, timeline->event_count, sizeof(*timeline->events), compare_seq);
 }
 
-static enum record_value_kind kind_of(sqlite3_stmt *row)
+static enum record_value_kind kind_of(const struct row_event_value *row)
 {
-	if (sqlite3_column_type(row, 2) != SQLITE_NULL)
-		return sqlite3_column_int(row, 3) ? RECORD_VALUE_UNSIGNED : RECORD_VALUE_SIGNED;
-	return sqlite3_column_type(row, 4) == SQLITE_NULL ? RECORD_VALUE_UNREADABLE : RECORD_VALUE_TEXT;
+	if (row->number)
+		return row->is_unsigned ? RECORD_VALUE_UNSIGNED : RECORD_VALUE_SIGNED;
+	return row->text.data ? RECORD_VALUE_TEXT : RECORD_VALUE_UNREADABLE;
 }
 
-static struct cs_error *take_value(struct timeline *timeline, sqlite3_stmt *row)
+static struct cs_error *take_value(struct timeline *timeline, sqlite3_stmt *statement)
 {
-	struct record_event *event = event_of(timeline, row);
-	struct record_value *value =
-		event ? arena_append(&timeline->arena, (void **)&event->values, &event->value_count, sizeof(*value))
+	struct row_event_value row = {0};
+	struct record_event *event;
+	struct record_value *value;
+
+	table_read(TRACE_EVENT_VALUE, statement, &timeline->arena, &row);
+	event = event_of(timeline, row.event);
+	value = event ? arena_append(&timeline->arena, (void **)&event->values, &event->value_count, sizeof(*value))
 		      : NULL;
-
-	if (!value)
-		return NULL;
-	value->name = text(timeline, row, 1);
-	value->kind = kind_of(row);
-	value->number = (uint64_t)sqlite3_column_int64(row, 2);
-	if (value->kind == RECORD_VALUE_TEXT) {
-		value->text = text(timeline, row, 4);
-		/* Not the column's length: the text is "" when memory ran out. */
-		value->length = timeline->arena.exhausted ? 0 : (size_t)sqlite3_column_bytes(row, 4);
-	}
-	return NULL;
-}
-
-static struct cs_error *take_frame(struct timeline *timeline, sqlite3_stmt *row)
-{
-	struct record_event *event = event_of(timeline, row);
-	struct record_frame *frame =
-		event ? arena_append(&timeline->arena, (void **)&event->frames, &event->frame_count, sizeof(*frame))
-		      : NULL;
-
-	if (frame)
-		*frame = (struct record_frame){
-			.function = text(timeline, row, 1),
-			.file = text(timeline, row, 2),
-			.line = sqlite3_column_int64(row, 3),
-			.address = (uint64_t)sqlite3_column_int64(row, 4),
-			.inlined = sqlite3_column_int(row, 5) != 0,
+	if (value)
+		*value = (struct record_value){
+			.name = row.name,
+			.kind = kind_of(&row),
+			.number = row.number ? (uint64_t)*row.number : 0,
+			.text = row.number ? NULL : row.text.data,
+			.length = row.number ? 0 : row.text.size,
 		};
 	return NULL;
 }
 
-static struct cs_error *take_never_reached(struct timeline *timeline, sqlite3_stmt *row)
+static struct cs_error *take_frame(struct timeline *timeline, sqlite3_stmt *statement)
 {
-	struct record_expectation *expectation = arena_append(&timeline->arena, (void **)&timeline->never_reached,
-							      &timeline->never_reached_count, sizeof(*expectation));
+	struct row_frame row = {0};
+	struct record_event *event;
+	struct row_frame *frame;
+
+	table_read(TRACE_FRAME, statement, &timeline->arena, &row);
+	event = event_of(timeline, row.event);
+	frame = event ? arena_append(&timeline->arena, (void **)&event->frames, &event->frame_count, sizeof(*frame))
+		      : NULL;
+	if (frame)
+		*frame = row;
+	return NULL;
+}
+
+static struct cs_error *take_never_reached(struct timeline *timeline, sqlite3_stmt *statement)
+{
+	struct row_expectation *expectation = arena_append(&timeline->arena, (void **)&timeline->never_reached,
+							   &timeline->never_reached_count, sizeof(*expectation));
 
 	if (expectation)
-		*expectation = (struct record_expectation){
-			.rule = text(timeline, row, 0),
-			.what = text(timeline, row, 1),
-			.function = text(timeline, row, 2),
-			.status = text(timeline, row, 3),
-			.note = text(timeline, row, 4),
-		};
+		table_read(TRACE_EXPECTATION, statement, &timeline->arena, expectation);
 	return NULL;
 }
 
-static struct cs_error *take_counter(struct timeline *timeline, sqlite3_stmt *row)
+static struct cs_error *take_counter(struct timeline *timeline, sqlite3_stmt *statement)
 {
-	struct record_counter *counter = arena_append(&timeline->arena, (void **)&timeline->counters,
-						      &timeline->counter_count, sizeof(*counter));
+	struct row_counter *counter = arena_append(&timeline->arena, (void **)&timeline->counters,
+						   &timeline->counter_count, sizeof(*counter));
 
 	if (counter)
-		*counter = (struct record_counter){
-			.address = (uint64_t)sqlite3_column_int64(row, 0),
-			.function = text(timeline, row, 1),
-			.hits = sqlite3_column_int64(row, 2),
-			.first_run_ns = known(row, 3),
-			.first_cpu = known(row, 4),
-			.first_icount = known(row, 5),
-		};
+		table_read(TRACE_COUNTER, statement, &timeline->arena, counter);
 	return NULL;
 }
 
 static const struct {
-	const char *sql;
-	struct cs_error *(*take)(struct timeline *timeline, sqlite3_stmt *row);
+	enum trace_table table;
+	const char *rest;
+	struct cs_error *(*take)(struct timeline *timeline, sqlite3_stmt *statement);
 } questions[] = {
-	{"SELECT key, value FROM meta ORDER BY key", take_fact},
-	{"SELECT seq, run_ns, guest_ns, icount, cpu, thread, what, rule, clock, function, file, line, address,"
-	 " tsc FROM event ORDER BY seq",
-	 take_event},
-	{"SELECT event, name, number, is_unsigned, text FROM event_value ORDER BY event, ordinal", take_value},
-	{"SELECT event, function, file, line, address, inlined FROM frame ORDER BY event, level", take_frame},
-	{"SELECT rule, what, function, status, note FROM expectation"
-	 " WHERE rule NOT IN (SELECT rule FROM event)"
+	{TRACE_META, "ORDER BY key", take_fact},
+	{TRACE_EVENT, "ORDER BY seq", take_event},
+	{TRACE_EVENT_VALUE, "ORDER BY event, ordinal", take_value},
+	{TRACE_FRAME, "ORDER BY event, level", take_frame},
+	{TRACE_EXPECTATION,
+	 "WHERE rule NOT IN (SELECT rule FROM event)"
 	 " AND function NOT IN (SELECT function FROM counter WHERE hits > 0) ORDER BY rowid",
 	 take_never_reached},
-	{"SELECT address, function, hits, first_run_ns, first_cpu, first_icount FROM counter"
-	 " ORDER BY first_run_ns IS NULL, first_run_ns, function",
-	 take_counter},
+	{TRACE_COUNTER, "ORDER BY first_run_ns IS NULL, first_run_ns, function", take_counter},
 };
 
 static struct cs_error *ask(struct timeline *timeline, struct trace *trace, size_t question)
 {
+	FREE char *sql = table_select_sql(questions[question].table, questions[question].rest);
 	SQL_STATEMENT *row = NULL;
 	bool is_row;
 
-	CS_TRY(trace_prepare(trace, questions[question].sql, &row));
+	if (!sql)
+		return &cs_error_no_memory;
+	CS_TRY(trace_prepare(trace, sql, &row));
 	for (;;) {
 		CS_TRY(trace_step(trace, row, &is_row));
 		if (!is_row)

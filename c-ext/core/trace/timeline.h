@@ -11,11 +11,6 @@
 #include "trace/rows.h"
 #include "trace/trace.h"
 
-struct timeline_fact {
-	const char *key;
-	const char *value;
-};
-
 /* One clock of the one model for all guests. All pointers are into the timeline. */
 struct timeline_clock {
 	const char *name;
@@ -38,15 +33,15 @@ struct timeline {
 	struct arena arena; /* owns all below but `damage` */
 	bool complete;
 	char *damage; /* why not all could be read, one line; NULL: all was. Not in the arena. */
-	struct timeline_fact *facts;
+	struct row_meta *facts;
 	size_t fact_count;
 	struct record_event *events;
 	size_t event_count;
 	struct timeline_clock *clocks; /* in the order of their first event */
 	size_t clock_count;
-	struct record_expectation *never_reached;
+	struct row_expectation *never_reached;
 	size_t never_reached_count;
-	struct record_counter *counters; /* in the order in which they were first reached */
+	struct row_counter *counters; /* in the order in which they were first reached */
 	size_t counter_count;
 };
 

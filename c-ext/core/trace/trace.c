@@ -148,7 +148,7 @@ static struct cs_error *newer_error(struct trace *trace, int64_t version)
 	return cs_error_create(CS_ERROR_FORMAT,
 			       "%s was made by a newer clockscope (version %lld; this reads up to %d): read it with "
 			       "clockscope %s or newer",
-			       trace->name, (long long)version, SCHEMA_VERSION,
+			       trace->name, (long long)version, schema_version,
 			       program ? program : "of the version that recorded it,");
 }
 
@@ -158,10 +158,10 @@ static struct cs_error *check_version(struct trace *trace, int64_t *version)
 
 	CS_TRY(read_integer(trace, "PRAGMA application_id", &id));
 	CS_TRY(read_integer(trace, "PRAGMA user_version", version));
-	if (id != SCHEMA_APPLICATION_ID)
+	if (id != schema_application_id)
 		return cs_error_create(CS_ERROR_FORMAT, "%s: not a clockscope trace (an SQLite file of another kind)",
 				       trace->name);
-	if (*version > SCHEMA_VERSION)
+	if (*version > schema_version)
 		return newer_error(trace, *version);
 	if (*version < 1)
 		return cs_error_create(CS_ERROR_FORMAT, "%s is damaged: it has no version", trace->name);

@@ -21,8 +21,8 @@ static void leaves_one_ordinary_file(void **state)
 	assert_int_equal(directory_visit(directory, NULL), 1);
 	/* Not "wal": anyone may read it, in a directory that cannot be written too. */
 	assert_int_equal(look(directory->trace, "SELECT journal_mode = 'delete' FROM pragma_journal_mode"), 1);
-	assert_int_equal(look(directory->trace, "PRAGMA application_id"), SCHEMA_APPLICATION_ID);
-	assert_int_equal(look(directory->trace, "PRAGMA user_version"), SCHEMA_VERSION);
+	assert_int_equal(look(directory->trace, "PRAGMA application_id"), schema_application_id);
+	assert_int_equal(look(directory->trace, "PRAGMA user_version"), schema_version);
 	assert_int_equal(look(directory->trace, "SELECT value FROM meta WHERE key = 'complete'"), 1);
 	succeed(store_close(store, false, "again"));
 	assert_int_equal(look(directory->trace, "SELECT value FROM meta WHERE key = 'complete'"), 1);
@@ -58,16 +58,16 @@ static void refused_row_costs_no_other(void **state)
 	const struct directory *directory = *state;
 	struct store *store = start(directory->trace);
 	struct record_value value = {.name = "v", .kind = RECORD_VALUE_SIGNED, .number = 1};
-	struct record_expectation expectation = {"r", "w", "f", "perhaps", ""};
+	struct row_expectation expectation = {"r", "f", "w", "perhaps", ""};
 	int64_t seq = TELL(store, "x-a", NULL, {"first", 1});
 
 	fails(store_add_value(store, seq + 1, &value), CS_ERROR_ARGUMENT, "no event 2");
-	fails(store_expect(store, &expectation), CS_ERROR_ARGUMENT, "CHECK");
+	fails(store_row_expectation(store, &expectation), CS_ERROR_ARGUMENT, "CHECK");
 	succeed(store_add_value(store, seq, &value));
 	expectation.status = "planted";
-	succeed(store_expect(store, &expectation));
+	succeed(store_row_expectation(store, &expectation));
 	expectation.status = "missing";
-	succeed(store_expect(store, &expectation));
+	succeed(store_row_expectation(store, &expectation));
 	succeed(store_close(store, true, ""));
 	store_destroy(store);
 	assert_int_equal(look(directory->trace, "SELECT ordinal FROM event_value WHERE name = 'v'"), 1);
@@ -79,12 +79,12 @@ static void counter_is_replaced(void **state)
 {
 	const struct directory *directory = *state;
 	struct store *store = start(directory->trace);
-	struct record_counter counter = {UINT64_MAX, "f", 0, RECORD_UNKNOWN, RECORD_UNKNOWN, RECORD_UNKNOWN};
+	struct row_counter counter = {UINT64_MAX, "f", 0, RECORD_UNKNOWN, RECORD_UNKNOWN, RECORD_UNKNOWN};
 
-	succeed(store_counter(store, &counter));
+	succeed(store_row_counter(store, &counter));
 	counter.hits = 5;
 	counter.first_run_ns = 77;
-	succeed(store_counter(store, &counter));
+	succeed(store_row_counter(store, &counter));
 	store_destroy(store);
 	assert_int_equal(look(directory->trace, "SELECT count(*) FROM counter WHERE address = -1"), 1);
 	assert_int_equal(look(directory->trace, "SELECT hits * 100 + first_run_ns FROM counter"), 577);

@@ -172,25 +172,25 @@ static void mhz_as_kernels_print_it(void **state)
 
 static void what_was_never_reached(void **state)
 {
-	static const struct record_expectation expectations[] = {
-		{"z-first", "clock.registered", "zeta", "planted", ""},
-		{"rule", "clock.registered", "seen_elsewhere", "missing", "an alternative of what was seen"},
-		{"counted", "function.reached", "counted", "planted", ""},
-		{"uncounted", "function.reached", "uncounted", "planted", ""},
-		{"gone", "clock.selected", "gone", "missing", "no such function"},
-		{"a-last", "clock.selected", "alpha", "refused", "no slot"},
+	static const struct row_expectation expectations[] = {
+		{"z-first", "zeta", "clock.registered", "planted", ""},
+		{"rule", "seen_elsewhere", "clock.registered", "missing", "an alternative of what was seen"},
+		{"counted", "counted", "function.reached", "planted", ""},
+		{"uncounted", "uncounted", "function.reached", "planted", ""},
+		{"gone", "gone", "clock.selected", "missing", "no such function"},
+		{"a-last", "alpha", "clock.selected", "refused", "no slot"},
 	};
-	struct record_counter counted = {1, "counted", 2, 5, 0, RECORD_UNKNOWN};
-	struct record_counter uncounted = {2, "uncounted", 0, RECORD_UNKNOWN, RECORD_UNKNOWN, RECORD_UNKNOWN};
+	struct row_counter counted = {1, "counted", 2, 5, 0, RECORD_UNKNOWN};
+	struct row_counter uncounted = {2, "uncounted", 0, RECORD_UNKNOWN, RECORD_UNKNOWN, RECORD_UNKNOWN};
 	const char *const wanted[] = {"z-first", "uncounted", "gone", "a-last"};
 	const struct directory *directory = *state;
 	struct store *store = start(directory->trace);
 	struct timeline *timeline;
 
 	for (size_t i = 0; i < ARRAY_SIZE(expectations); i++)
-		succeed(store_expect(store, &expectations[i]));
-	succeed(store_counter(store, &uncounted));
-	succeed(store_counter(store, &counted));
+		succeed(store_row_expectation(store, &expectations[i]));
+	succeed(store_row_counter(store, &uncounted));
+	succeed(store_row_counter(store, &counted));
 	TELL_NO_MORE(store, "x-a", NULL);
 	timeline = finish(directory, store);
 	assert_int_equal(timeline->never_reached_count, ARRAY_SIZE(wanted));
@@ -212,7 +212,7 @@ static void values_and_frames_are_as_written(void **state)
 		{.name = "most", .kind = RECORD_VALUE_UNSIGNED, .number = UINT64_MAX},
 		{.name = "none", .kind = RECORD_VALUE_UNREADABLE},
 	};
-	struct record_frame frames[] = {{"inner", "a.h", 1, 0x10, true}, {"outer", "", 0, UINT64_MAX, false}};
+	struct row_frame frames[] = {{0, 0, "inner", "a.h", 1, 0x10, true}, {0, 0, "outer", "", 0, UINT64_MAX, false}};
 	struct record_event event = {
 		.run_ns = 5,
 		.guest_ns = 6,
@@ -295,9 +295,9 @@ static void files_that_are_no_traces(void **state)
 static void make_sample(const char *path)
 {
 	struct store *store = start(path);
-	struct record_frame frame = {"f", "f.c", 1, 2, false};
-	struct record_expectation expectation = {"r", "w", "f", "planted", ""};
-	struct record_counter counter = {1, "f", 1, 5, 0, RECORD_UNKNOWN};
+	struct row_frame frame = {0, 0, "f", "f.c", 1, 2, false};
+	struct row_expectation expectation = {"r", "f", "w", "planted", ""};
+	struct row_counter counter = {1, "f", 1, 5, 0, RECORD_UNKNOWN};
 	int64_t seq;
 
 	for (int i = 0; i < 60; i++) {
@@ -315,8 +315,8 @@ static void make_sample(const char *path)
 
 		succeed(store_event(store, &event, &seq));
 	}
-	succeed(store_expect(store, &expectation));
-	succeed(store_counter(store, &counter));
+	succeed(store_row_expectation(store, &expectation));
+	succeed(store_row_counter(store, &counter));
 	succeed(store_close(store, true, ""));
 	store_destroy(store);
 }
@@ -453,7 +453,7 @@ static void questions_only_read(void **state)
 	}
 	succeed(ask(trace, "SELECT count(*) FROM event; "));
 	trace_destroy(trace);
-	assert_int_equal(look(directory->trace, "PRAGMA user_version"), SCHEMA_VERSION);
+	assert_int_equal(look(directory->trace, "PRAGMA user_version"), schema_version);
 	assert_int_equal(directory_visit(directory, NULL), 1);
 }
 

@@ -3,7 +3,6 @@
 
 import json
 import os
-import re
 import resource
 import shutil
 import signal
@@ -290,13 +289,3 @@ def test_damage_anywhere(path: Path, damage: list[tuple[float, bytes]]) -> None:
         return
     assert json.dumps(timeline)
     assert timeline["damage"] is None or not timeline["complete"]
-
-
-def test_version_is_the_schemas() -> None:
-    """The header's constants are what the SQL says."""
-    sql = (ROOT / "schemas/trace.sql").read_text()
-    header = (ROOT / "c-ext/core/trace/schema.h").read_text()
-    for pragma, constant in (("application_id", "SCHEMA_APPLICATION_ID"), ("user_version", "SCHEMA_VERSION")):
-        in_sql = re.search(rf"PRAGMA {pragma} = (\w+);", sql)
-        in_header = re.search(rf"#define {constant} (\w+)", header)
-        assert in_sql and in_header and int(in_sql[1], 0) == int(in_header[1], 0)
