@@ -203,6 +203,16 @@ static struct cs_error *note_breakpoint(struct relay *relay, const struct gdb_re
 	return NULL;
 }
 
+static struct cs_error *note_watchpoint(struct relay *relay, const struct gdb_request *request)
+{
+	const struct watchpoint of_gdb = {request->type, request->address, request->length};
+
+	if (request->insert)
+		return watchpoints_add(&relay->watchpoints, &of_gdb);
+	watchpoints_remove(&relay->watchpoints, &of_gdb);
+	return NULL;
+}
+
 static void note_thread_choice(struct relay *relay, const struct gdb_request *request)
 {
 	if (!request->thread[0])
@@ -221,6 +231,8 @@ static struct cs_error *note_accepted(struct relay *relay, const struct gdb_requ
 {
 	if (request->kind == GDB_BREAKPOINT)
 		return note_breakpoint(relay, request);
+	if (request->kind == GDB_WATCHPOINT)
+		return note_watchpoint(relay, request);
 	if (request->kind == GDB_CHOOSE_THREAD)
 		note_thread_choice(relay, request);
 	return NULL;

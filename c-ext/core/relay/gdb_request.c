@@ -50,13 +50,15 @@ static enum gdb_request_kind kind_of(const char *payload)
 	return GDB_QUESTION;
 }
 
-/* Zt,address…: false where it is none. */
+/* Zt,address,kind…: false where it is none. */
 static bool parse_breakpoint(const char *payload, struct gdb_request *ret)
 {
 	const char *at = payload + 3;
 
 	if ((payload[0] != 'Z' && payload[0] != 'z') || payload[1] < '0' || payload[1] > '4' || payload[2] != ',' ||
 	    !packet_hex_number(&at, &ret->address))
+		return false;
+	if (*at++ == ',' && !packet_hex_number(&at, &ret->length))
 		return false;
 	ret->insert = payload[0] == 'Z';
 	ret->type = payload[1];

@@ -45,10 +45,12 @@ enum gdb_request_kind {
 
 struct gdb_request {
 	enum gdb_request_kind kind;
-	/* Breakpoints and watchpoints: Z or z, the digit behind it, the address. */
+	/* Breakpoints and watchpoints: Z or z, the digit behind it, the address, and the kind, of watchpoints a length.
+	 */
 	bool insert;
 	char type;
 	uint64_t address;
+	uint64_t length;
 	/* H: what the thread is chosen for, and its id, empty where it is none (reply_copy_thread()). */
 	char purpose;
 	char thread[REPLY_THREAD_MAX];

@@ -79,7 +79,7 @@ struct cs_error *client_bury(struct relay *relay)
 			return error;
 		cs_error_destroy(error);
 	}
-	return NULL;
+	return watchpoints_lift(&relay->watchpoints, relay->stub);
 }
 
 /* GDB reads all that it is sent; where it does not in time, it has hung up or hangs, and is let go: false. */

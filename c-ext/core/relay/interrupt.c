@@ -101,7 +101,12 @@ static struct cs_error *lift_everything(struct relay *relay)
 			return error;
 		cs_error_destroy(error);
 	}
-	return NULL;
+	return watchpoints_lift(&relay->watchpoints, relay->stub);
+}
+
+static bool is_planted_in(const struct relay *relay)
+{
+	return relay->breakpoints.count || relay->watchpoints.count;
 }
 
 /* Stops a guest that runs; *got is false where it does not stop. */
@@ -130,7 +135,7 @@ struct cs_error *guest_leave(struct relay *relay)
 
 	if (stands && !relay->client.stop_unread)
 		return lift_everything(relay);
-	if (!stands && (relay_state(relay) != RELAY_RUNNING || !relay->breakpoints.count))
+	if (!stands && (relay_state(relay) != RELAY_RUNNING || !is_planted_in(relay)))
 		return NULL;
 	if (!stands)
 		CS_TRY(halt(relay, &got));

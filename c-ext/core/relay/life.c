@@ -155,6 +155,7 @@ void relay_destroy(struct relay *relay)
 	util_close_fd(&relay->wake_fd);
 	util_close_fd(&relay->cancel_fd);
 	breakpoints_clear(&relay->breakpoints);
+	watchpoints_clear(&relay->watchpoints);
 	breakpoints_clear(&relay->lifted_since);
 	registers_clear(&relay->step_registers);
 	insn_decoder_destroy(relay->decoder);

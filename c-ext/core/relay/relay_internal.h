@@ -18,6 +18,7 @@
 #include "relay/gdb_dialect.h"
 #include "relay/gdb_request.h"
 #include "relay/relay.h"
+#include "relay/watchpoints.h"
 #include "rsp/resume.h"
 
 /* How the guest was last set going. */
@@ -170,6 +171,7 @@ struct relay {
 
 	/* The guest's side, the thread's own. */
 	struct breakpoints breakpoints;
+	struct watchpoints watchpoints; /* GDB's */
 	/* Whether the stop that was passed on is one of a guest that ran into a breakpoint; and which were lifted
 	 * since: GDB takes its own out before it says that the guest stands. */
 	bool stopped_at_breakpoint;

@@ -89,6 +89,8 @@ static void what_stands_in_a_request(void **state)
 	assert_false(parse("z0,10,1;X1,0").insert);
 	assert_int_equal(parse("Z1,ffffffff81000000,1").address, 0xffffffff81000000u);
 	assert_int_equal(parse("Z1,10,1").type, '1');
+	assert_int_equal(parse("z4,8000,20").length, 0x20);
+	assert_int_equal(parse("Z2,8000,x").kind, GDB_QUESTION);
 	assert_int_equal(parse("Hgp01.02").purpose, 'g');
 	assert_string_equal(parse("Hgp01.02").thread, "p1.2");
 	assert_string_equal(parse("Hc-1").thread, "-1");

@@ -479,6 +479,38 @@ def test_a_debugger_that_leaves_takes_its_breakpoints_along_and_the_probes_stay(
         assert hits(relay) == {"call": ROUNDS}
 
 
+OF_GDB = (b"Z2,8000,4", b"Z4,8000,8", b"Z3,9000,1", b"Z2,a000,1", b"z2,a000,1")
+
+
+def test_the_watchpoints_of_a_debugger_that_leaves_stop_nobody() -> None:
+    stub = make(QemuStub, [START, At(CALL, writes={0x8000: b"\1"}), END])
+    with relayed(stub) as relay:
+        with RspClient(relay.socket_path) as client:
+            client.greet()
+            assert [client.request(one) for one in OF_GDB] == [b"OK"] * len(OF_GDB)
+        deadline = time.monotonic() + 5
+        while stub.machine.watched and time.monotonic() < deadline:
+            time.sleep(0.01)
+        relay.resume()
+        assert relay.wait(5) == b"W00"
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_what_is_watched_when_all_is_closed_stops_nobody(running: bool) -> None:
+    stub = make(QemuStub, [START, At(CALL, idle=True), BODY, END])
+    with relayed(stub) as relay:
+        with RspClient(relay.socket_path) as client:
+            client.greet()
+            assert [client.request(one) for one in OF_GDB] == [b"OK"] * len(OF_GDB)
+            if running:
+                client.send(b"vCont;c")
+                deadline = time.monotonic() + 5
+                while relay.state != "running" and time.monotonic() < deadline:
+                    time.sleep(0.01)
+            relay.close()
+    assert not stub.machine.watched and not stub.violations
+
+
 def test_python_asks_while_a_debugger_is_there() -> None:
     """Requests of both sides interleave; each gets its own answer."""
     stub = make(QemuStub)
