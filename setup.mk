@@ -49,7 +49,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help setup packages test-packages build program page page-check build-clang tests fuzzers guests \
+.PHONY: help setup packages test-packages build program kinds page page-check build-clang tests fuzzers guests \
 	install uninstall deb test-guests source demo test hosts bench paths peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
@@ -186,6 +186,9 @@ $(BUILD)/clockscope: $(SELF) $(BUILD)/obj/stamp
 # that who uses clockscope needs no npm. `made-of` tells what it was made of.
 BUNDLE := plugin/clockscope/reports/bundle
 PAGE_SOURCES := $(sort $(wildcard plugin/page/*)) package-lock.json
+
+kinds: ## write the kinds of events of schemas/events.toml to where C, SQL, schema, lanes and page have theirs
+	@$(PYTHON) .ci/kinds.py
 
 node_modules/.package-lock.json: package-lock.json
 	@.ci/install-packages $(PAGE_PACKAGES)

@@ -280,8 +280,8 @@ WITH told AS MATERIALIZED ( -- what each event says of its clock
             SELECT text FROM event_value WHERE event = e.seq AND name = 'name')) AS name,
         iif(e.what LIKE 'device.%', 'event device', iif(e.what LIKE 'clock.%', 'clock', NULL)) AS subject
     FROM event e
-    WHERE e.what IN ('clock.registered', 'clock.selected', 'clock.unstable', 'clock.unregistered', 'device.registered',
-        'device.selected', 'frequency.detected', 'calibration.finished', 'quality.changed')
+    WHERE e.what IN ('frequency.detected', 'clock.registered', 'clock.selected', 'clock.unstable',
+        'clock.unregistered', 'calibration.finished', 'device.registered', 'device.selected', 'quality.changed')
 ),
 named AS MATERIALIZED ( -- a frequency alone belongs to whatever was first known by that name
     SELECT seq, run_ns, cpu, what, name, coalesce(subject, (

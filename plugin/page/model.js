@@ -9,7 +9,7 @@ export const KINDS = [
     key: "lost",
     label: "lost, rejected, refused",
     symbol: "path://M2 0L6 4L10 0L12 2L8 6L12 10L10 12L6 8L2 12L0 10L4 6L0 2Z",
-    whats: ["clock.unstable", "clock.unregistered", "clock.rejected", "calibration.refused"],
+    whats: ["clock.rejected", "clock.unstable", "clock.unregistered", "calibration.refused"],
   },
   {
     key: "calibration",

@@ -3,6 +3,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,36 @@ def test_the_clock_model() -> None:
         ]
         for kind in told()
     }
+
+
+KEPT = (
+    *("c-ext/core/trace/timeline_clocks.c", "schemas/trace.sql", "schemas/profile.schema.json"),
+    *("plugin/clockscope/model/lanes.py", "plugin/page/model.js"),
+)
+"""What `make kinds` writes."""
+
+
+def kinds_program(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["/usr/bin/python3", root / ".ci/kinds.py", *words], capture_output=True, text=True)
+
+
+def test_no_place_is_behind() -> None:
+    checked = kinds_program(ROOT, "--check")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_new_kind_is_written_everywhere(tmp_path: Path) -> None:
+    for name in (".ci/kinds.py", "schemas/events.toml", *KEPT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    with (tmp_path / "schemas/events.toml").open("a") as table:
+        table.write('["clock.stopped"]\nmeans = "it stands"\nsubject = "clock"\nstep = "lost"\nmark = "lost"\n')
+    checked = kinds_program(tmp_path, "--check")
+    assert checked.returncode == 1 and all(name in checked.stderr for name in KEPT)
+    assert kinds_program(tmp_path).returncode == 0 and kinds_program(tmp_path, "--check").returncode == 0
+    for name in KEPT:
+        assert "clock.stopped" in (tmp_path / name).read_text(), name
+    assert (tmp_path / "schemas/trace.sql").read_text().count("'clock.stopped'") == 6  # told, silent, and lost four times
 
 
 def view(name: str) -> str:

@@ -30,14 +30,14 @@ static const struct effect {
 	bool creates; /* it is enough to know of a clock by */
 	bool fills;   /* its values hold for the clock from then on */
 } effects[] = {
+	{"frequency.detected", SUBJECT_EITHER, STEP_NONE, true, true},
 	{"clock.registered", SUBJECT_CLOCK, STEP_REGISTERED, true, true},
 	{"clock.selected", SUBJECT_CLOCK, STEP_SELECTED, true, true},
 	{"clock.unstable", SUBJECT_CLOCK, STEP_LOST, true, false},
 	{"clock.unregistered", SUBJECT_CLOCK, STEP_LOST, true, false},
+	{"calibration.finished", SUBJECT_EITHER, STEP_NONE, false, true},
 	{"device.registered", SUBJECT_DEVICE, STEP_REGISTERED, true, true},
 	{"device.selected", SUBJECT_DEVICE, STEP_SELECTED, true, true},
-	{"frequency.detected", SUBJECT_EITHER, STEP_NONE, true, true},
-	{"calibration.finished", SUBJECT_EITHER, STEP_NONE, false, true},
 	{"quality.changed", SUBJECT_EITHER, STEP_NONE, false, true},
 };
 
