@@ -187,9 +187,10 @@ def the_same(start: Start, program: Program, script: str, settings: Sequence[str
     return plain
 
 
+# QEMU since 8.1 tells no GDB the program's name that does not say which process it means.
 MODEST = [
     f"set remote {packet}-packet off"
-    for packet in ("multiprocess-feature", "threads", "swbreak-feature", "hwbreak-feature")
+    for packet in ("multiprocess-feature", "threads", "swbreak-feature", "hwbreak-feature", "pid-to-exec-file")
 ]
 
 
