@@ -133,7 +133,7 @@ $(BUILD)/$(1)/list: FORCE | $(BUILD)/$(1)/stamp
 	@echo $(sort $(CORE) $(PY)) >$$@.new
 	@cmp -s $$@ $$@.new || mv $$@.new $$@
 
-$(BUILD)/$(1)/%.o: c-ext/%.c $(BUILD)/$(1)/stamp | $(BUILD)/gen/trace_sql.h
+$(BUILD)/$(1)/%.o: c-ext/%.c $(BUILD)/$(1)/stamp | $(BUILD)/gen/trace_schema.h
 	@mkdir -p $$(@D)
 	@echo '  CC    $$@'
 	$(Q)$(2) $$(if $$(filter py/%,$$*),$(3)) -MMD -MP -c $$< -o $$@
@@ -150,11 +150,10 @@ $(eval $(call objects,obj,$$(CC) $$(ALL_CFLAGS),$$(PY_CFLAGS),Python.h))
 $(eval $(call objects,asan,$$(CC) $$(ALL_CFLAGS) $$(SANITIZE),$$(PY_CFLAGS),Python.h))
 $(eval $(call objects,fuzz,clang $$(ALL_CFLAGS) $$(SANITIZE) -fsanitize=fuzzer-no-link))
 
-# The schema of the trace, as a C string that the store executes, and the two numbers at its head.
-$(BUILD)/gen/trace_sql.h: schemas/trace.sql $(SELF)
+# The schema of the trace: its text, that the store executes, and what readers hold rows against.
+$(BUILD)/gen/trace_schema.h: .ci/describe_schema.py schemas/trace.sql
 	@mkdir -p $(@D)
-	@{ echo 'static const char trace_sql[] ='; sed 's/\\/\\\\/g; s/"/\\"/g; s/.*/"&\\n"/' $<; echo ';'; \
-		sed -n 's/^PRAGMA \([a-z_]*\) = \([^;]*\);.*/enum { trace_sql_\1 = \2 };/p' $<; } >$@
+	@$(PYTHON) $^ >$@
 
 $(BUILD)/libcore.a: $(BUILD)/obj/libcore.a
 	@cp $< $@
@@ -292,7 +291,7 @@ hosts: ## run README's commands in fresh systems of HOSTS (bookworm trixie sid),
 	@.ci/install-packages debootstrap git util-linux
 	@.ci/hosts $(HOSTS)
 
-lint: test-packages $(BUILD)/gen/trace_sql.h ## check format, types and common mistakes
+lint: test-packages $(BUILD)/gen/trace_schema.h ## check format, types and common mistakes
 	.ci/formatter check $(CLANG_FORMAT) clang-format -- --dry-run -Werror $(C_FILES)
 	.ci/formatter check $(CLANG_FORMAT) clang-tidy -- --quiet $(CORE_FILES) -- $(ALL_CFLAGS)
 	.ci/formatter check $(BLACK) $(PYTHON) -m black -- --quiet --check plugin .ci examples

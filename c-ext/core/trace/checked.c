@@ -14,7 +14,6 @@
 #define COLUMNS_MAX 64
 
 struct checked {
-	struct schema *schema;
 	char *damage;
 	bool lenient;
 };
@@ -30,7 +29,7 @@ struct inspection {
 	sqlite3 *db;
 	const char *path;
 	int64_t version;
-	struct checked *checked;
+	struct found *found; /* for each table of ours */
 };
 
 /* ---------------------------------------------------------------- rows */
@@ -66,7 +65,7 @@ static bool fits(const struct schema_column *column, sqlite3_value *value)
 static void check_row(sqlite3_context *context, int count, sqlite3_value **values)
 {
 	struct checked *checked = sqlite3_user_data(context);
-	const struct schema_table *table = &checked->schema->tables[sqlite3_value_int(values[0])];
+	const struct schema_table *table = &schema_described.tables[sqlite3_value_int(values[0])];
 
 	(void)count;
 	values++;
@@ -124,40 +123,43 @@ static struct cs_error *take_column(const struct inspection *inspection, const s
 	return NULL;
 }
 
-static struct cs_error *find_columns(const struct inspection *inspection, const struct schema_table *table,
-				     struct found *found)
+static size_t number_of(const char *table)
+{
+	size_t i = 0;
+
+	while (i < schema_described.table_count && sqlite3_stricmp(table, schema_described.tables[i].name) != 0)
+		i++;
+	return i;
+}
+
+/* One question for all columns of all tables: SQLite looks at all tables and views for each that is asked for alone. */
+static const char tables_sql[] =
+	"SELECT x.name, x.type, coalesce(x.dflt_value, ''), x.hidden, l.wr, l.name FROM pragma_table_list AS l"
+	" JOIN pragma_table_xinfo AS x ON x.arg = l.name AND x.schema = 'main'"
+	" WHERE l.schema = 'main' AND l.type = 'table' AND l.strict AND instr(?, '|' || lower(l.name) || '|')";
+
+static struct cs_error *find_tables(const struct inspection *inspection)
 {
 	SQL_STATEMENT *row = NULL;
 	bool is_row;
 
-	CS_TRY(sql_prepare(inspection->db, inspection->path,
-			   "SELECT name, type, coalesce(dflt_value, ''), hidden FROM pragma_table_xinfo(?, 'main')",
-			   &row));
-	sqlite3_bind_text(row, 1, table->name, -1, SQLITE_STATIC);
+	CS_TRY(sql_prepare(inspection->db, inspection->path, tables_sql, &row));
+	sqlite3_bind_text(row, 1, schema_described.names, -1, SQLITE_STATIC);
 	for (;;) {
+		const char *table;
+		size_t number;
+
 		CS_TRY(step(inspection, row, &is_row));
 		if (!is_row)
 			return NULL;
-		CS_TRY(take_column(inspection, table, row, found));
+		table = (const char *)sqlite3_column_text(row, 5);
+		number = table ? number_of(table) : schema_described.table_count;
+		if (number == schema_described.table_count)
+			continue;
+		inspection->found[number].exists = true;
+		inspection->found[number].numbered = !sqlite3_column_int(row, 4);
+		CS_TRY(take_column(inspection, &schema_described.tables[number], row, &inspection->found[number]));
 	}
-}
-
-static struct cs_error *find_table(const struct inspection *inspection, const struct schema_table *table,
-				   struct found *found)
-{
-	SQL_STATEMENT *row = NULL;
-
-	*found = (struct found){0};
-	CS_TRY(sql_prepare(inspection->db, inspection->path,
-			   "SELECT wr FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table' AND strict",
-			   &row));
-	sqlite3_bind_text(row, 1, table->name, -1, SQLITE_STATIC);
-	CS_TRY(step(inspection, row, &found->exists));
-	if (!found->exists)
-		return migrate_may_lack(inspection->version, table->name) ? NULL
-									  : not_ours(inspection, "no ", table->name);
-	found->numbered = !sqlite3_column_int(row, 0);
-	return find_columns(inspection, table, found);
 }
 
 /* An index may hold what the table does not, and one by an expression does what it likes. */
@@ -170,7 +172,7 @@ static struct cs_error *check_indices(const struct inspection *inspection)
 			   "SELECT name FROM main.sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"
 			   " AND instr('; ' || ?1 || ';', '; ' || sql || ';') = 0",
 			   &row));
-	sqlite3_bind_text(row, 1, inspection->checked->schema->indices, -1, SQLITE_STATIC);
+	sqlite3_bind_text(row, 1, schema_described.indices, -1, SQLITE_STATIC);
 	CS_TRY(step(inspection, row, &is_row));
 	if (is_row)
 		return not_ours(inspection, "an index of its own: ", (const char *)sqlite3_column_text(row, 0));
@@ -225,7 +227,7 @@ static void write_condition(FILE *sql, const struct schema_table *table, size_t 
 static struct cs_error *write_view(FILE *sql, const struct inspection *inspection, size_t number,
 				   const struct found *found)
 {
-	const struct schema_table *table = &inspection->checked->schema->tables[number];
+	const struct schema_table *table = &schema_described.tables[number];
 
 	fprintf(sql, "CREATE TEMP VIEW \"%s\" AS SELECT ", table->name);
 	if (!found->exists || is_whole(table, found)) {
@@ -244,19 +246,30 @@ static struct cs_error *write_view(FILE *sql, const struct inspection *inspectio
 	return NULL;
 }
 
-static struct cs_error *make_view(const struct inspection *inspection, size_t number)
+/* All of them at once. */
+static struct cs_error *write_views(FILE *sql, const struct inspection *inspection)
+{
+	for (size_t i = 0; i < schema_described.table_count; i++) {
+		const char *table = schema_described.tables[i].name;
+
+		if (!inspection->found[i].exists && !migrate_may_lack(inspection->version, table))
+			return not_ours(inspection, "no ", table);
+		CS_TRY(write_view(sql, inspection, i, &inspection->found[i]));
+		fputs(";\n", sql);
+	}
+	return NULL;
+}
+
+static struct cs_error *make_views(const struct inspection *inspection)
 {
 	FREE char *sql = NULL;
 	size_t length = 0;
-	struct found found;
 	struct cs_error *error;
-	FILE *stream;
+	FILE *stream = open_memstream(&sql, &length);
 
-	CS_TRY(find_table(inspection, &inspection->checked->schema->tables[number], &found));
-	stream = open_memstream(&sql, &length);
 	if (!stream)
 		return &cs_error_no_memory;
-	error = write_view(stream, inspection, number, &found);
+	error = write_views(stream, inspection);
 	if (fclose(stream) != 0 && !error)
 		error = &cs_error_no_memory;
 	return error ? error : sql_execute(inspection->db, inspection->path, sql);
@@ -270,19 +283,19 @@ static void checked_guard(struct checked **checked)
 struct cs_error *checked_create(sqlite3 *db, const char *path, int64_t version, struct checked **ret)
 {
 	CLEANUP(checked_guard) struct checked *checked = calloc(1, sizeof(*checked));
-	struct inspection inspection = {db, path, version, checked};
+	FREE struct found *found = calloc(schema_described.table_count, sizeof(*found));
+	struct inspection inspection = {db, path, version, found};
 	int rc;
 
-	if (!checked)
+	if (!checked || !found)
 		return &cs_error_no_memory;
-	CS_TRY(schema_create(&checked->schema));
 	CS_TRY(check_indices(&inspection));
+	CS_TRY(find_tables(&inspection));
 	rc = sqlite3_create_function(db, ROW_FUNCTION, -1, SQLITE_UTF8 | SQLITE_DIRECTONLY, checked, check_row, NULL,
 				     NULL);
 	if (rc != SQLITE_OK)
 		return sql_error(db, rc, path);
-	for (size_t i = 0; i < checked->schema->table_count; i++)
-		CS_TRY(make_view(&inspection, i));
+	CS_TRY(make_views(&inspection));
 	*ret = TAKE_PTR(checked);
 	return NULL;
 }
@@ -291,7 +304,6 @@ void checked_destroy(struct checked *checked)
 {
 	if (!checked)
 		return;
-	schema_destroy(checked->schema);
 	free(checked->damage);
 	free(checked);
 }

@@ -7,9 +7,7 @@
 #define CLOCKSCOPE_SCHEMA_H
 
 #include <stdbool.h>
-
-#include "base/arena.h"
-#include "base/error.h"
+#include <stddef.h>
 
 /* The two pragmas at the head of trace.sql. */
 extern const int schema_application_id;
@@ -33,25 +31,22 @@ struct schema_rule {
 
 struct schema_table {
 	const char *name;
-	struct schema_column *columns;
+	const struct schema_column *columns;
 	size_t column_count;
-	struct schema_rule *rules;
+	const struct schema_rule *rules;
 	size_t rule_count;
 	bool numbered; /* rows have a rowid beside their columns, in whose order they were written */
 };
 
 struct schema {
-	struct arena arena; /* owns all below */
-	struct schema_table *tables;
+	const struct schema_table *tables;
 	size_t table_count;
+	const char *names;   /* of the tables, as |a|b|c| */
 	const char *indices; /* the text of each, one after the other */
 };
 
-/* Describes the tables of schema_sql; the caller owns *RET. Rules are the CHECKs and the references that stand there,
- * and references of more than one step, which SQL cannot say. */
-struct cs_error *schema_create(struct schema **ret);
-
-/* NULL is legal. */
-void schema_destroy(struct schema *schema);
+/* The tables of schema_sql, as .ci/describe_schema.py describes them. Rules are the CHECKs and the references that
+ * stand there, and references of more than one step, which SQL cannot say. */
+extern const struct schema schema_described;
 
 #endif

@@ -50,13 +50,8 @@ static struct cs_error *read_table(struct trace *trace, const char *table)
 
 static void read_tables(struct trace *trace)
 {
-	struct schema *schema = NULL;
-	struct cs_error *error = schema_create(&schema);
-
-	for (size_t i = 0; !error && i < schema->table_count; i++)
-		cs_error_destroy(read_table(trace, schema->tables[i].name));
-	cs_error_destroy(error);
-	schema_destroy(schema);
+	for (size_t i = 0; i < schema_described.table_count; i++)
+		cs_error_destroy(read_table(trace, schema_described.tables[i].name));
 }
 
 static void read_trace(const char *path, struct trace *trace)

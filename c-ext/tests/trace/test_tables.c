@@ -36,10 +36,9 @@ static void compare_column(const char *table, const struct table_column *ours, c
 /* The one description is not behind the other: a table or column that was forgotten is named. */
 static void all_tables_are_described(void **state)
 {
-	struct schema *schema = NULL;
+	const struct schema *schema = &schema_described;
 
 	(void)state;
-	succeed(schema_create(&schema));
 	assert_int_equal(schema->table_count, TRACE_TABLE_COUNT);
 	for (size_t i = 0; i < TRACE_TABLE_COUNT; i++) {
 		const struct schema_table *table = schema_of(schema, tables[i].name);
@@ -50,7 +49,6 @@ static void all_tables_are_described(void **state)
 		for (size_t column = 0; column < table->column_count; column++)
 			compare_column(table->name, &tables[i].columns[column], &table->columns[column]);
 	}
-	schema_destroy(schema);
 }
 
 static sqlite3 *empty_trace(void)
