@@ -20,7 +20,8 @@ struct cs_error *vector_room(void *array, size_t wanted, size_t *room, size_t si
 #define VECTOR_ROOM(ARRAY, WANTED, ROOM)                                                                               \
 	__extension__({                                                                                                \
 		size_t vector_room_ = (ROOM);                                                                          \
-		struct cs_error *vector_error_ = vector_room(&(ARRAY), (WANTED), &vector_room_, sizeof(*(ARRAY)));     \
+		struct cs_error *vector_error_ =                                                                       \
+			vector_room(&(ARRAY), (WANTED), &vector_room_, sizeof(__typeof__(*(ARRAY))));                  \
 		(ROOM) = (__typeof__(ROOM))vector_room_;                                                               \
 		vector_error_;                                                                                         \
 	})

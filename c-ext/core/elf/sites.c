@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 
 /* One entry as it lies in the table. */
 struct entry {
@@ -180,16 +181,6 @@ static bool read_table(const struct table *table, struct entry entry, size_t tot
 	return true;
 }
 
-static struct cs_error *make_room(struct sites *sites, size_t more)
-{
-	struct site *items = realloc(sites->items, (sites->count + more) * sizeof(*items));
-
-	if (!items)
-		return &cs_error_no_memory;
-	sites->items = items;
-	return NULL;
-}
-
 static struct cs_error *add_table(struct elf *elf, const struct table *table, struct sites *sites)
 {
 	const struct elf_symbol *start, *stop;
@@ -207,7 +198,7 @@ static struct cs_error *add_table(struct elf *elf, const struct table *table, st
 		entry.size = table->sizes[i];
 		if (total % entry.size)
 			continue;
-		CS_TRY(make_room(sites, total / entry.size));
+		CS_TRY(VECTOR_ROOM(sites->items, sites->count + total / entry.size, sites->room));
 		if (read_table(table, entry, total, sites))
 			return NULL;
 	}

@@ -42,6 +42,7 @@ struct site {
 struct sites {
 	struct site *items;
 	size_t count;
+	size_t room;
 	const char *unread[SITES_TABLES]; /* names of tables that are there, but not in a known form */
 	size_t unread_count;
 };

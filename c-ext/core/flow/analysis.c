@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/util.h"
 #include "flow/loop_bounds.h"
 
@@ -71,13 +72,6 @@ static const char *const noreturn_names[] = {
 	"xen_start_kernel",
 };
 
-static int compare_addresses(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-	return a < b ? -1 : a > b;
-}
-
 static struct cs_error *find_noreturn(struct analyser *analyser)
 {
 	const struct elf_symbol *symbol = NULL;
@@ -90,7 +84,7 @@ static struct cs_error *find_noreturn(struct analyser *analyser)
 		if (symbol)
 			analyser->noreturn[analyser->noreturn_count++] = symbol->address;
 	}
-	qsort(analyser->noreturn, analyser->noreturn_count, sizeof(*analyser->noreturn), compare_addresses);
+	analyser->noreturn_count = addresses_sort(analyser->noreturn, analyser->noreturn_count);
 	return NULL;
 }
 
@@ -318,7 +312,7 @@ static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function
 	CS_TRY(elf_symbol_at(analyser->elf, function, &symbol));
 	/* A jump within a function is no call; functions that do not return measure nothing. */
 	if (!symbol || !symbol->function || symbol->address != function ||
-	    bsearch(&function, analyser->noreturn, analyser->noreturn_count, sizeof(function), compare_addresses))
+	    addresses_hold(analyser->noreturn, analyser->noreturn_count, function))
 		return NULL;
 	error = build_cfg(analyser, symbol, &options, &cfg);
 	if (error) { /* nothing is known of it */

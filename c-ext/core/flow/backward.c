@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "flow/backward.h"
 
+#include "base/addresses.h"
 #include "base/util.h"
 
 #define VISITS_MAX 256u /* instructions that one question looks at */
@@ -22,13 +23,6 @@ struct question {
 	size_t visits;
 };
 
-static int compare_ways(const void *left, const void *right)
-{
-	const struct backward_way *a = left, *b = right;
-
-	return a->address < b->address ? -1 : a->address > b->address;
-}
-
 struct cs_error *backward_create(struct insn_decoder *decoder, const struct cfg_input *input, const struct code *code,
 				 struct backward *ret)
 {
@@ -46,7 +40,7 @@ struct cs_error *backward_create(struct insn_decoder *decoder, const struct cfg_
 			ret->ways[ret->count++] =
 				(struct backward_way){code->targets[k].address, i, code->targets[k].kind};
 	}
-	qsort(ret->ways, ret->count, sizeof(*ret->ways), compare_ways);
+	qsort(ret->ways, ret->count, sizeof(*ret->ways), address_compare);
 	return NULL;
 }
 

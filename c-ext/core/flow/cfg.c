@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/util.h"
 #include "flow/code.h"
 #include "flow/loops.h"
@@ -250,13 +251,6 @@ struct by_address {
 	uint32_t block;
 };
 
-static int compare_starts(const void *left, const void *right)
-{
-	const struct by_address *a = left, *b = right;
-
-	return a->start < b->start ? -1 : a->start > b->start;
-}
-
 static struct cs_error *sort_by_address(struct cfg *cfg)
 {
 	FREE struct by_address *sorted = calloc(cfg->block_count, sizeof(*sorted));
@@ -265,7 +259,7 @@ static struct cs_error *sort_by_address(struct cfg *cfg)
 		return &cs_error_no_memory;
 	for (uint32_t i = 0; i < cfg->block_count; i++)
 		sorted[i] = (struct by_address){.start = cfg->blocks[i].start, .block = i};
-	qsort(sorted, cfg->block_count, sizeof(*sorted), compare_starts);
+	qsort(sorted, cfg->block_count, sizeof(*sorted), address_compare);
 	for (uint32_t i = 0; i < cfg->block_count; i++)
 		cfg->by_address[i] = sorted[i].block;
 	return NULL;

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/util.h"
 #include "base/vector.h"
 #include "flow/jump_table.h"
@@ -138,17 +139,9 @@ static struct cs_error *apply_sites(struct walk *walk, struct code_insn *from)
 	return NULL;
 }
 
-static int compare_addresses(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-	return a < b ? -1 : a > b;
-}
-
 static bool never_returns(const struct cfg_input *input, uint64_t callee)
 {
-	return input->noreturn_count &&
-	       bsearch(&callee, input->noreturn, input->noreturn_count, sizeof(callee), compare_addresses);
+	return addresses_hold(input->noreturn, input->noreturn_count, callee);
 }
 
 static struct cs_error *follow_call(struct walk *walk, struct code_insn *from)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/util.h"
 #include "base/vector.h"
 #include "flow/candidate.h"
@@ -288,13 +289,6 @@ static void emit(const struct builder *builder, struct plan *plan, uint32_t bloc
 	};
 }
 
-static int compare_probes(const void *left, const void *right)
-{
-	const struct plan_probe *a = left, *b = right;
-
-	return a->address < b->address ? -1 : a->address > b->address;
-}
-
 static struct cs_error *emit_all(const struct builder *builder, const struct windows *windows, struct plan *plan)
 {
 	const struct candidates *candidates = builder->candidates;
@@ -320,7 +314,7 @@ static struct cs_error *emit_all(const struct builder *builder, const struct win
 	}
 	if (!merged)
 		emit(builder, plan, CFG_ENTRY, candidates->entry, PLAN_ENTRY);
-	qsort(plan->probes, plan->count, sizeof(*plan->probes), compare_probes);
+	qsort(plan->probes, plan->count, sizeof(*plan->probes), address_compare);
 	for (uint32_t i = 0; i < plan->count; i++) {
 		plan->probes[i].in_window = windows->inside[cfg_insn_at(builder->cfg, plan->probes[i].address)];
 		if (plan->probes[i].roles & PLAN_ENTRY)

@@ -4,20 +4,9 @@
 #include <string.h>
 
 #include "arch/x86/operands.h"
+#include "base/addresses.h"
 #include "base/util.h"
 #include "flow/waiting.h"
-
-static int compare_addresses(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-	return a < b ? -1 : a > b;
-}
-
-static bool holds(const uint64_t *addresses, size_t count, uint64_t address)
-{
-	return count && bsearch(&address, addresses, count, sizeof(*addresses), compare_addresses);
-}
 
 bool window_calls_pointer(const struct cfg_block *block, const struct cfg_insn *insn, const uint64_t *thunks)
 {
@@ -74,12 +63,12 @@ static struct cs_error *judge(const struct search *search, const struct cfg_bloc
 	uint64_t target = insn->insn.target;
 
 	*ret = insn_is_clock_access(&insn->insn) ||
-	       (direct && holds(hints->references, hints->reference_count, target));
+	       (direct && addresses_hold(hints->references, hints->reference_count, target));
 	if (*ret || !search->measuring)
 		return NULL;
 	*ret = window_calls_pointer(block, insn, hints->indirect_thunks);
 	/* What measures does so within itself. */
-	if (*ret || !direct || !hints->reads || holds(hints->measuring, hints->measuring_count, target))
+	if (*ret || !direct || !hints->reads || addresses_hold(hints->measuring, hints->measuring_count, target))
 		return NULL;
 	return hints->reads(hints->context, target, ret);
 }
@@ -243,17 +232,6 @@ static struct cs_error *join_windows(const struct search *search, const struct f
 	return NULL;
 }
 
-static uint32_t sort(uint64_t *addresses, uint32_t count)
-{
-	uint32_t kept = 0;
-
-	qsort(addresses, count, sizeof(*addresses), compare_addresses);
-	for (uint32_t i = 0; i < count; i++)
-		if (!kept || addresses[kept - 1] != addresses[i])
-			addresses[kept++] = addresses[i];
-	return kept;
-}
-
 /* What runs inside a window, or reads a clock itself. */
 static void list_callees(const struct search *search, struct windows *windows)
 {
@@ -265,7 +243,7 @@ static void list_callees(const struct search *search, struct windows *windows)
 			windows->callees[windows->callee_count++] = cfg->insns[i].insn.target;
 	for (size_t i = 0; search->measuring && i < hints->pointee_count; i++)
 		windows->callees[windows->callee_count++] = hints->pointees[i];
-	windows->callee_count = sort(windows->callees, windows->callee_count);
+	windows->callee_count = (uint32_t)addresses_sort(windows->callees, windows->callee_count);
 }
 
 /* Where a pointer may lie that is called through. */
@@ -280,20 +258,20 @@ static void list_pointers(const struct search *search, struct windows *windows)
 		if (operands.memory.size == 8 && operands.memory.base < 0 && operands.memory.index < 0)
 			windows->pointers[windows->pointer_count++] = (uint64_t)operands.memory.displacement;
 	}
-	windows->pointer_count = sort(windows->pointers, windows->pointer_count);
+	windows->pointer_count = (uint32_t)addresses_sort(windows->pointers, windows->pointer_count);
 }
 
 static bool calls_measuring(const struct window_hints *hints, const struct insn *insn)
 {
 	return (insn->kind == INSN_CALL || insn->kind == INSN_JUMP) &&
-	       holds(hints->measuring, hints->measuring_count, insn->target);
+	       addresses_hold(hints->measuring, hints->measuring_count, insn->target);
 }
 
 static struct cs_error *prepare(struct search *search)
 {
 	const struct cfg *cfg = search->cfg;
 
-	search->measuring = holds(search->hints->measuring, search->hints->measuring_count, cfg->entry);
+	search->measuring = addresses_hold(search->hints->measuring, search->hints->measuring_count, cfg->entry);
 	search->reads = calloc(cfg->insn_count, sizeof(*search->reads));
 	search->waits = calloc((size_t)cfg->loop_count + 1, sizeof(*search->waits));
 	if (!search->reads || !search->waits)

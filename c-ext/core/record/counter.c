@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "rsp/icount.h"
 
 struct item {
@@ -24,6 +25,7 @@ struct counters {
 	pthread_mutex_t lock; /* guards all below; the relay's thread counts under it */
 	struct item **items;  /* by number */
 	size_t count;
+	size_t room;
 	int last_number;
 	bool replay;
 	struct store *store;
@@ -135,17 +137,16 @@ static struct cs_error *item_create(struct counters *counters, uint64_t address,
 
 static struct cs_error *list(struct counters *counters, struct item *item)
 {
-	struct item **grown;
+	struct cs_error *error;
 
 	pthread_mutex_lock(&counters->lock);
-	grown = reallocarray(counters->items, counters->count + 1, sizeof(struct item *));
-	if (grown) {
-		counters->items = grown;
-		grown[counters->count++] = item;
+	error = VECTOR_ROOM(counters->items, counters->count + 1, counters->room);
+	if (!error) {
+		counters->items[counters->count++] = item;
 		item->counter.number = ++counters->last_number;
 	}
 	pthread_mutex_unlock(&counters->lock);
-	return grown ? NULL : &cs_error_no_memory;
+	return error;
 }
 
 /* The index of a counter, with the lock held; the count where there is none of that number. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/vector.h"
 #include "rsp/icount.h"
 
 /* Frames of a kernel's stack lie within this of each other (THREAD_SIZE is 16 KiB on x86-64; a
@@ -58,18 +59,10 @@ static struct invocation *invocation_create(struct traced *traced, const struct 
 
 static bool add_event(struct recorder *recorder, struct invocation *invocation, struct path_event event, int64_t stop)
 {
-	if (invocation->count == invocation->capacity) {
-		size_t capacity = invocation->capacity ? 2 * invocation->capacity : 16;
-		struct path_event *events = reallocarray(invocation->events, capacity, sizeof(*events));
-		int64_t *stops = reallocarray(invocation->stops, capacity, sizeof(*stops));
-
-		invocation->events = events ? events : invocation->events;
-		invocation->stops = stops ? stops : invocation->stops;
-		if (!events || !stops) {
-			recorder->exhausted = true;
-			return false;
-		}
-		invocation->capacity = capacity;
+	if (VECTOR_ROOM(invocation->events, invocation->count + 1, invocation->event_room) ||
+	    VECTOR_ROOM(invocation->stops, invocation->count + 1, invocation->stop_room)) {
+		recorder->exhausted = true;
+		return false;
 	}
 	invocation->events[invocation->count] = event;
 	invocation->stops[invocation->count++] = stop;

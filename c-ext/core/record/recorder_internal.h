@@ -76,7 +76,7 @@ struct invocation {
 	struct path_event *events;
 	int64_t *stops; /* by event: the seq of its stop, where it was a branch's */
 	size_t count;
-	size_t capacity;
+	size_t event_room, stop_room;
 	uint32_t *hits; /* by site; LIFTED once it was */
 	struct return_site *return_site;
 	bool not_run; /* an intervention had the function return at once: there is no path */

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/vector.h"
+
 void breakpoints_clear(struct breakpoints *table)
 {
 	free(table->items);
@@ -51,15 +53,7 @@ struct cs_error *breakpoints_add(struct breakpoints *table, uint64_t address, ch
 		table->items[at].owners |= owner;
 		return NULL;
 	}
-	if (table->count == table->capacity) {
-		size_t capacity = table->capacity ? 2 * table->capacity : 64;
-
-		item = reallocarray(table->items, capacity, sizeof(*item));
-		if (!item)
-			return &cs_error_no_memory;
-		table->items = item;
-		table->capacity = capacity;
-	}
+	CS_TRY(VECTOR_ROOM(table->items, table->count + 1, table->capacity));
 	item = &table->items[at];
 	memmove(item + 1, item, (table->count - at) * sizeof(*item));
 	*item = (struct breakpoint){.address = address, .type = type, .owners = owner};

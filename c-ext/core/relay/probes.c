@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "base/vector.h"
+
 /* The first probe that is not below the address. */
 size_t probes_position(const struct relay *relay, uint64_t address)
 {
@@ -157,21 +159,6 @@ static void remove_probe(struct relay *relay, size_t at)
 	memmove(&relay->probes[at], &relay->probes[at + 1], (relay->probe_count - at) * sizeof(struct probe *));
 }
 
-static struct cs_error *make_room(struct relay *relay)
-{
-	size_t capacity = relay->probe_capacity ? 2 * relay->probe_capacity : 64;
-	struct probe **grown;
-
-	if (relay->probe_count < relay->probe_capacity)
-		return NULL;
-	grown = reallocarray(relay->probes, capacity, sizeof(struct probe *));
-	if (!grown)
-		return &cs_error_no_memory;
-	relay->probes = grown;
-	relay->probe_capacity = capacity;
-	return NULL;
-}
-
 struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
 {
 	size_t at = probes_position(relay, probe->address);
@@ -180,7 +167,7 @@ struct cs_error *guest_plant(struct relay *relay, struct probe *probe)
 	for (size_t i = at; i < relay->probe_count && relay->probes[i]->address == probe->address; i++)
 		if (relay->probes[i] == probe)
 			return NULL;
-	CS_TRY(make_room(relay));
+	CS_TRY(VECTOR_ROOM(relay->probes, relay->probe_count + 1, relay->probe_capacity));
 	if (probes_at(relay, probe->address))
 		probe->type = probes_found(relay, probe->address)->type;
 	else
@@ -228,7 +215,7 @@ struct cs_error *guest_leave_breakpoint(struct relay *relay, char type, uint64_t
 	struct left_behind *stays;
 	bool first;
 
-	CS_TRY(make_room(relay));
+	CS_TRY(VECTOR_ROOM(relay->probes, relay->probe_count + 1, relay->probe_capacity));
 	CS_TRY(breakpoints_add(&relay->breakpoints, address, type, BREAKPOINT_OF_RELAY, &first));
 	CS_TRY(left_behind_create(relay, type, address, &stays));
 	insert_probe(relay, probes_position(relay, address), &stays->probe);
@@ -309,15 +296,7 @@ static struct cs_error *lift_left_behind(struct relay *relay)
 
 struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant)
 {
-	if (relay->deferred_count == relay->deferred_capacity) {
-		size_t capacity = relay->deferred_capacity ? 2 * relay->deferred_capacity : 64;
-		struct deferred *grown = reallocarray(relay->deferred, capacity, sizeof(*grown));
-
-		if (!grown)
-			return &cs_error_no_memory;
-		relay->deferred = grown;
-		relay->deferred_capacity = capacity;
-	}
+	CS_TRY(VECTOR_ROOM(relay->deferred, relay->deferred_count + 1, relay->deferred_capacity));
 	relay->deferred[relay->deferred_count++] = (struct deferred){probe, plant};
 	return NULL;
 }

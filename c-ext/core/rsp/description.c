@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 
 /* No description of a real stub comes near these. */
 #define INCLUDES_MAX 64
@@ -16,6 +17,7 @@
 
 struct reader {
 	struct target *target;
+	size_t room; /* in its registers */
 	target_fetch *fetch;
 	void *context;
 	XML_Parser parser; /* of the annex being read */
@@ -72,15 +74,7 @@ static struct cs_error *add_register(struct reader *reader, const char **attribu
 	if (target->count == REGISTERS_MAX)
 		return cs_error_create(CS_ERROR_PROTOCOL, "the stub's target description has more than %d registers",
 				       REGISTERS_MAX);
-	/* Grown in powers of two: a realloc when the count is one. */
-	if (!(target->count & (target->count - 1))) {
-		size_t capacity = target->count ? target->count * 2 : 1;
-
-		reg = reallocarray(target->registers, capacity, sizeof(*reg));
-		if (!reg)
-			return &cs_error_no_memory;
-		target->registers = reg;
-	}
+	CS_TRY(VECTOR_ROOM(target->registers, target->count + 1, reader->room));
 	reg = &target->registers[target->count];
 	CS_TRY(read_register(attributes, reader->next_number, reg));
 	target->count++;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 
 /* What the relay can do itself, told to the stub. What GDB is offered is settled in gdb_carry.c. */
 static const char supported[] =
@@ -16,17 +17,15 @@ static const char supported[] =
 
 static struct cs_error *add_feature(struct stub *stub, const struct reply_field *field)
 {
-	struct stub_feature *grown = reallocarray(stub->features, stub->feature_count + 1, sizeof(*grown));
+	struct stub_feature *feature;
 
-	if (!grown)
-		return &cs_error_no_memory;
-	stub->features = grown;
-	grown += stub->feature_count;
-	grown->name = strndup(field->name, field->name_length);
-	grown->value = strndup(field->value ? field->value : "", field->value ? field->value_length : 0);
-	if (!grown->name || !grown->value) {
-		free(grown->name);
-		free(grown->value);
+	CS_TRY(VECTOR_ROOM(stub->features, stub->feature_count + 1, stub->feature_room));
+	feature = &stub->features[stub->feature_count];
+	feature->name = strndup(field->name, field->name_length);
+	feature->value = strndup(field->value ? field->value : "", field->value ? field->value_length : 0);
+	if (!feature->name || !feature->value) {
+		free(feature->name);
+		free(feature->value);
 		return &cs_error_no_memory;
 	}
 	stub->feature_count++;

@@ -48,6 +48,7 @@ struct stub {
 	size_t packet_size; /* the longest payload the stub takes */
 	struct stub_feature *features;
 	size_t feature_count;
+	size_t feature_room;
 	char vcont[8]; /* the actions of vCont?, such as "cCsSr"; empty where there is no vCont */
 	struct target *target;
 	struct stub_reply first_stop; /* the answer to `?` */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/util.h"
 #include "xref/call_graph_internal.h"
 
@@ -185,13 +186,6 @@ const struct elf_symbol *xref_graph_function(const struct xref_graph *graph, con
 	return &graph->xref->symbols[graph_node(graph, symbol)];
 }
 
-static int compare_sites(const void *left, const void *right)
-{
-	const struct xref_site *a = left, *b = right;
-
-	return (a->address > b->address) - (a->address < b->address);
-}
-
 struct cs_error *xref_graph_callers(const struct xref_graph *graph, const struct elf_symbol *function,
 				    struct xref_sites *ret)
 {
@@ -261,6 +255,6 @@ struct cs_error *xref_graph_pointers(const struct xref_graph *graph, const struc
 		CS_TRY(entry_pointers(graph, symbol, ret));
 	}
 	if (ret->count)
-		qsort(ret->items, ret->count, sizeof(*ret->items), compare_sites);
+		qsort(ret->items, ret->count, sizeof(*ret->items), address_compare);
 	return NULL;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "base/vector.h"
 #include "xref/call_graph_internal.h"
 
 #define NOWHERE UINT32_MAX
@@ -177,19 +178,16 @@ static bool has_path(const struct xref_paths *paths, const struct elf_symbol *ca
 static struct cs_error *paths_by_callers(const struct search *search, uint32_t wanted, struct xref_paths *ret)
 {
 	const struct edges *calls = &search->graph->calls;
+	size_t room = 0;
 
 	for (size_t i = 0; i < calls->count; i++) {
 		uint32_t caller = calls->items[i].from;
-		struct xref_path *grown;
 
 		if (calls->items[i].to != wanted || search->visits[caller].distance == NOWHERE ||
 		    leads_around(search, caller, wanted) || has_path(ret, &search->graph->xref->symbols[caller]))
 			continue;
-		grown = reallocarray(ret->items, ret->count + 1, sizeof(*grown));
-		if (!grown)
-			return &cs_error_no_memory;
-		ret->items = grown;
-		CS_TRY(path_create(search, caller, wanted, &grown[ret->count]));
+		CS_TRY(VECTOR_ROOM(ret->items, ret->count + 1, room));
+		CS_TRY(path_create(search, caller, wanted, &ret->items[ret->count]));
 		ret->count++;
 	}
 	return NULL;

@@ -4,7 +4,9 @@
 #include <gelf.h>
 #include <string.h>
 
+#include "base/addresses.h"
 #include "base/util.h"
+#include "base/vector.h"
 
 struct local_symbol {
 	uint64_t address;
@@ -17,6 +19,7 @@ struct object {
 	bool relocations_read, locals_read, dwarf_read;
 	uint64_t *relocated; /* sorted virtual addresses */
 	size_t relocated_count;
+	size_t relocated_room;
 	struct local_symbol *locals; /* sorted by address */
 	size_t local_count;
 };
@@ -42,21 +45,13 @@ void object_destroy(struct object *object)
 	free(object);
 }
 
-static int compare_addresses(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left;
-	uint64_t b = *(const uint64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
 /* Both kinds of elements begin with the address by which they are sorted. */
 static void sort_by_address(void *items, size_t count, size_t size)
 {
 	/* The linker nearly always has done it. */
 	for (size_t i = 1; i < count; i++) {
-		if (compare_addresses((char *)items + (i - 1) * size, (char *)items + i * size) > 0) {
-			qsort(items, count, size, compare_addresses);
+		if (address_compare((char *)items + (i - 1) * size, (char *)items + i * size) > 0) {
+			qsort(items, count, size, address_compare);
 			return;
 		}
 	}
@@ -76,14 +71,10 @@ static struct cs_error *append_relocations(struct object *object, Elf_Scn *secti
 {
 	Elf_Data *data = elf_getdata(section, NULL);
 	size_t count = data ? data->d_size / sizeof(Elf64_Rela) : 0;
-	uint64_t *grown;
 
 	if (!count)
 		return NULL;
-	grown = reallocarray(object->relocated, object->relocated_count + count, sizeof(*grown));
-	if (!grown)
-		return &cs_error_no_memory;
-	object->relocated = grown;
+	CS_TRY(VECTOR_ROOM(object->relocated, object->relocated_count + count, object->relocated_room));
 	for (size_t i = 0; i < count; i++) {
 		GElf_Rela rela;
 
@@ -92,7 +83,7 @@ static struct cs_error *append_relocations(struct object *object, Elf_Scn *secti
 		switch (GELF_R_TYPE(rela.r_info)) {
 		case R_X86_64_64:
 		case R_X86_64_32:
-		case R_X86_64_32S: grown[object->relocated_count++] = rela.r_offset; break;
+		case R_X86_64_32S: object->relocated[object->relocated_count++] = rela.r_offset; break;
 		default: break; /* relative ones say what the code says itself */
 		}
 	}
@@ -129,8 +120,7 @@ struct cs_error *object_has_relocations(struct object *object, bool *ret)
 struct cs_error *object_is_relocated(struct object *object, uint64_t address, bool *ret)
 {
 	CS_TRY(read_relocations(object));
-	*ret = object->relocated_count &&
-	       bsearch(&address, object->relocated, object->relocated_count, sizeof(address), compare_addresses);
+	*ret = addresses_hold(object->relocated, object->relocated_count, address);
 	return NULL;
 }
 
@@ -179,7 +169,7 @@ struct cs_error *object_file_of(struct object *object, uint64_t address, const c
 		object->locals_read = true;
 	}
 	if (object->local_count)
-		found = bsearch(&address, object->locals, object->local_count, sizeof(*found), compare_addresses);
+		found = bsearch(&address, object->locals, object->local_count, sizeof(*found), address_compare);
 	*ret = found ? found->file : NULL;
 	return NULL;
 }
