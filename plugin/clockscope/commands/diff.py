@@ -6,13 +6,16 @@ import json
 
 from clockscope.model import comparison
 from clockscope._core import Trace
+from clockscope.base.errors import UserError
+from clockscope.commands.path import SOURCE_HELP, source_of
+from clockscope.model.source_text import Source
 from clockscope.reports import diff as report
 from clockscope.base.ui import Ui, damage_noted
 
 NAME = "diff"
 SUMMARY = "compare two recorded guests: what they are told, clocks, events, the first decision that differs"
 NEEDS = "trace"
-COMPLETE = {"a": "file", "b": "file"}
+COMPLETE = {"a": "file", "b": "file", "source": "file"}
 EXAMPLES = ("healthy.trace failing.trace", "--ppm 50 healthy.trace failing.trace", "bare.trace xen.trace --format json")
 NOTES = """\
 Compared are the clocks and their values, the events in their order, and of each function that both traces hold the
@@ -26,6 +29,9 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("a", metavar="A", help="a recorded trace")
     parser.add_argument("b", metavar="B", help="another one, perhaps of another kernel")
     add_tolerance(parser)
+    parser.add_argument(
+        "--source", metavar="DIR", action="append", default=[], help=SOURCE_HELP + "; given twice: A's, then B's"
+    )
     parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
 
 
@@ -48,9 +54,15 @@ def _ppm(text: str) -> float:
     return value
 
 
+def _sources(trees: list[str], a: Trace, b: Trace) -> tuple[Source, Source]:
+    if len(trees) > 2:
+        raise UserError(f"two guests are compared: --source is given twice at most, not {len(trees)} times")
+    return source_of(a, trees[0] if trees else None), source_of(b, trees[-1] if trees else None)
+
+
 def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(args.a) as a, Trace(args.b) as b:
-        result = comparison.compare(a, b, args.ppm, ui.progress)
+        result = comparison.compare(a, b, args.ppm, ui.progress, _sources(args.source, a, b))
     if args.format == "json":
         ui.out(json.dumps(result, indent=2))
     else:

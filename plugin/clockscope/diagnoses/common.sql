@@ -101,14 +101,20 @@ call AS (
         trim(f.name || CASE WHEN f.line > 0 THEN ' ' || f.file || ':' || f.line ELSE '' END) AS place
     FROM invocation i JOIN function f ON f.id = i.function
 ),
+truth AS ( -- of a branch and the way it went: whether the source's condition is true then, and that line
+    SELECT NULL AS function, NULL AS address, NULL AS taken, NULL AS holds, NULL AS text WHERE 0 -- TRUTH
+),
 choice AS (
     SELECT c.id AS invocation, d.ordinal, coalesce(d.stop, c.seq) AS seq, c.run_ns, c.function, n.inlined, n.line,
-        n.text AS instruction, s.text, d.taken,
+        n.text AS instruction, coalesce(t.text, s.text) AS text, d.taken,
         c.function || CASE WHEN n.line > 0 THEN ' ' || n.file || ':' || n.line ELSE '' END AS place,
-        coalesce(trim(s.text) || '  ', '') || n.text || CASE d.taken WHEN 1 THEN ': taken' ELSE ': not taken' END AS said
+        CASE WHEN t.holds IS NULL THEN coalesce(trim(coalesce(t.text, s.text)) || '  ', '') || n.text || ': '
+                || CASE d.taken WHEN 1 THEN 'jump taken' ELSE 'jump not taken' END
+            ELSE trim(t.text) || CASE t.holds WHEN 1 THEN ': true' ELSE ': false' END END AS said
     FROM decision d JOIN call c ON c.id = d.invocation
     JOIN instruction n ON n.function = c.function_id AND n.address = d.address
     LEFT JOIN source s ON s.file = n.file AND s.line = n.line
+    LEFT JOIN truth t ON t.function = c.function_id AND t.address = d.address AND t.taken = d.taken
 ),
 registering AS (
     SELECT n.function, n.block FROM instruction n

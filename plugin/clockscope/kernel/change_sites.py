@@ -15,7 +15,12 @@ Record = Mapping[str, Any]
 # Where a Linux kernel's functions return through one place, and a plain return may be forbidden.
 _RETURN_THUNK = "__x86_return_thunk"
 _NEAR_RETURN = b"\xc3"
+_OR_JUMP = "; say =taken or =not for the jump itself, as `clock cfg` shows it"
 _SHOWN_MAX = 24  # lines that a message lists
+
+
+Ways = Callable[[int], tuple[bool | None, bool | None]]
+"""Whether the condition of the branch at an address is true if that is not taken, and if it is; None: not known."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Planned:
     address: int
     in_window: bool = False
     code: bytes = b""  # of a forced branch
+    taken: bool = False  # the way that it is to go
     value: int = 0  # that is returned
     ret: int = 0  # a return instruction
 
@@ -41,6 +47,7 @@ class Guest:
     elf: ElfFile
     hints: Hints
     statements: Callable[[str, int], Sequence[int]]  # where the code of a line begins, all over the kernel
+    ways: Callable[[str, Sequence[Record]], Ways]  # of a function's parts: its branches, as the source has them
     number: Callable[[str], int]  # an expression's value; UserError
     check: Callable[[int, str, str], None]  # an assignment at an address; UserError says what is wrong
 
@@ -107,7 +114,18 @@ def _force(number: int, wish: Wish, function: _Function, guest: Guest) -> Planne
         address,
         in_window=branch["in_window"],
         code=guest.elf.read(address, branch["length"]),
+        taken=wish.taken if wish.condition is None else _way(wish, function, guest, address),
     )
+
+
+def _way(wish: Wish, function: _Function, guest: Guest, address: int) -> bool:
+    """Whether the jump is to be taken for the condition to be what is wished."""
+    not_taken, taken = guest.ways(wish.function, function.parts)(address)
+    if wish.condition in (taken, not_taken):
+        return wish.condition == taken
+    if taken is not None or not_taken is not None:
+        raise _wrong(wish, f"this jump alone does not make the condition {str(wish.condition).lower()}{_OR_JUMP}")
+    raise _wrong(wish, f"which way is true cannot be told: its source is not at hand, or does not tell{_OR_JUMP}")
 
 
 def _branch(wish: Wish, function: _Function) -> Record:

@@ -12,13 +12,13 @@ REPLACE = ""
 """What --force without a value stands for: replace the trace."""
 
 _PLACE = r"(?P<function>[A-Za-z_][\w.$]*)(?::(?P<line>\d+)|:\*(?P<address>0x[0-9a-fA-F]+)|\+(?P<offset>0x[0-9a-fA-F]+))"
-_FORCE = re.compile(_PLACE + r"=(?P<way>taken|not)(?:,times=(?P<times>[1-9]\d{0,17}))?")
+_FORCE = re.compile(_PLACE + r"=(?P<way>true|false|taken|not)(?:,times=(?P<times>[1-9]\d{0,17}))?")
 # The first `=` that is no part of a comparison.
 _SET = re.compile(_PLACE + r":(?P<expression>.+?)(?<![=<>!])=(?!=)(?P<value>.+)")
 _RETURN = re.compile(r"(?P<function>[A-Za-z_][\w.$]*)=(?P<value>.+)")
 
 _FORMS = {
-    "force": "FUNCTION:LINE=taken|not[,times=N], such as tsc_read_refs:330=taken",
+    "force": "FUNCTION:LINE=true|false[,times=N], such as tsc_read_refs:330=true (of a jump: taken|not)",
     "set": "FUNCTION:LINE:EXPR=VALUE, such as tsc_init:1540:tsc_khz=2000000",
     "return": "FUNCTION=VALUE, such as check_tsc_unstable=0",
 }
@@ -36,6 +36,7 @@ class Wish:
     address: int | None = None
     offset: int | None = None
     taken: bool = False
+    condition: bool | None = None  # what the source's condition is to be; None: `taken` is meant
     times: int | None = None
     expression: str = ""
     value: str = ""
@@ -49,13 +50,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--force",
-        metavar="FUNCTION:LINE=taken|not[,times=N]",
+        metavar="FUNCTION:LINE=true|false[,times=N]",
         nargs="?",
         const=REPLACE,
         action="append",
         default=[],
-        help="have the conditional branch at a source line go one way; `taken` as `path` shows it. Without a value:"
-        " replace FILE if it exists",
+        help="have the condition at a source line be true, or false, as `path` says it; taken or not are the jump's own"
+        " words, where the source is not at hand. Without a value: replace FILE if it exists",
     )
     group.add_argument(
         "--set",
@@ -101,6 +102,7 @@ def parse(kind: str, text: str) -> Wish:
         address=_number(found.get("address"), 16),
         offset=_number(found.get("offset"), 16),
         taken=found.get("way") == "taken",
+        condition={"true": True, "false": False}.get(found.get("way") or ""),
         times=_number(found.get("times"), 10),
         expression=(found.get("expression") or "").strip(),
         value=(found.get("value") or "").strip(),

@@ -4,7 +4,6 @@
 import fnmatch
 import itertools
 import json
-import linecache
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +12,7 @@ from clockscope._core import BranchRecorder, Error, Relay, Trace, TraceWriter
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles.profile import Branches, Gate
 from clockscope.kernel.hints import of_kernel
+from clockscope.model import source_text
 
 
 @dataclass(frozen=True)
@@ -132,28 +132,18 @@ class BranchTrace:
         return bool(known) and not any(known)
 
     def stop(self, locate: Callable[[str, int], str | None] = lambda file, address: None) -> None:
-        """Lift the probes, write what gathered, and keep the text of the branches' source lines. `locate` says which
-        file on this machine is the one that a line table names, at an address."""
+        """Lift the probes, write what gathered, and keep the source of the traced functions. `locate` says which file on
+        this machine is the one that a line table names, at an address."""
         self._recorder.stop()
         self._writer.flush()
-        for file, line, address in _branch_lines(self._writer.path):
-            path = locate(file, address)
-            text = linecache.getline(path, line).strip() if path else ""
-            if text:
-                self._writer.source(file, line, text)
+        with Trace(self._writer.path) as trace:
+            kept = list(source_text.functions_found(trace, locate))
+        for file, line, text in kept:
+            self._writer.source(file, line, text)
 
 
 def _covers(gate: Gate, name: str) -> bool:
     return any(fnmatch.fnmatchcase(name, cover) for cover in gate.covers)
-
-
-def _branch_lines(path: str) -> Sequence[tuple[str, int, int]]:
-    """Each source line of the trace's functions, with an address on it."""
-    with Trace(path) as trace:
-        rows = trace.rows(
-            "SELECT file, line, min(address) AS address FROM instruction WHERE line > 0 AND file <> '' GROUP BY file, line"
-        )
-    return [(row["file"], row["line"], row["address"] % (1 << 64)) for row in rows]
 
 
 def chosen(branches: Branches, functions: Iterable[str]) -> Branches:

@@ -12,6 +12,7 @@ from clockscope.profiles.profile import Branches
 from clockscope.kernel.hints import of_kernel
 from clockscope.kernel.wish import Wish
 from clockscope.kernel.change_sites import Guest, Planned, plan
+from clockscope.model import branch_ways
 from clockscope.live.repeats import Repeats
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import one_line
@@ -23,7 +24,8 @@ def prepare(wishes: Sequence[Wish], target: Target) -> list[Planned]:
         return []
     hints = of_kernel(target.elf, target.profile.branches if target.profile else Branches())
     check = functools.partial(_check, target)
-    return plan(wishes, Guest(target.elf, hints, symbols.statements, _number, check))
+    ways = functools.partial(branch_ways.of_parts, target.elf.analyser, symbols.source_file)
+    return plan(wishes, Guest(target.elf, hints, symbols.statements, ways, _number, check))
 
 
 def _number(expression: str) -> int:
@@ -83,7 +85,7 @@ class Intervening:
         assert self._core is not None
         if wish.kind == "force":
             times = () if wish.times is None else (wish.times,)
-            self._core.force(one.number, address, one.code, wish.taken, *times)
+            self._core.force(one.number, address, one.code, one.taken, *times)
         elif wish.kind == "return":
             self._core.have_return(one.number, address, one.value, one.ret + self._offset)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope.model import changes_made, comparison_log, comparison_paths, disturbed, told
+from clockscope.model.source_text import Source
 from clockscope._core import Trace
 
 Record = dict[str, Any]
@@ -29,11 +30,16 @@ _EVENTS_MAX = 4000
 
 
 def compare(
-    a: Trace, b: Trace, ppm: float = DEFAULT_PPM, progress: Progress = lambda done, total, what: None
+    a: Trace,
+    b: Trace,
+    ppm: float = DEFAULT_PPM,
+    progress: Progress = lambda done, total, what: None,
+    sources: Sequence[Source] = (),
 ) -> Record:
-    """Compare two traces, which must be two objects. Frequencies within `ppm` parts in a million are the same."""
+    """Compare two traces, which must be two objects. Frequencies within `ppm` parts in a million are the same.
+    `sources`: where the text of A's and of B's source is, if not in the traces."""
     timelines = comparison_log.comparable(a.timeline(), b.timeline())
-    functions = comparison_paths.compare(a, b, progress)
+    functions = comparison_paths.compare(a, b, progress, sources)
     result: Record = {
         "ppm": ppm,
         "damage": [timeline["damage"] for timeline in timelines],

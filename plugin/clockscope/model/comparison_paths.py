@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clockscope.model import paths
+from clockscope.model.source_text import Source
 from clockscope._core import Trace, diff_function
 
 Record = dict[str, Any]
+Guest = tuple[Trace, Source]
 
 # How much of what followed a difference is shown.
 _FOLLOWING = 5
 _UNSIGNED = 1 << 64
-_SHOWN = ("source", "text", "inlined", "address", "instruction", "taken", "to", "values", "variables")
+_SHOWN = ("source", "text", "inlined", "address", "instruction", "taken", "condition", "to", "values", "variables")
 
 # When a decision was made, as a number of the trace's one sequence. Nobody saw one that was worked out: it came after
 # what its invocation was last seen to do, which may be the return from a traced callee that stands earlier on its path.
@@ -38,16 +40,17 @@ def base_name(function: str) -> str:
     return function.split(".")[0]
 
 
-def compare(a: Trace, b: Trace, progress: Callable[[int, int, str], None]) -> Record:
+def compare(a: Trace, b: Trace, progress: Callable[[int, int, str], None], sources: Sequence[Source] = ()) -> Record:
     """The key "functions" of a diff, with "first_divergence"."""
     pairs, alone = _pair(_functions(a), _functions(b))
     differ = []
+    guests = tuple(zip((a, b), sources or (Source(a), Source(b))))
     for done, (name, here, there) in enumerate(pairs):
         progress(done, len(pairs), f"comparing {name}")
         result = diff_function(a, here["id"], b, there["id"])
         # One that only one side called is told as such.
         if all(result["invocations"]) and (result["divergence"] or any(result["unpaired"])):
-            differ.append(_difference(name, (a, b), (here, there), result))
+            differ.append(_difference(name, guests, (here, there), result))
     progress(len(pairs), len(pairs), "compared")
     differ.sort(key=_order)
     diverging = [item["divergence"] for item in differ if item["divergence"]]
@@ -104,7 +107,7 @@ def _calls(trace: Trace) -> Mapping[str, int]:
     return calls
 
 
-def _difference(name: str, traces: Sequence[Trace], functions: Sequence[Record], result: Record) -> Record:
+def _difference(name: str, traces: Sequence[Guest], functions: Sequence[Record], result: Record) -> Record:
     return {
         "function": name,
         "same_code": result["same_code"],
@@ -119,7 +122,7 @@ def _difference(name: str, traces: Sequence[Trace], functions: Sequence[Record],
     }
 
 
-def _divergence(name: str, traces: Sequence[Trace], functions: Sequence[Record], points: Sequence[Record]) -> Record:
+def _divergence(name: str, traces: Sequence[Guest], functions: Sequence[Record], points: Sequence[Record]) -> Record:
     a, b = (_side(*arguments) for arguments in zip(traces, functions, points))
     return {
         "function": name,
@@ -131,9 +134,10 @@ def _divergence(name: str, traces: Sequence[Trace], functions: Sequence[Record],
     }
 
 
-def _side(trace: Trace, function: Record, point: Record) -> Record:
+def _side(guest: Guest, function: Record, point: Record) -> Record:
     """What one side decided at a point, with what values, and what followed."""
-    reader = paths.Function(trace, function)
+    trace, source = guest
+    reader = paths.Function(trace, function, source=source)
     ordinal = point["ordinal"]
     invocation = _invocation(trace, point["invocation"])
     later = reader.decisions(point["invocation"], ordinal, _FOLLOWING + 1)
@@ -143,7 +147,7 @@ def _side(trace: Trace, function: Record, point: Record) -> Record:
         "position": position,
         **{key: own[key] for key in _SHOWN},
         # A gap may have gone round the branch; it surely did not go the other side's way.
-        **({} if point["reached"] else {"taken": None, "to": ""}),
+        **({} if point["reached"] else {"taken": None, "condition": None, "to": ""}),
         "in_gap": not point["decided"],
         **invocation,
         "then": [_step(decision) for decision in later[:_FOLLOWING]],
@@ -167,7 +171,7 @@ def _signed(address: int) -> int:
 
 
 def _step(decision: Record) -> Record:
-    return {key: decision[key] for key in ("source", "text", "taken", "to")}
+    return {key: decision[key] for key in ("source", "text", "taken", "condition", "to")}
 
 
 def _events_after(trace: Trace, position: int) -> list[Record]:

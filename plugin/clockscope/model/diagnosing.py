@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What went wrong in a recorded boot, by rules that are data: SQL over the trace, a text, and the known fix."""
 
+import itertools
 import json
 import re
 import tomllib
@@ -11,9 +12,11 @@ from typing import Any
 
 import jsonschema
 
-from clockscope.model import changes_made, disturbed
+from clockscope.model import changes_made, conditions, disturbed
+from clockscope.model.source_text import Source
 from clockscope._core import ArgumentError, Trace
 from clockscope.base.errors import UserError
+from clockscope.base.ui import cut
 
 Record = dict[str, Any]
 
@@ -23,6 +26,8 @@ SCHEMA = DIAGNOSES.parent.parent.parent / "schemas" / "diagnosis.schema.json"
 # What a query must yield; what else it yields, the rule's texts may name in braces.
 _COLUMNS = ("seq", "run_ns", "place", "said")
 _EVIDENCE_MAX = 100
+_TRUTHS_MAX = 4000
+_TEXT_LIMIT = 200
 
 
 @dataclass(frozen=True)
@@ -111,8 +116,9 @@ def _check(data: Any, path: str) -> None:
     raise UserError(f"{path}: {where + ': ' if where else ''}{error.message[:200]}{hint}")
 
 
-def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
-    """What there is to say of one trace: an item of "files" in schemas/diagnose.schema.json."""
+def examine(file: str, trace: Trace, rules: Sequence[Rule], source: Source | None = None) -> Record:
+    """What there is to say of one trace: an item of "files" in schemas/diagnose.schema.json. `source`: where the text of
+    its functions is, if not in the trace."""
     meta = trace.meta()
     counts = trace.rows(
         "SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM invocation) AS invocations"
@@ -126,7 +132,7 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule]) -> Record:
         "seen": _seen(trace, meta),
         "interventions": changes_made.of(trace),
         "disturbed": disturbed.of(trace.timeline()),
-        "findings": diagnose(trace, rules),
+        "findings": diagnose(trace, rules, source),
     }
 
 
@@ -147,11 +153,31 @@ def _seen(trace: Trace, meta: Mapping[str, str]) -> Record:
     return {**row, "enough": bool(row["active"] and trace.complete()), "up": "log.up" in meta, "last": last}
 
 
-def diagnose(trace: Trace, rules: Sequence[Rule]) -> list[Record]:
+class Asked:
+    """A trace that rules ask, with what the source says of its branches."""
+
+    def __init__(self, trace: Trace, source: Source | None = None) -> None:
+        self.rows = trace.rows
+        self.common = (DIAGNOSES / "common.sql").read_text("utf-8").replace("-- TRUTH", _truth(trace, source))
+
+
+def _truth(trace: Trace, source: Source | None) -> str:
+    """Rows for the table `truth`: of each branch and way, whether the source's condition is true then, and its text."""
+    rows = list(itertools.islice(conditions.of_trace(trace, source or Source(trace)), _TRUTHS_MAX))
+    texts = ["'" + cut(text, _TEXT_LIMIT).replace("'", "''") + "'" if text else "NULL" for *_, text in rows]
+    values = [
+        f"({function}, {address}, {taken:d}, {'NULL' if holds is None else int(holds)}, {text})"
+        for (function, address, taken, holds, _), text in zip(rows, texts)
+    ]
+    return "UNION ALL VALUES " + ", ".join(values) if values else ""
+
+
+def diagnose(trace: Trace, rules: Sequence[Rule], source: Source | None = None) -> list[Record]:
     """What the rules find in a trace: one record for each that fires, as schemas/diagnose.schema.json says."""
+    asked = Asked(trace, source)
     system = trace.meta().get("guest.os", "")
     applying = [rule for rule in rules if not rule.systems or system in rule.systems]
-    found = {rule.name: finding for rule in applying for finding in _apply(trace, rule, system)}
+    found = {rule.name: finding for rule in applying for finding in _apply(asked, rule, system)}
     causes = {rule.name: [name for name in rule.caused_by if name in found] for rule in applying}
     return [found[name] for name in _causes_first(list(found), causes)]
 
@@ -171,7 +197,7 @@ def _causes_first(names: Sequence[str], causes: Mapping[str, Sequence[str]]) -> 
     return list(done)
 
 
-def _apply(trace: Trace, rule: Rule, system: str) -> Iterator[Record]:
+def _apply(trace: Asked, rule: Rule, system: str) -> Iterator[Record]:
     rows = _ask(trace, rule, rule.query)
     if not rows:
         return
@@ -195,7 +221,7 @@ def _apply(trace: Trace, rule: Rule, system: str) -> Iterator[Record]:
     }
 
 
-def _ask(trace: Trace, rule: Rule, query: str) -> list[Record]:
+def _ask(trace: Asked, rule: Rule, query: str) -> list[Record]:
     """At most so many rows; each has what evidence needs."""
     rows = _rows(trace, rule, query, _EVIDENCE_MAX)
     for missing in [name for row in rows[:1] for name in _COLUMNS if name not in row]:
@@ -203,10 +229,9 @@ def _ask(trace: Trace, rule: Rule, query: str) -> list[Record]:
     return rows
 
 
-def _rows(trace: Trace, rule: Rule, query: str, limit: int) -> list[Record]:
-    common = (DIAGNOSES / "common.sql").read_text("utf-8")
+def _rows(trace: Asked, rule: Rule, query: str, limit: int) -> list[Record]:
     try:
-        return trace.rows(f"{common}\nSELECT * FROM (\n{query}\n) LIMIT {limit}")
+        return trace.rows(f"{trace.common}\nSELECT * FROM (\n{query}\n) LIMIT {limit}")
     except ArgumentError as error:
         reason = str(error).split("\n", 1)[0]
         raise UserError(f"{rule.path}: a query is wrong: {reason}") from error
@@ -217,7 +242,7 @@ def _fill(text: str, row: Mapping[str, Any]) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: str(row.get(match[1], match[0])), " ".join(text.split()))
 
 
-def _reference(trace: Trace, rule: Rule, reference: Reference) -> Record:
+def _reference(trace: Asked, rule: Rule, reference: Reference) -> Record:
     """A reference, and whether this very kernel has the change: told by what the trace holds, not by its version."""
     rows = _rows(trace, rule, reference.known, 1) if reference.known else []
     has = rows[0].get("has") if rows else None

@@ -289,7 +289,7 @@ class _Traced:
             "instruction": row["text"],
             "target": self._names.get(row["target"], "") if row["kind"] in ("call", "jump") else "",
             "source": _position(row["file"], row["line"]),
-            "text": self._texts.get((row["file"], row["line"])),
+            "text": self._texts.get((row["file"], row["line"]), "").strip() or None,
             "inlined": row["inlined"],
             "port": None,
             "patched": "",

@@ -9,6 +9,8 @@ from typing import Any
 from clockscope._core import Trace
 from clockscope.model.changes_made import Uses
 from clockscope.base.errors import UserError
+from clockscope.model.conditions import Conditions
+from clockscope.model.source_text import Source
 from clockscope.model.registers import CONDITIONAL, Registers, compared, outcome
 
 Record = dict[str, Any]
@@ -16,8 +18,8 @@ Record = dict[str, Any]
 _UNSIGNED = 1 << 64
 
 
-def functions(trace: Trace, pattern: str | None = None) -> list[Record]:
-    """Each traced function whose name matches the glob, in order of name."""
+def functions(trace: Trace, pattern: str | None = None, source: Source | None = None) -> list[Record]:
+    """Each traced function whose name matches the glob, in order of name. `source`: where its text is, if not in the trace."""
     rows = trace.rows("SELECT * FROM function ORDER BY name, entry")
     if not rows:
         raise UserError("this trace holds no branch traces; record with --functions, or a profile that names some")
@@ -26,7 +28,8 @@ def functions(trace: Trace, pattern: str | None = None) -> list[Record]:
         names = ", ".join(sorted({str(row["name"]) for row in rows}))
         raise UserError(f"no traced function is called {pattern}; traced are: {names}")
     registers = Registers(trace)
-    return [Function(trace, row, registers).record() for row in chosen]
+    texts = source or Source(trace)
+    return [Function(trace, row, registers, texts).record() for row in chosen]
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -50,7 +53,9 @@ def source(file: str, line: int) -> str:
 class Function:
     """One traced function: a row of table function, and what hangs on it."""
 
-    def __init__(self, trace: Trace, row: Record, registers: Registers | None = None) -> None:
+    def __init__(
+        self, trace: Trace, row: Record, registers: Registers | None = None, source: Source | None = None
+    ) -> None:
         self._trace = trace
         self._row = row
         self._id = row["id"]
@@ -59,14 +64,7 @@ class Function:
         self._instructions = self._rows("instruction", "address")
         self._by_address = {row["address"]: row for row in self._instructions}
         self._windows = self._rows("window", "number")
-        self._texts = {
-            (line["file"], line["line"]): line["text"]
-            for line in trace.rows(
-                "SELECT DISTINCT s.file, s.line, s.text FROM source s JOIN instruction i USING (file, line)"
-                " WHERE i.function = ?",
-                [self._id],
-            )
-        }
+        self._source = source or Source(trace)
         self._by_block: dict[int, list[Record]] = {}
         for instruction in self._instructions:
             self._by_block.setdefault(instruction["block"], []).append(instruction)
@@ -74,6 +72,8 @@ class Function:
             (row["address"], row["operand"]): row["name"] for row in self._rows("variable", "address")
         }
         self._uses = Uses(trace, self._id)
+        edges = trace.rows("SELECT * FROM edge WHERE function = ?", [self._id])
+        self._conditions = Conditions(row["name"], self._instructions, edges, self._source)
 
     def _rows(self, table: str, order: str) -> list[Record]:
         # Both names are this file's own.
@@ -152,10 +152,11 @@ class Function:
             "step": row["ordinal"],
             "address": _hex(row["address"]),
             "source": source(file, line),
-            "text": self._texts.get((file, line)),
+            "text": self._source.text(file, line),
             "inlined": instruction.get("inlined", ""),
             "instruction": instruction.get("text", ""),
             "taken": bool(row["taken"]),
+            "condition": self._conditions.holds(instruction, bool(row["taken"])) if instruction else None,
             "to": self._line_of(instruction, bool(row["taken"])),
             "seen": row["stop"] is not None,
             "forced": self._uses.at_stop(row["address"], row["stop"]),
@@ -197,7 +198,7 @@ class Function:
                     "step": step["ordinal"],
                     "address": _hex(row["address"]),
                     "source": source(row["file"], row["line"]),
-                    "text": self._texts.get((row["file"], row["line"])),
+                    "text": self._source.text(row["file"], row["line"]),
                     "inlined": row["inlined"],
                     "instruction": row["text"],
                     "held": outcome(block, row, seen.get(step["ordinal"], [])),
@@ -297,6 +298,6 @@ class Function:
                 continue
             yield {
                 "source": source(file, line),
-                "text": self._texts.get((file, line)),
+                "text": self._source.text(file, line),
                 "certain": not blocks & perhaps,
             }

@@ -8,7 +8,7 @@ from typing import Any
 
 from clockscope.model import changes_made, disturbed
 from clockscope.reports import values
-from clockscope.reports.path import compared, short
+from clockscope.reports.path import compared, short, way
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.base.ui import Ui, cut, one_line
 
@@ -212,10 +212,11 @@ def describe(side: Record, own_source: bool) -> Record:
     """What one side decided and what followed, in words: decided, then (a line a decision), outcome, events."""
     place = f" at {short(side['source'])}" if own_source else ""
     held = compared(side)
+    instruction = f" ({one_line(side['instruction'])})" if side["condition"] is None else ""
     gap = ", worked out" if side["in_gap"] else ""
     following = [f"{_what(event)} {_cut(event['clock'] or '')}".strip() for event in side["events"]]
     return {
-        "decided": f"{taken(side['taken'])}{place} ({one_line(side['instruction'])})"
+        "decided": f"{taken(side)}{place}{instruction}"
         f"{' → ' + short(side['to']) if side['to'] else ''}{'  ' + held if held else ''}"
         f"  [call {side['invocation']}, at {values.milliseconds(side['run_ns'])} ms{gap}]",
         "then": [_then(step) for step in side["then"]],
@@ -226,13 +227,12 @@ def describe(side: Record, own_source: bool) -> Record:
 
 def _then(step: Record) -> str:
     text = _cut((step["text"] or "").strip())
-    return f"then {short(step['source'])}  {text}  {taken(step['taken'])} → {short(step['to']) or '?'}"
+    return f"then {short(step['source'])}  {text}  {way(step)} → {short(step['to']) or '?'}"
 
 
-def taken(taken: bool | None) -> str:
-    if taken is None:
-        return "never that way"
-    return "taken" if taken else "not taken"
+def taken(side: Record) -> str:
+    """Which way a side went."""
+    return "never that way" if side["taken"] is None else way(side)
 
 
 def outcome(side: Record) -> str:
@@ -254,7 +254,7 @@ def _function(item: Record) -> list[str]:
     if divergence is None:
         return [name, *calls, "none of those that both have", "", "", "", ""]
     where = f"{short(divergence['source'])}  {_cut((divergence['text'] or '').strip())}".rstrip()
-    ways = [taken(divergence[side]["taken"]) for side in ("a", "b")]
+    ways = [taken(divergence[side]) for side in ("a", "b")]
     return [name, *calls, f"{item['differing']} of {item['compared']}", where, *ways, ", ".join(divergence["clocks"])]
 
 

@@ -84,7 +84,7 @@ def _marks(guest: Guest, parted: Sequence[Record]) -> Mapping[str, str]:
     """Words by the address of an instruction: where something was changed, and where the guests parted."""
     marks = {one["address"]: shown(f"changed: {changes_made.name(one)}") for one in guest.timeline["interventions"]}
     for side in parted:
-        said = f"the decision that differs: {diff.taken(side['taken'])}"
+        said = f"the decision that differs: {diff.taken(side)}"
         marks[side["address"]] = "; ".join(filter(None, (said, marks.get(side["address"]))))
     return marks
 

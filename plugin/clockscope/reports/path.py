@@ -114,20 +114,32 @@ def _rounds(made: Sequence[Record]) -> Iterator[tuple[int, list[str]]]:
 def _decision(decision: Record) -> list[str]:
     return [
         *_place(decision),
-        f"{'yes' if decision['taken'] else 'no '} {_mnemonic(decision)}{' forced' * decision['forced']}",
+        f"{_decided(decision)}{' forced' * decision['forced']}",
         "→ " + (short(decision["to"]) or "?"),
         compared(decision),
     ]
 
 
 def _choice(choice: Record) -> list[str]:
-    held = {True: "yes", False: "no ", None: "?  "}[choice["held"]]
-    return [*_place(choice), f"{held} {_mnemonic(choice)}", "not known" if choice["held"] is None else "", ""]
+    did = ("not moved", "moved") if choice["instruction"].startswith("cmov") else ("set to 0", "set to 1")
+    held = "not known" if choice["held"] is None else did[choice["held"]]
+    return [*_place(choice), f"{held} ({_mnemonic(choice)})", "", ""]
 
 
 def _place(shown: Record) -> list[str]:
     text = shown["text"] or (f"in {shown['inlined']}" if shown["inlined"] else "")
     return [short(shown["source"]) or shown["address"], cut(one_line(text.strip()), _TEXT_LIMIT)]
+
+
+def way(decision: Record) -> str:
+    """Whether the source's condition was true; of one that is not known, what the jump did."""
+    if decision["condition"] is not None:
+        return "true" if decision["condition"] else "false"
+    return "jump taken" if decision["taken"] else "jump not taken"
+
+
+def _decided(decision: Record) -> str:
+    return way(decision) + (f" ({_mnemonic(decision)})" if decision["condition"] is None else "")
 
 
 def _mnemonic(shown: Record) -> str:
@@ -153,7 +165,8 @@ def _window(window: Record) -> list[str]:
 
 def _intervention(one: Record) -> list[str]:
     times = "" if one["times"] == 1 else f", {one['times']} times"
-    what = f"… {changes_made.name(one)}: {one_line(one['was'])} → {one_line(one['became'])}{times}"
+    jump = "jump " if one["kind"] == "force" else ""
+    what = f"… {changes_made.name(one)}: {jump}{one_line(one['was'])} → {one_line(one['became'])}{times}"
     return [short(one["source"]) or "?", what, "", "", ""]
 
 

@@ -93,7 +93,7 @@ def _quoted(word: str) -> str:
     return f"'{word}'" if " " in word else word
 
 
-FORCED = f"work_tail:{TAIL}=not"
+FORCED = f"work_tail:{TAIL}=true"
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_paths_mark_what_was_forced(changed: Run, program: Program) -> None:
     calls = paths_of(program, changed, "work_tail")["invocations"]
     assert [call["decisions"][0]["forced"] for call in calls] == [True] * 3 + [False] * 7
     assert [call["decisions"][0]["taken"] for call in calls] == [False] * 3 + [True] * 4 + [False] * 3
-    assert "no  jbe forced" in program("path", changed.trace, "work_tail").stdout
+    assert "true forced" in program("path", changed.trace, "work_tail").stdout
 
 
 def test_a_call_that_returned_at_once_has_its_value_and_no_path(changed: Run, program: Program) -> None:
@@ -211,8 +211,8 @@ def test_untouched_traces_say_nothing(program: Program) -> None:
 
 REFUSED = {
     "--force work_tail:1=taken": f"line 1 of work_tail has no conditional branch; lines that have: {TAIL}",
-    "--force work_tail:1": "expected is FUNCTION:LINE=taken|not[,times=N]",
-    f"--force work_tail:{TAIL}=taken,times=0": "expected is FUNCTION:LINE=taken|not[,times=N]",
+    "--force work_tail:1": r"expected is FUNCTION:LINE=true\|false\[,times=N\]",
+    f"--force work_tail:{TAIL}=taken,times=0": r"expected is FUNCTION:LINE=true\|false\[,times=N\]",
     "--force work_tale:70=taken": "no function in .* is called work_tale",
     "--force work_tail:*0x10=taken": "0x10 is no conditional branch of work_tail; there are: work_tail:\\*0xf",
     "--force work_tail+0x0=taken": "is no conditional branch of work_tail",

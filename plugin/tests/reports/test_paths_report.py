@@ -23,33 +23,33 @@ GOLDEN = """\
 work_choice  examples/model/workload.c:106  called 3 times
 
   #1  at T ms, cpu 0, from run_choice+N: returned 0x3
-      workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  yes cmovbl
-      workload.c:107  if (below)                                                        yes jb      → workload.c:111  limit (%esi)=0x7, value (%edi)=0x3
+      workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  moved (cmovbl)
+      workload.c:107  if (below)                                                        true            → workload.c:111  limit (%esi)=0x7, value (%edi)=0x3
 
   #2 to #3  at T ms, cpu 0, from run_choice+N: returned 0xa
       2 times the same, T ms apart on average
-      workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  no  cmovbl
-      workload.c:107  if (below)                                                        no  jb      → workload.c:109  limit (%esi)=0x7, value (%edi)=0x7
-      workload.c:109  asm("cmpl %2, %1\\n\\tseta %b0\\n\\taddl $10, %0" : "+q"(above) : "…  ?   seta    not known
+      workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  not moved (cmovbl)
+      workload.c:107  if (below)                                                        false               → workload.c:109  limit (%esi)=0x7, value (%edi)=0x7
+      workload.c:109  asm("cmpl %2, %1\\n\\tseta %b0\\n\\taddl $10, %0" : "+q"(above) : "…  not known (seta)
 
 work_rare  examples/model/workload.c:82  called 11 times
 
   #1 to #10  at T ms, cpu 0, from run_switch+N: returned 0x1
       10 times the same, T ms apart on average
-      workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  no  je  → workload.c:86  %eax=0x0
+      workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  false  → workload.c:86  %eax=0x0
 
   #11  at T ms, cpu 0, from run_switch+N: returned 0xe
-      workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  yes je  → workload.c:81  %eax=0xd
+      workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  true  → workload.c:81  %eax=0xd
 
 work_tail  examples/model/workload.c:69  called 10 times
 
   #1 to #7  at T ms, cpu 0, from run_switch+N: left by a tail call
       7 times the same, T ms apart on average
-      workload.c:70  if (value > 100)  yes jbe  → workload.c:72  value (%edi)=0x0
+      workload.c:70  if (value > 100)  false  → workload.c:72  value (%edi)=0x0
 
   #8 to #10  at T ms, cpu 0, from run_switch+N: returned 0x69
       3 times the same, T ms apart on average
-      workload.c:70  if (value > 100)  no  jbe  → workload.c:73  value (%edi)=0x69
+      workload.c:70  if (value > 100)  true  → workload.c:73  value (%edi)=0x69
 """
 
 
