@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 """`timeline FILE`: the bring-up of a recorded guest's clocks, in order."""
 
-import argparse
-
 from clockscope.model import disturbed
 from clockscope._core import Trace
 from clockscope.reports import text
 from clockscope.base.ui import TRACE_HELP, Ui, damage_noted, trace_meant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 NAME = "timeline"
 SUMMARY = "print how a recorded guest brought up its clocks, in order"
@@ -15,13 +17,13 @@ COMPLETE = {"file": "file"}
 EXAMPLES = ("boot.trace", "--backtrace boot.trace", "--format json boot.trace")
 
 
-def prepare_parser(parser: argparse.ArgumentParser) -> None:
+def prepare_parser(parser: "argparse.ArgumentParser") -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", help=TRACE_HELP)
     parser.add_argument("--backtrace", action="store_true", help="print who called, below each event")
     parser.add_argument("--format", choices=("json", "text"), default="text", help="text (the default) or json")
 
 
-def run(args: argparse.Namespace, ui: Ui) -> int:
+def run(args: "argparse.Namespace", ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
         content = disturbed.timeline(trace)
     if args.format == "json":

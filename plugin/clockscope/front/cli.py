@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The program `clockscope`: the commands that need no live guest, outside GDB."""
 
-import argparse
 import io
 import os
 import sys
@@ -9,44 +8,17 @@ from collections.abc import Sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    import argparse
 
-from clockscope import __version__
-from clockscope.base import places
-from clockscope.front import verbs
+from clockscope.front import plain, verbs
 from clockscope.base.errors import UserError
 from clockscope.base.ui import TerminalUi, one_line
 from clockscope.front.verbs import Verb
-
-DESCRIPTION = "Show how a guest kernel brought up its clocks, from a trace that was recorded in GDB."
-EXAMPLES = f"""\
-examples:
-  clockscope timeline boot.trace
-  clockscope timeline --format json boot.trace | jq '.clocks[].name'
-
-Record a trace in GDB: `source {places.SOURCED}`, then `help clockscope`.
-Exit status: 0 done, 1 a difference was found, 2 trouble.
-"""
 
 # What a shell reports of a program that SIGINT or SIGPIPE ended.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
 _TROUBLE = 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """One line for a mistake, instead of the whole usage."""
-
-    def __init__(self, prog: str, **given: "Any") -> None:
-        super().__init__(prog, formatter_class=verbs.Help, **given)
-
-    def error(self, message: str) -> "NoReturn":
-        self.exit(_TROUBLE, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
-
-
-class _Version(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_given: object) -> None:
-        parser.exit(0, f"{places.version(__version__)}\n")
 
 
 def find_verbs(arguments: Sequence[str]) -> list[Verb]:
@@ -70,22 +42,6 @@ def _load(names: Sequence[str]) -> list[Verb]:
     return found
 
 
-def make_parser(offered: Sequence[Verb]) -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="clockscope",
-        description=DESCRIPTION,
-        epilog=EXAMPLES,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the program's version and exit")
-    # Its `prog` is given, or argparse formats one, and imports what that needs.
-    choices = parser.add_subparsers(prog="clockscope", metavar="VERB", dest="verb", required=True)
-    for verb in offered:
-        own = choices.add_parser(verb.NAME, help=verb.SUMMARY)
-        verbs.prepare(own, verb, in_gdb=False)
-        own.set_defaults(run=verb.run)
-    return parser
-
-
 def _fail(message: str) -> int:
     sys.stderr.write(f"clockscope: {one_line(message)}\n")
     return _TROUBLE
@@ -98,7 +54,7 @@ def _discard_output() -> None:
 
 def _complete(line: str, word: str) -> None:
     """For clockscope.bash: what may stand for the last word of a line."""
-    from clockscope.front import completion
+    from clockscope.front import completion, parsing
 
     name, space, typed = line.lstrip().partition(" ")[2].lstrip().partition(" ")
     offered = {verb.NAME: verb for verb in find_verbs([name])}
@@ -106,10 +62,20 @@ def _complete(line: str, word: str) -> None:
         found = [verb for verb in offered if verb.startswith(name)]
     else:
         verb = offered[name]
-        own = _Parser(prog=f"clockscope {name}")
-        verbs.prepare(own, verb, in_gdb=False)
+        own = parsing.Parser(prog=f"clockscope {name}")
+        parsing.prepare(own, verb, in_gdb=False)
         found = completion.complete(verb, own, typed, completion.Known())
     sys.stdout.write("\n".join(completion.tails(found, line, word)))
+
+
+def _parse(arguments: Sequence[str]) -> "argparse.Namespace":
+    offered = find_verbs(arguments)
+    args = plain.parse(offered[0], arguments[1:]) if len(offered) == 1 and offered[0].NAME in arguments[:1] else None
+    if args:
+        return args
+    from clockscope.front import parsing
+
+    return parsing.make_parser(offered).parse_args(arguments)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -127,7 +93,7 @@ def _run_loaded(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["--complete"] and len(arguments) == 3:
         _complete(*arguments[1:])
         return 0
-    args = make_parser(find_verbs(arguments)).parse_args(arguments)
+    args = _parse(arguments)
     try:
         status: int = args.run(args, TerminalUi())
         return status

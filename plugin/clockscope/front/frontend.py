@@ -5,7 +5,7 @@ import argparse
 from typing import NoReturn
 
 from clockscope.base import settings
-from clockscope.front import advice, completion, verbs
+from clockscope.front import advice, completion, parsing, verbs
 from clockscope.gdbside import commands, console, symbols
 from clockscope.live import private_folders, session
 from clockscope._core import Error
@@ -76,7 +76,7 @@ def _register_verb(verb: Verb) -> None:
 
 def make_parser(verb: Verb) -> argparse.ArgumentParser:
     parser = _Parser(prog=f"{ALIAS} {verb.NAME}")
-    verbs.prepare(parser, verb, in_gdb=True)
+    parsing.prepare(parser, verb, in_gdb=True)
     return parser
 
 

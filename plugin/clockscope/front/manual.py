@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from clockscope import __version__
-from clockscope.front import cli, verbs
+from clockscope.front import cli, parsing, verbs
 from clockscope.front.verbs import Verb
 
 _HEAD = r""".TH CLOCKSCOPE 1 "" "clockscope {version}" "User Commands"
@@ -70,7 +70,7 @@ def _name(action: argparse.Action) -> str:
 
 def _verb(verb: Verb) -> Iterator[str]:
     parser = argparse.ArgumentParser(prog=f"clockscope {verb.NAME}")
-    verbs.prepare(parser, verb, in_gdb=False)
+    parsing.prepare(parser, verb, in_gdb=False)
     parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=10_000)
     usage = parser.format_usage().removeprefix("usage: ").replace("[-h] ", "").strip()
     yield f".SS {_escape(usage)}\n{_escape(parser.description or '')}\n"

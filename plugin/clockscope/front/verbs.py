@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What each module of `commands` declares, and the help that both fronts make of it."""
+"""What each module of `commands` declares."""
 
-import argparse
 import importlib
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,30 +10,13 @@ from clockscope.base.ui import Ui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from typing import Any, Protocol
 else:
     Protocol = object
 
 GDB_ONLY = ("gdb", "guest")
 """What NEEDS of a verb that runs in GDB alone: GDB itself, or in it a guest that is attached."""
-
-
-class Help(argparse.RawDescriptionHelpFormatter):
-    """As wide as the terminal. Argparse makes one for each option; that of its own imports much to know the width."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=_columns() - 2)
-
-
-def _columns() -> int:
-    """As shutil.get_terminal_size() tells it."""
-    said = os.environ.get("COLUMNS", "")
-    if said.isdecimal() and int(said):
-        return int(said)
-    try:
-        return os.get_terminal_size(1).columns or 80
-    except OSError:
-        return 80
 
 
 class Verb(Protocol):
@@ -49,8 +31,8 @@ class Verb(Protocol):
     NEEDS: str
     COMPLETE: Mapping[str, str]
     EXAMPLES: Sequence[str]
-    prepare_parser: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace, Ui], int]
+    prepare_parser: "Callable[[argparse.ArgumentParser], None]"
+    run: "Callable[[argparse.Namespace, Ui], int]"
 
 
 def names() -> list[str]:
@@ -69,13 +51,3 @@ def load(name: str) -> Verb:
 def examples(verb: Verb, *, in_gdb: bool) -> list[str]:
     """The arguments of each example that this front can run."""
     return [*verb.EXAMPLES, *(getattr(verb, "GDB_EXAMPLES", ()) if in_gdb else ())]
-
-
-def prepare(parser: argparse.ArgumentParser, verb: Verb, *, in_gdb: bool) -> None:
-    """Give a front's parser for a verb its options and its help."""
-    parser.description = f"{verb.SUMMARY[0].upper()}{verb.SUMMARY[1:]}."
-    parser.formatter_class = Help
-    notes = str(getattr(verb, "NOTES", ""))
-    lines = "".join(f"  {parser.prog} {example}".rstrip() + "\n" for example in examples(verb, in_gdb=in_gdb))
-    parser.epilog = (f"{notes}\n" * bool(notes) + f"examples:\n{lines}").replace("%", "%%")
-    verb.prepare_parser(parser)

@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: MIT
 """Answers to static questions, for people and as JSON (schemas/xref.schema.json)."""
 
-import argparse
-import json
 from collections.abc import Sequence
-from typing import Any
 
 from clockscope.model import changes_made
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.base.ui import Ui, one_line
 
-Record = dict[str, Any]
+TYPE_CHECKING = False  # what types need takes longer to import than most answers to be given
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
+
+    Record = dict[str, Any]
+else:
+    Record = dict
 """An object of schemas/xref.schema.json."""
 
 VARIABLE_HELP = "NAME, FILE:NAME, NAME.field[2].field, NAME+0x18 or 0xADDRESS"
 _UNNAMED = "(no symbol)"
 
 
-def add_arguments(parser: argparse.ArgumentParser, subject: str, subject_help: str) -> None:
+def add_arguments(parser: "argparse.ArgumentParser", subject: str, subject_help: str) -> None:
     """What all static questions take."""
     parser.add_argument("elf", metavar="ELF", nargs="?", help="the kernel with its symbols; in GDB, its symbol file")
     parser.add_argument(subject, metavar=subject.upper(), help=subject_help)
@@ -25,6 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser, subject: str, subject_help: s
 
 
 def as_json(answer: Record) -> str:
+    import json  # slow to import
+
     return json.dumps(answer, indent=2) + "\n"
 
 
