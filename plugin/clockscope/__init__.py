@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: MIT
 """clockscope: how a guest kernel brings up its clocks."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

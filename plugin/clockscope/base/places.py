@@ -30,7 +30,7 @@ def commit() -> str:
 
 
 def version(number: str) -> str:
-    """ "clockscope 0.1.0, commit 0123456789ab" """
+    """ "clockscope 0.2.0, commit 0123456789ab" """
     known = commit()
     return f"clockscope {number}" + (f", commit {known[:12]}" if known else "")
 

@@ -195,6 +195,12 @@ def test_help_and_version(program: Program) -> None:
     assert program("--version").stdout == f"clockscope {__version__}" + (f", commit {head[:12]}\n" if head else "\n")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["version"] == __version__
+    for name, entry in (
+        ("debian/changelog", rf"clockscope \({__version__}\) "),
+        ("CHANGELOG.md", rf"## {__version__} \("),
+    ):
+        first = re.search(r"^(clockscope \(|## ).*", (ROOT / name).read_text(), re.MULTILINE)
+        assert first and re.match(entry, first[0]), f"{name} begins with another version: {first}"
 
 
 def big_trace(path: Path) -> Path:
