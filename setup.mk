@@ -49,7 +49,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: help setup packages test-packages build program kinds page page-check build-clang tests fuzzers guests \
+.PHONY: help setup packages test-packages build program kinds stubs page page-check build-clang tests fuzzers guests \
 	install uninstall deb test-guests source demo test hosts bench paths peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
@@ -188,6 +188,9 @@ PAGE_SOURCES := $(sort $(wildcard plugin/page/*)) package-lock.json
 
 kinds: ## write the kinds of events of schemas/events.toml to where C, SQL, schema, lanes and page have theirs
 	@$(PYTHON) .ci/kinds.py
+
+stubs: $(EXTENSION) ## write the table of stub quirks (c-ext/core/rsp/quirks.c) into STUBS.md
+	@$(PYTHON) .ci/stubs.py
 
 node_modules/.package-lock.json: package-lock.json
 	@.ci/install-packages $(PAGE_PACKAGES)

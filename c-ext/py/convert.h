@@ -57,5 +57,6 @@ int diff_register(PyObject *module);
 int cfg_register(PyObject *module);
 int emulate_register(PyObject *module);
 int intervention_register(PyObject *module);
+int quirks_register(PyObject *module);
 
 #endif

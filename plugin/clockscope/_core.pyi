@@ -361,6 +361,10 @@ def emulate(code: bytes, registers: Sequence[int], loaded: int = 0, /) -> list[i
 def condition_holds(condition: str, flags: int, /) -> bool:
     """Whether a condition ("ne", "be", …: an instruction's in a trace) holds for these flags. ValueError for any other."""
 
+def stub_quirks() -> list[dict[str, Any]]:
+    """What stubs do beside the manual: name, stub, what, where (a file of the core), sign ("always", "offers", "lacks",
+    "seen"), features."""
+
 def end_interrupts(*ignored: object) -> None:
     """Have no KeyboardInterrupt raised any more, not even one that is due; for a program that ends. Called by what is no
     Python code, for one that is due would be raised before the call."""

@@ -80,7 +80,9 @@ def test_a_new_kind_is_written_everywhere(tmp_path: Path) -> None:
     assert kinds_program(tmp_path).returncode == 0 and kinds_program(tmp_path, "--check").returncode == 0
     for name in KEPT:
         assert "clock.stopped" in (tmp_path / name).read_text(), name
-    assert (tmp_path / "schemas/trace.sql").read_text().count("'clock.stopped'") == 6  # told, silent, and lost four times
+    assert (tmp_path / "schemas/trace.sql").read_text().count(
+        "'clock.stopped'"
+    ) == 6  # told, silent, and lost four times
 
 
 def view(name: str) -> str:

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of GDB's requests: answered here, passed on, or carried out; and what a stub's reply makes of them. */
 #include "relay/relay_internal.h"
+#include "rsp/quirks.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -128,7 +129,7 @@ static struct cs_error *answer_stop(struct relay *relay)
 /* QEMU aborts where it is asked for this without having offered it. */
 static bool can_reverse(const struct relay *relay)
 {
-	return stub_feature(relay->stub, "ReverseStep") || stub_feature(relay->stub, "ReverseContinue");
+	return quirks_have(relay->stub, QUIRK_GOES_BACKWARDS);
 }
 
 static struct cs_error *answered_here(struct relay *relay, const struct gdb_request *request, const char *payload,

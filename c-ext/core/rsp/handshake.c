@@ -7,6 +7,7 @@
 
 #include "base/util.h"
 #include "base/vector.h"
+#include "rsp/quirks.h"
 
 /* What the relay can do itself, told to the stub. What GDB is offered is settled in gdb_carry.c. */
 static const char supported[] =
@@ -58,6 +59,7 @@ static struct cs_error *ask_features(struct stub *stub)
 	if (size && packet_hex_number(&size, &number) && number >= 64)
 		stub->packet_size = number < PACKET_MAX ? (size_t)number : PACKET_MAX;
 	stub->multiprocess = has(stub, "multiprocess");
+	quirks_recognise(stub);
 	return NULL;
 }
 
@@ -82,8 +84,10 @@ static struct cs_error *ask_vcont(struct stub *stub)
 	size_t n = 0;
 
 	CS_TRY(stub_request(stub, "vCont?", strlen("vCont?"), &reply));
-	if (strncmp(reply.text, "vCont", 5) != 0)
+	if (strncmp(reply.text, "vCont", 5) != 0) {
+		quirks_note(stub, QUIRK_NO_VCONT);
 		return NULL;
+	}
 	at = reply.text + 5;
 	while (n < sizeof(stub->vcont) - 1 && reply_next_field(&at, reply.text + reply.length, &field))
 		if (field.name_length == 1 && memchr("cCsSr", field.name[0], 5))
@@ -92,6 +96,8 @@ static struct cs_error *ask_vcont(struct stub *stub)
 	for (const char *needed = "cCsS"; *needed; needed++)
 		if (!memchr(stub->vcont, *needed, n))
 			stub->vcont[0] = '\0';
+	if (!stub->vcont[0])
+		quirks_note(stub, QUIRK_NO_VCONT);
 	return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "rsp/quirks.h"
 
 /* Of `info replay`, in a guest that is being recorded. */
 static const char recording[] = "Recording execution";
@@ -31,19 +32,12 @@ struct cs_error *replay_instructions(struct stub *stub, uint64_t *ret)
 	return NULL;
 }
 
-static bool offers(const struct stub *stub, const char *feature)
-{
-	const char *value = stub_feature(stub, feature);
-
-	return value && value[0] == '+';
-}
-
 struct cs_error *replay_recognise(struct stub *stub, bool *ret)
 {
 	FREE char *text = NULL;
 	struct cs_error *error;
 
-	*ret = offers(stub, "ReverseStep") || offers(stub, "ReverseContinue");
+	*ret = quirks_have(stub, QUIRK_GOES_BACKWARDS);
 	if (!*ret)
 		return NULL;
 	error = stub_monitor(stub, "info replay", &text);

@@ -3,7 +3,7 @@
  * The connection to a gdbstub: connecting, the handshake that finds out what the stub can do, and
  * requests that are answered while the guest is stopped. One thread uses a stub at a time.
  *
- * What real stubs do beside the manual is in ARCHITECTURE.md, "What stubs really do". The rules that
+ * What real stubs do beside the manual is in rsp/quirks.c. The rules that
  * matter here: only what was advertised is sent; an acknowledgement is finished before a resume
  * packet; nothing but 0x03 is sent while the guest runs.
  */
@@ -49,7 +49,8 @@ struct stub {
 	struct stub_feature *features;
 	size_t feature_count;
 	size_t feature_room;
-	char vcont[8]; /* the actions of vCont?, such as "cCsSr"; empty where there is no vCont */
+	unsigned quirks; /* bits by enum quirk_id: what it does beside the manual, as far as it is known */
+	char vcont[8];   /* the actions of vCont?, such as "cCsSr"; empty where there is no vCont */
 	struct target *target;
 	struct stub_reply first_stop; /* the answer to `?` */
 

@@ -385,6 +385,8 @@ class OtherThread(Machine):
 class Watched(Machine):
     """The breakpoint behind the instruction is called a watchpoint, as QEMU did on kvm_pvm: that is not trusted."""
 
+    quirks: tuple[str, ...] = ("breakpoint-as-watchpoint",)
+
     def run(self, rounds: int) -> Stop | None:
         stop = super().run(rounds)
         if stop is not None and self.vcpu(1).pc == RDTSC + 2:

@@ -23,6 +23,8 @@ JUMP_SELF = b"\xeb\xfe"
 class Halting(Machine):
     """A step over `hlt` does not come back, for it holds interrupts off (QEMU's does so); the instruction is executed."""
 
+    quirks: tuple[str, ...] = ("endless-step",)
+
     def run(self, rounds: int) -> Stop | None:
         vcpu = self.vcpu(1)
         if self.actions.get(1) == "s" and vcpu.place.code == b"\xf4":
@@ -92,6 +94,7 @@ def test_an_interrupt_that_crosses_the_end_of_a_step() -> None:
 class Polled(Machine):
     """So many steps of three end before they have executed anything, as QEMU's do when the local APIC wants to be polled."""
 
+    quirks: tuple[str, ...] = ("idle-step",)
     idle_steps = 1
     steps = 0
 

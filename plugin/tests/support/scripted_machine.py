@@ -237,6 +237,8 @@ class Vcpu:
 class Machine:
     """Memory, vCPUs and breakpoints; runs in slices so that the stub can listen in between."""
 
+    quirks: tuple[str, ...] = ()  # of the core's table, which it plays
+
     def __init__(
         self,
         *walks: Sequence[int | At],

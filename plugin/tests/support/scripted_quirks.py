@@ -19,6 +19,16 @@ from scripted_wire import RUN_ON, Hangup, Reply, hex_of
 class QemuStub(FakeStub):
     """QEMU 7.2 (gdbstub.c): `c` does not pass a breakpoint, any byte stops, no reasons, `?` forgets breakpoints."""
 
+    quirks: tuple[str, ...] = (
+        "reports-again",
+        "any-byte-stops",
+        "question-forgets",
+        "leading-zeros",
+        "registers-after-description",
+        "no-reasons",
+        "goes-backwards",
+    )
+
     features = {"PacketSize": "1000", "qXfer:features:read": "+", "vContSupported": "+", "multiprocess": "+"}
     any_byte_stops = True
     replays = False  # reverse steps are advertised in a replay
@@ -78,6 +88,8 @@ class QemuStub(FakeStub):
 class QemuUserStub(QemuStub):
     """qemu-x86_64: it hears nothing while the program runs, and repeats a stop that an interrupt has crossed."""
 
+    quirks: tuple[str, ...] = ("repeats-stop",)
+
     any_byte_stops = False
     deaf = True
     repeats = True
@@ -85,6 +97,8 @@ class QemuUserStub(QemuStub):
 
 class NewQemuUserStub(QemuUserStub):
     """qemu-x86_64 since 8.1: what it reads in one piece with a packet that resumes makes it forget to tell of the stop."""
+
+    quirks: tuple[str, ...] = ("deaf-in-one-piece",)
 
     lag = 0.002
     forgets = False
@@ -102,6 +116,8 @@ class NewQemuUserStub(QemuUserStub):
 
 class TrapsForInterruptStub(FakeStub):
     """It answers an interrupt with SIGTRAP."""
+
+    quirks: tuple[str, ...] = ("trap-for-interrupt",)
 
     def stop(self, stop: Stop) -> None:
         super().stop(replace(stop, signal=5) if stop.signal == 2 else stop)
@@ -145,6 +161,8 @@ class QemuNoAckStub(QemuStub):
 class QemuKvmStub(QemuStub):
     """QEMU with KVM: four slots for Z1, Z0 needs mapped text, the TSC runs on while the guest is stopped."""
 
+    quirks: tuple[str, ...] = ("few-slots",)
+
     slots = 4
 
     def __init__(self, machine: Machine, *, unix: bool = False) -> None:
@@ -161,6 +179,11 @@ class QemuKvmStub(QemuStub):
 
 class FirecrackerStub(FakeStub):
     """Firecracker: 4 hardware slots, few registers, no soft breakpoints before paging, leaving kills."""
+
+    quirks: tuple[str, ...] = (
+        "few-slots",
+        "no-control-registers",
+    )
 
     features = {
         "PacketSize": "1000",
@@ -216,6 +239,8 @@ class FirecrackerStub(FakeStub):
 class OldBhyveStub(FakeStub):
     """bhyve's first stub: registers cannot be written, no breakpoints at all, no `v` packets, no description."""
 
+    quirks: tuple[str, ...] = ("no-breakpoints",)
+
     features = {"PacketSize": "4096"}  # hexadecimal, though decimal was meant
     packet_size = 0x4096
     interrupt_signal = 5
@@ -250,6 +275,8 @@ class NewBhyveStub(OldBhyveStub):
 
 class VirtualBoxStub(FakeStub):
     """VirtualBox's first port: escapes with `{`, upper-case digits, breakpoints that stay for ever."""
+
+    quirks: tuple[str, ...] = ("other-escape",)
 
     features = {"qXfer:features:read": "+", "vContSupported": "+"}
     escape = b"{"
@@ -290,6 +317,8 @@ class VirtualBoxStub(FakeStub):
 class VmwareStub(FakeStub):
     """VMware: control registers only through `monitor`."""
 
+    quirks: tuple[str, ...] = ("no-control-registers",)
+
     features = {"PacketSize": "1000", "qXfer:features:read": "+"}
     vcont_actions = ""
 
@@ -307,6 +336,11 @@ class VmwareStub(FakeStub):
 class OldStub(FakeStub):
     """A stub of the old kind: Hc/c/s, no vCont, no description, S stops, plain thread ids, no qSupported."""
 
+    quirks: tuple[str, ...] = (
+        "no-vcont",
+        "no-thread",
+    )
+
     features: dict[str, str] = {}
     packet_size = 400
     largest_read = 190
@@ -323,6 +357,8 @@ class OldStub(FakeStub):
 
 class KgdbStub(OldStub):
     """KGDB (kernel/debug/gdbstub.c): no Ctrl-C, no vCont; it names the thread. `k` lets the kernel run on, unanswered."""
+
+    quirks: tuple[str, ...] = ("no-interrupt",)
 
     takes_interrupt = False
 
@@ -352,6 +388,8 @@ class SoftOnlyStub(FakeStub):
 class NoVContStub(FakeStub):
     """It offers what modern stubs do, except vCont."""
 
+    quirks: tuple[str, ...] = ("no-vcont",)
+
     features = {name: value for name, value in FakeStub.features.items() if name != "vContSupported"}
 
     def vCont_query(self) -> Reply:
@@ -364,12 +402,20 @@ class NoVContStub(FakeStub):
 class ThreadlessStub(FakeStub):
     """Its stops carry no thread: `qC` has to be asked."""
 
+    quirks: tuple[str, ...] = ("no-thread",)
+
     thread_in_stops = False
 
 
 class GdbserverStub(FakeStub):
     """gdbserver: stops carry registers; an interrupt that came too late stops the next resume; it crashes when
     it is asked for the description before it has chosen a thread."""
+
+    quirks: tuple[str, ...] = (
+        "crashes-without-thread",
+        "keeps-interrupt",
+        "not-in-place",
+    )
 
     expedite = ("rbp", "rsp", "rip")
 
@@ -415,6 +461,8 @@ class LostStopStub(FakeStub):
 class ChattyStub(FakeStub):
     """It prints while the guest runs, before every stop."""
 
+    quirks: tuple[str, ...] = ("talks-while-running",)
+
     def stop(self, stop: Stop) -> None:
         self.reply("O" + hex_of("hello from the guest\n"))
         super().stop(stop)
@@ -422,6 +470,8 @@ class ChattyStub(FakeStub):
 
 class StepRefusedStub(FakeStub):
     """It cannot single-step (bhyve on an AMD processor)."""
+
+    quirks: tuple[str, ...] = ("cannot-step",)
 
     vcont_actions = "vCont;c;C"
 
@@ -435,12 +485,16 @@ class StepRefusedStub(FakeStub):
 class NoVKillStub(FakeStub):
     """It does not know vKill, as KGDB, bhyve and older stubs: GDB then sends `k`."""
 
+    quirks: tuple[str, ...] = ("no-vkill",)
+
     def vKill(self) -> Reply:
         return ""
 
 
 class ClingingStub(FakeStub):
     """It refuses to let go."""
+
+    quirks: tuple[str, ...] = ("clings",)
 
     def D(self) -> Reply:
         return "E01"
@@ -451,6 +505,8 @@ class ClingingStub(FakeStub):
 
 class UnleavableStub(NoVKillStub):
     """It knows neither D nor vKill, and answers `k` as a packet that it does not know (bhyve)."""
+
+    quirks: tuple[str, ...] = ("clings",)
 
     def D(self) -> Reply:
         return ""

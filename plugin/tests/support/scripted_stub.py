@@ -17,6 +17,8 @@ from scripted_wire import RUN_ON, Hangup, Reply, Wire, hex_of
 class FakeStub(Wire):
     """A well-behaved stub."""
 
+    quirks: tuple[str, ...] = ()  # of the core's table (c-ext/core/rsp/quirks.c), which it plays
+
     features: dict[str, str] = {
         "PacketSize": "1000",
         "qXfer:features:read": "+",
