@@ -299,6 +299,15 @@ static PyObject *statistics(PyObject *self, PyObject *unused)
 	return relay_statistics_dict(&now);
 }
 
+static PyObject *restart_time(PyObject *self, PyObject *unused)
+{
+	(void)unused;
+	if (!is_open(self))
+		return NULL;
+	relay_restart_time(SELF(self)->relay);
+	Py_RETURN_NONE;
+}
+
 static PyObject *run_ns(PyObject *self, PyObject *unused)
 {
 	(void)unused;
@@ -762,6 +771,7 @@ static PyMethodDef methods[] = {
 	{"mark", relay_mark_method, METH_NOARGS, NULL},
 	{"marked", relay_marked_method, METH_VARARGS, NULL},
 	{"run_ns", run_ns, METH_NOARGS, NULL},
+	{"restart_time", restart_time, METH_NOARGS, NULL},
 	{"request", WITH_KEYWORDS(request), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"monitor", WITH_KEYWORDS(monitor), METH_VARARGS | METH_KEYWORDS, NULL},
 	{"read_memory", read_memory, METH_VARARGS, NULL},

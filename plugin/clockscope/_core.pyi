@@ -86,6 +86,8 @@ class Relay:
         """How many ticks the guest's TSC went on while the guest stood, and the nanoseconds between the two reads."""
     def run_ns(self) -> int:
         """Guest run time so far, stops excluded (ns)."""
+    def restart_time(self) -> None:
+        """Count the guest's run time anew: it boots again. Marks that were made before mean nothing any more."""
     def set_idle_limit(self, seconds: float) -> None:
         """Interrupt the guest once it has run so long without a stop; 0 switches it off."""
     @property

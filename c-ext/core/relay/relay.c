@@ -668,6 +668,15 @@ uint64_t relay_run_ns(struct relay *relay)
 	return ns;
 }
 
+void relay_restart_time(struct relay *relay)
+{
+	pthread_mutex_lock(&relay->lock);
+	relay->statistics.run_ns = 0;
+	if (relay->resumed_at)
+		relay->resumed_at = util_now_ns();
+	pthread_mutex_unlock(&relay->lock);
+}
+
 void relay_get_statistics(struct relay *relay, struct relay_statistics *ret)
 {
 	uint64_t run_ns = relay_run_ns(relay);

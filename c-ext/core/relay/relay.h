@@ -147,6 +147,10 @@ bool relay_marked(struct relay *relay, uint64_t mark, struct relay_statistics *r
 /* Time the guest ran so far, in nanoseconds, up to now if it runs. */
 uint64_t relay_run_ns(struct relay *relay);
 
+/* Begins to count the time that the guest ran anew: it boots again. Marks that were made before mean nothing any more.
+ */
+void relay_restart_time(struct relay *relay);
+
 /* Runs FUNCTION in the relay's thread while the guest stands; its error is returned. */
 typedef struct cs_error *relay_function(struct stub *stub, void *context);
 struct cs_error *relay_call(struct relay *relay, relay_function *function, void *context);

@@ -26,7 +26,7 @@ EXAMPLES = (
     "-o early.trace --until clock.selected:tsc-early",
     "-o forced.trace --force tsc_read_refs:330=not,times=2 --until clock.registered:acpi_pm",
     "--watch tsc_khz --until variable.written:tsc_khz",
-    "--functions 'pvclock_*,tsc_*'",
+    "--functions 'pvclock_*,tsc_*' --boots 2",
     "--stop",
     "-o boot.trace --until exit",
 )
@@ -35,12 +35,29 @@ Without --until, the recording is armed and you go on as you like: your own brea
 It ends with --stop, with the guest, or when GDB lets go of it. With --until, the guest runs until that happens:
 an event (such as clock.registered, or clock.registered:tsc), "idle" (no event for `show clockscope idle-seconds`),
 or "exit".
+
+A trace is one boot: it ends where your guest restarts. With --boots the next boot goes to the next trace, whose name is
+one that no file has, and --until counts in the last of them.
 """
 
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     add_options(parser)
     parser.add_argument("--stop", action="store_true", help="end the recording")
+    parser.add_argument(
+        "--boots",
+        metavar="N",
+        type=_positive,
+        default=1,
+        help="record N boots, each to a trace of its own (boot.trace, boot-2.trace, …), when your guest restarts",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1 on is expected, not {text!r}")
+    return number
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +119,7 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
         branches=_branches(args, found),
         intrusive=args.intrusive,
         interventions=changer.prepare(wishes, found),
+        boots=getattr(args, "boots", 1),  # an experiment is one boot
     )
     current.note("plan.functions", args.functions)
     for line in current.arm():
@@ -132,10 +150,10 @@ def run_guest(current: Recording, ui: Ui) -> None:
     try:
         console.execute("continue")
     except console.Error as error:
-        if Recording.current is current:
+        if Recording.current is not None:
             raise UserError(f"your guest cannot go on: {error}") from error
         return  # the connection was lost: that has been said
-    if Recording.current is current:
+    if Recording.current is not None:
         ui.note(
             f"Your guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`."
         )

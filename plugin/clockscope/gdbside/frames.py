@@ -122,6 +122,30 @@ def _describe(frame: gdb.Frame) -> Frame:
     return Frame(frame.name() or "??", file, position.line, frame.pc(), frame.type() == gdb.INLINE_FRAME)
 
 
+def all_in_firmware(below: int) -> bool:
+    """Whether every processor runs below an address, at the highest privilege. What cannot be read says no."""
+    selected = gdb.selected_thread()
+    try:
+        if selected is None or not _in_firmware(below):
+            return False
+        for thread in gdb.selected_inferior().threads():
+            thread.switch()
+            if not _in_firmware(below):
+                return False
+        return True
+    except gdb.error:
+        return False
+    finally:
+        if selected is not None and selected.is_valid():
+            selected.switch()
+
+
+def _in_firmware(below: int) -> bool:
+    frame = gdb.newest_frame()
+    registers = (int(frame.read_register(name)) & MASK64 for name in ("rip", "cs"))
+    return next(registers) < below and next(registers) & 3 == 0
+
+
 def thread_count() -> int:
     """The threads that the stub shows: a machine's are its processors."""
     return len(gdb.selected_inferior().threads())

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import gdb
 
@@ -16,6 +17,7 @@ from clockscope._core import end_interrupts
 
 _stopping = False  # GDB is in the middle of asking a probe
 _owed: list[Callable[[], None]] = []
+_at_stop: list[Callable[[], None]] = []
 _exit_calls: list[Callable[[object], None]] = []
 
 
@@ -41,6 +43,19 @@ def runs() -> bool:
     return not _stopping and thread is not None and thread.is_running()
 
 
+def at_next_stop(call: Callable[[], None]) -> None:
+    """Have something called once, when the guest stands for the user or is gone: what must not be done in a probe."""
+    _at_stop.append(call)
+
+
+def _settle(_event: object) -> None:
+    while _at_stop:
+        _at_stop.pop(0)()
+
+
+gdb.events.stop.connect(_settle)
+
+
 def on_stop(call: Callable[[], None]) -> None:
     """Have something called whenever the guest has stopped for the user."""
     gdb.events.stop.connect(lambda _event: call())
@@ -50,10 +65,15 @@ def on_exit(call: Callable[[], None]) -> None:
     """Have something called when the guest has ended, or GDB let go of it; not once GDB ends."""
 
     def gone(_event: object) -> None:
-        _later(call) if _stopping else call()
+        _later(partial(_ended, call)) if _stopping else _ended(call)
 
     _exit_calls.append(gone)
     gdb.events.exited.connect(gone)
+
+
+def _ended(call: Callable[[], None]) -> None:
+    _settle(None)
+    call()
 
 
 def on_quit(call: Callable[[], None]) -> None:

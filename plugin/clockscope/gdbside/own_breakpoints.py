@@ -11,7 +11,7 @@ import gdb
 
 from clockscope._core import true_if_interrupted
 from clockscope.gdbside.frames import Stop
-from clockscope.gdbside.happenings import asking
+from clockscope.gdbside.happenings import asking, at_next_stop, in_probe
 
 
 def _stays(hit: Callable[[Stop], bool]) -> bool:
@@ -27,7 +27,26 @@ def _stays(hit: Callable[[Stop], bool]) -> bool:
         return True  # the connection was lost meanwhile: GDB says so itself
 
 
-class Probe(gdb.Breakpoint):
+class _Own(gdb.Breakpoint):
+    """One of clockscope's own."""
+
+    def remove(self) -> None:
+        """In the midst of a probe GDB may still use it: then it is only switched off, and goes when the guest stands."""
+        if not self.is_valid():
+            return
+        if in_probe():
+            self.stop = true_if_interrupted(bool)  # no
+            self.enabled = False
+            at_next_stop(self._delete)
+        else:
+            self.delete()
+
+    def _delete(self) -> None:
+        if self.is_valid():
+            self.delete()
+
+
+class Probe(_Own):
     """An internal breakpoint. `hit` is called at each stop; the guest goes on unless it returns True.
 
     A hardware one, as a rule: whoever loads the kernel overwrites software breakpoints, and early text is not mapped.
@@ -44,10 +63,6 @@ class Probe(gdb.Breakpoint):
         if self.enabled != on:
             self.enabled = on
 
-    def remove(self) -> None:
-        if self.is_valid():
-            self.delete()
-
 
 class _Unequal(gdb.Function):
     """$clockscope_unequal(): an even number that it has not said before."""
@@ -63,7 +78,7 @@ class _Unequal(gdb.Function):
         return self._said
 
 
-class Watchpoint(gdb.Breakpoint):
+class Watchpoint(_Own):
     """An internal hardware watchpoint. `hit` is called behind each write; the guest goes on unless it returns True.
 
     GDB keeps to itself a write that leaves the value as it was, so it watches an expression that always changes.
@@ -84,7 +99,3 @@ class Watchpoint(gdb.Breakpoint):
         if self.type != gdb.BP_HARDWARE_WATCHPOINT:
             self.delete()
             raise gdb.error("no hardware watchpoint")
-
-    def remove(self) -> None:
-        if self.is_valid():
-            self.delete()

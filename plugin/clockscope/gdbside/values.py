@@ -112,6 +112,12 @@ def check_assignment(address: int, expression: str, value: str, known: Callable[
         probe.delete()
 
 
+def are_known(expression: str, known: Callable[[str], bool]) -> bool:
+    """Whether all names in an expression are the kernel's: GDB takes half a minute to learn that it does not know one."""
+    names = (match["name"] for match in _NAMES.finditer(expression) if match["name"])
+    return all(name in _KEYWORDS or known(name) for name in names)
+
+
 def _is_register(name: str) -> bool:
     try:
         gdb.newest_frame().read_register(name)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Is the kernel in the guest's memory the one whose symbols were loaded?"""
 
+from collections.abc import Callable
+
 from clockscope._core import Error, Relay
 from clockscope.kernel.elffile import ElfFile, build_id_of
 from clockscope.base.errors import UserError
@@ -20,9 +22,19 @@ class KernelCheck:
     @property
     def early(self) -> int | None:
         """Where to check again, once the guest gets there; None where that is known already, or cannot be."""
-        names = self._profile.early if self._profile and not self._known else ()
+        return None if self._known else self.start
+
+    @property
+    def start(self) -> int | None:
+        """The profile's early function, where a boot of this kernel begins; None where there is none."""
+        names = self._profile.early if self._profile else ()
         found = (symbol.address for name in names for symbol in self._elf.functions(name))
         return next(found, None)
+
+    @property
+    def known(self) -> bool:
+        """Whether the kernel was there once."""
+        return self._known
 
     def now(self) -> None:
         """UserError where the guest's memory holds another kernel.
@@ -56,6 +68,19 @@ class KernelCheck:
             there = found.split("\n")[0] if found.isprintable() else "no banner in its place"
             raise self._mismatch(there, expected.strip())
         return True
+
+    def still(self) -> bool | None:
+        """Whether the kernel that was there is there still; None where its memory cannot be read now, or never was."""
+        if not self._known:
+            return None
+        said = [self._says(compare) for compare in (self._compare_build_id, self._compare_banner)]
+        return True if True in said else False if False in said else None
+
+    def _says(self, compare: Callable[[], bool]) -> bool | None:
+        try:
+            return compare() or None
+        except UserError:
+            return False
 
     def check_file(self, path: str) -> None:
         """UserError where a file that the guest was started with is another kernel. What is no ELF file says nothing."""

@@ -142,6 +142,12 @@ class Borrowing:
         if not self._ended:
             self._note(told.END)
 
+    def leave_out(self, why: str) -> None:
+        """Ask nothing at the end, for it would be another boot's."""
+        if not self._ended:
+            told.write(self._writer, told.END, told.Told(refused=[why]))
+        self._ended = True
+
     def kernel_ends(self, stop: frames.Stop) -> bool:
         """At a probe where the kernel ends: afterwards there is nobody to ask."""
         self._note(told.END)

@@ -117,6 +117,10 @@ class Engine:
             if not gate.during and not gate.after and not gate.after_event:
                 self._turn(gate, 1)
 
+    def arrive(self, address: int, stop: Stop) -> bool:
+        """The guest stands at a probe's address already; True keeps it there."""
+        return self._stopped(address, stop)
+
     @property
     def waiting(self) -> bool:
         """Whether the guest has yet to come to where it begins."""

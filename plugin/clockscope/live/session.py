@@ -2,6 +2,8 @@
 """A recording: from the planting of probes to the closed trace, whatever ends it."""
 
 import atexit
+import functools
+import itertools
 import json
 import re
 import time
@@ -12,8 +14,9 @@ from typing import ClassVar
 from clockscope import __version__
 from clockscope.base import settings
 from clockscope.gdbside import console, happenings, own_breakpoints, symbols, values
-from clockscope.live import qemu
-from clockscope._core import Error, RefusedError, TraceWriter
+from clockscope.gdbside.frames import Stop
+from clockscope.live import qemu, restart, restart_signs
+from clockscope._core import Error, ExistsError, RefusedError, TraceWriter
 from clockscope.live.borrowing import Borrowing
 from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.live.connection import Connection, close_all
@@ -72,9 +75,29 @@ class Recording:
         branches: Branches,
         intrusive: bool,
         interventions: Sequence[Planned] = (),
+        boots: int = 1,
+        boot: int = 1,
+        at_start: bool = False,
     ) -> None:
-        """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows."""
+        """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows. `boots`: how many
+        boots are to be recorded, each to a trace of its own; `boot`: which of them this is; `at_start`: the guest stands
+        where the profile says that one begins."""
         self.path = path
+        self.boot, self.boots = boot, boots
+        self._again = functools.partial(
+            Recording,
+            connection,
+            target,
+            force=False,
+            goal=goal,
+            branches=branches,
+            intrusive=intrusive,
+            interventions=interventions,
+            boots=boots,
+            boot=boot + 1,
+        )
+        self._named = path  # the first boot's trace: the others are named after it
+        self._notes: dict[str, str] = {}
         self.target = target
         self.goal = goal
         self.events = 0
@@ -91,12 +114,16 @@ class Recording:
         self._settings: dict[str, str] = {}
         self._ui = console.Ui()
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
-        self._check.now()
+        if not at_start:
+            self._check.now()
         started_with = qemu.option(connection.guest.command, "kernel") if connection.guest else None
-        if started_with is not None:
+        if started_with is not None and boot == 1:
             self._check.check_file(started_with)
         self._writer = TraceWriter(path, force=force)
         self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay)
+        self._restarts = restart.RestartWatch(
+            self._check, target.offset, connection.relay.run_ns, self._instructions, replay=connection.replay
+        )
         self._endings: list[own_breakpoints.Probe] = []  # where the guest's kernel ends
         self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
         limit = console.number(settings.BACKTRACE_LIMIT.full_name)
@@ -127,7 +154,8 @@ class Recording:
         relay = self._connection.relay
         self._write_provenance()
         # So that each stop moves one breakpoint, not all of them.
-        self._settings["breakpoint always-inserted"] = console.replace_setting("breakpoint always-inserted", "on")
+        if not self._settings:
+            self._settings["breakpoint always-inserted"] = console.replace_setting("breakpoint always-inserted", "on")
         watched = self._watcher.plant(relay)  # first: of few slots, what the user asked for is worth the most
         self._virtual = breakpoints_are_virtual(relay)
         self._few = self._few and not self._virtual
@@ -146,9 +174,12 @@ class Recording:
         notes = [*self._describe(refused), *interventions]
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
         if self._check.early is None:
+            self._restarts.is_under_way(self.target.elf, self.target.profile)
             self._measure_clock()
             self._await_ending()
             notes += self._trace_branches()
+        # Last: where breakpoints are few, what was asked for is worth more.
+        self._restarts.plant(self._starts_again)
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(console.number(settings.IDLE_SECONDS.full_name))
         return notes
@@ -197,6 +228,8 @@ class Recording:
             "tool.clockscope": __version__,
             "tool.gdb": console.version(),
         }
+        if self.boots > 1:
+            facts["boot.number"], facts["boot.of"] = str(self.boot), str(self.boots)
         if connection.guest is not None:
             facts["stub.command"] = json.dumps(connection.guest.command)
         if target.profile is not None:
@@ -249,7 +282,11 @@ class Recording:
         try:
             if self._borrowing.has_to_measure(observation):
                 self._measure_clock()
-            self._write(observation)
+            tsc = self._borrowing.tsc(observation)
+            restarted = self._restarts.at_event(observation.cpu, tsc)
+            if restarted:
+                return self._boots_again(restarted)
+            self._write(observation, tsc)
             if self.events == 0:
                 self._borrowing.begin()
         except Error as error:
@@ -259,17 +296,16 @@ class Recording:
             return True
         self.events += 1
         if self.goal is not None:
-            self._reached = self._reached or self.goal.met_by(observation)
+            self._reached = self._reached or (self.boot >= self.boots and self.goal.met_by(observation))
             what = " ".join(filter(None, (observation.rule.what.replace(".", " "), observation.clock)))
             self._ui.progress(0, 0, f"{self.events} events, {what}")
         return self._reached
 
-    def _write(self, observation: Observation) -> None:
+    def _write(self, observation: Observation, tsc: int | None) -> None:
         relay, shift = self._connection.relay, self._connection.replay_shift
         instructions = self._instructions()
         place = observation.backtrace[0]
         run_ns = relay.run_ns()
-        tsc = self._borrowing.tsc(observation)
         values = [*observation.values, *self._observed(observation)]
         self._writer.event(
             run_ns=run_ns,
@@ -317,8 +353,58 @@ class Recording:
             self.end(False, self._failure)
         elif self._reached:
             self.end(True, f"reached {self.goal}")
+        elif restarted := self._restarts.at_stop():
+            self._boots_again(restarted)
         elif self.goal == Goal("idle") and self._connection.relay.idle_reached:
             self.end(True, f"no event for {console.number(settings.IDLE_SECONDS.full_name)} s")
+
+    def _starts_again(self, stop: Stop) -> bool:
+        """The guest stands where another boot begins; True keeps it there."""
+        return self._boots_again(restart_signs.RESTARTED, stop)
+
+    def _boots_again(self, why: str, stop: Stop | None = None) -> bool:
+        """The boot has ended, for another has begun: the trace ends too, and the next one begins if it is wanted. True
+        keeps the guest where it is. `stop`: it stands where its boot begins."""
+        last = self.boot >= self.boots or why == restart_signs.ANOTHER
+        complete = not last or self._ends_with_guest()
+        self._borrowing.leave_out(why)
+        kept = {} if last else self._settings
+        self._settings = self._settings if last else {}
+        self.end(complete, why if complete else f"{why} before {self.goal}")
+        self._connection.relay.restart_time()
+        if last:
+            return self.goal is not None
+        try:
+            return self._record_next(kept, stop)
+        except (Error, UserError, console.Error) as error:
+            self._ui.note(f"Your guest's next boot is not recorded: {one_line(str(error))}.")
+            return self.goal is not None
+
+    def _record_next(self, kept: dict[str, str], stop: Stop | None) -> bool:
+        """Record the boot that has begun, to a file that is not there yet."""
+        following = self._create_next(stop)
+        following._settings, following._named = kept, self._named
+        for key, value in self._notes.items():
+            following.note(key, value)
+        self._ui.note(f"Recording boot {following.boot} of {following.boots} to {following.path}.")
+        for line in following.arm():
+            self._ui.note(line)
+        return following._begin_at(stop) if stop is not None else False
+
+    def _create_next(self, stop: Stop | None) -> "Recording":
+        for number in itertools.count(self.boot + 1):
+            try:
+                return self._again(restart.numbered(self._named, number), at_start=stop is not None)
+            except ExistsError:
+                continue
+        raise AssertionError("numbers do not end")
+
+    def _begin_at(self, stop: Stop) -> bool:
+        """The guest stands at the profile's early function."""
+        start = self._check.start
+        assert start is not None
+        self._restarts.stands_at_start(stop)
+        return self._engine.arrive(start, stop)
 
     def guest_gone(self) -> None:
         """The guest has ended, or GDB let go of it."""
@@ -368,7 +454,7 @@ class Recording:
         if Connection.leaving and happenings.runs():
             # GDB cannot take leave of a guest that runs in its background: the relay does, and lifts all of GDB's as well.
             self._connection.relay.close()
-        elif not happenings.in_probe():
+        elif not (Connection.leaving and happenings.in_probe()):
             self._attempt("what the guest is told could not be asked again", self._borrowing.end)
             self._attempt("the probes could not be lifted", self._lift_gdbs)
         self._attempt("the interventions could not be lifted", self._intervening.lift)
@@ -387,11 +473,19 @@ class Recording:
         try:
             self._engine.lift()
             self._watcher.lift()
+            self._restarts.lift()
             for probe in self._endings:
                 probe.remove()
         finally:
-            for name, value in self._settings.items():
-                console.replace_setting(name, value)
+            if happenings.in_probe():
+                happenings.at_next_stop(self._restore)
+            else:
+                self._restore()
+
+    def _restore(self) -> None:
+        for name, value in self._settings.items():
+            console.replace_setting(name, value)
+        self._settings.clear()
 
     def _end_branches(self) -> None:
         if self._branch_trace is not None:
@@ -413,6 +507,7 @@ class Recording:
     def note(self, key: str, value: str) -> None:
         """Keep a fact of provenance, unless there is none."""
         if value:
+            self._notes[key] = value
             self._writer.meta(key, value)
 
 
@@ -449,6 +544,7 @@ def describe() -> list[tuple[str, str]]:
         ("profile", f"{profile.name} ({profile.path})" if profile else "none"),
         ("until", str(current.goal) if current.goal else "`clock record --stop`"),
     ]
+    rows += [("boot", f"{current.boot} of {current.boots}")] if current.boots > 1 else []
     rows += [("intervention", line) for line in current.interventions()]
     missing = [expected for expected in current.target.plan.expectations if expected.status == "missing"]
     return rows + [("missing", f"{expected.rule}: {expected.note}") for expected in missing]

@@ -100,7 +100,7 @@ def _read_leaves(borrower: Borrower, result: Told) -> None:
         first = leaf & 0xC0000000
         if leaf != first and leaf > cpuid_leaves.highest(leaf, result.leaves):
             continue
-        if leaf == cpuid_leaves.HYPERVISOR and not result.leaves[1, 0][2] >> 31:
+        if leaf == cpuid_leaves.HYPERVISOR and not result.leaves.get((1, 0), (0, 0, 0, 0))[2] >> 31:
             continue  # no hypervisor shows itself: the leaf then repeats another
         result.leaves[leaf, subleaf] = borrower("cpuid", leaf, subleaf)
 

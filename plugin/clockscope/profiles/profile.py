@@ -145,6 +145,7 @@ class Profile:
     command_line: str | None
     release: re.Pattern[str] | None
     early: tuple[str, ...]
+    begun: tuple[str, ...]
     endings: tuple[str, ...]
     frames: tuple[str, ...]
     printers: tuple[str, ...]
@@ -221,6 +222,7 @@ def parse(text: str, path: str) -> Profile:
         command_line=recognise_part.get("command_line"),
         release=_pattern(release, text, path, ("recognise", "release")) if release else None,
         early=tuple(recognise_part.get("early", ())),
+        begun=_tuple(recognise_part.get("begun", ())),
         endings=tuple(recognise_part.get("endings", ())),
         frames=tuple(recognise_part.get("frames", ())),
         printers=tuple(messages.get("functions", ())),
