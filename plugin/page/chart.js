@@ -258,7 +258,8 @@ export class Chart {
     const begin = Math.min(...guests.map((guest) => guest.begin));
     const end = Math.max(...guests.map((guest) => guest.end));
     const margin = Math.max((end - begin) * 0.015, NARROWEST);
-    return [Math.max(begin - margin, 0), end + margin];
+    // Before the kernel's own clock begins, time is negative.
+    return [begin < 0 ? begin - margin : Math.max(begin - margin, 0), end + margin];
   }
 
   shown(number) {

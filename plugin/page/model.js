@@ -67,7 +67,7 @@ function eventItem(guest, event, number) {
     guest,
     event,
     words,
-    x: Number(event[guest.axis]) / 1e6,
+    x: guest.places[number],
     kind: kindOf.get(event.what) ?? "other",
     text: text.join("\n").toLowerCase(),
   };

@@ -12,7 +12,7 @@ from typing import Any
 from guest import ROOT
 
 from clockscope.model import lanes
-from clockscope.reports import text
+from clockscope.reports import event_rows
 
 KINDS = tomllib.loads((ROOT / "schemas/events.toml").read_text("utf-8"))
 _NAMED = re.compile(r"""["'`]((?:clock|device|calibration|frequency|quality|variable|function)\.[a-z]+)["'`]""")
@@ -114,7 +114,7 @@ def test_the_lanes() -> None:
 
 def test_nobody_names_another_kind() -> None:
     """Whatever looks like a kind where kinds are compared is one."""
-    assert set(text._STYLES) <= set(KINDS)
+    assert set(event_rows.STYLES) <= set(KINDS)
     for folder, suffix in (("plugin/clockscope", "*.py"), ("plugin/clockscope", "*.sql"), ("plugin/page", "*.js")):
         for file in (ROOT / folder).rglob(suffix):
             if "bundle" not in file.parts:

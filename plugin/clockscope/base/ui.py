@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
+_PROSE, _WIDEST = 100, 10_000
+
 TRACE_HELP = "a recorded trace; in GDB, by default the one that was written last"
 
 
@@ -41,6 +43,7 @@ class Ui(Protocol):
 
     colour: bool
     width: int
+    """Of the terminal, in columns; 0 where nobody looks at one, as in a pipe: then nothing is cut or folded."""
 
     def out(self, text: str) -> None:
         """Print a result (through the pager, where there is one)."""
@@ -57,6 +60,11 @@ class Ui(Protocol):
     @property
     def trace(self) -> str | None:
         """The trace that was written last, where that is known."""
+
+
+def prose_width(ui: Ui, lead: int = 0) -> int:
+    """The columns that a text which is folded anyway may have behind a lead."""
+    return max((ui.width or _PROSE) - lead, 40)
 
 
 def trace_meant(given: str | None, ui: Ui) -> str:
@@ -77,7 +85,8 @@ def damage_noted(damage: Iterable[str | None], ui: Ui) -> int:
 
 def _width() -> int:
     if not sys.stdout.isatty():
-        return 100
+        said = os.environ.get("COLUMNS", "")  # of a shell that hands it on on purpose
+        return min(int(said), _WIDEST) if said.isascii() and said.isdecimal() and len(said) < 9 else 0
     import shutil
 
     return shutil.get_terminal_size((100, 24)).columns

@@ -5,7 +5,7 @@ import argparse
 import json
 from typing import Any
 
-from clockscope.model import diagnosing
+from clockscope.model import axis, diagnosing
 from clockscope._core import Trace
 from clockscope.commands.path import SOURCE_HELP, source_of
 from clockscope.reports import diagnose as report
@@ -37,14 +37,15 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     rules = diagnosing.load(args.rules)
-    files = [_examine(name, rules, args.source) for name in args.files or [trace_meant(None, ui)]]
+    found = [_examine(name, rules, args.source) for name in args.files or [trace_meant(None, ui)]]
+    files, axes = [file for file, _ in found], [when for _, when in found]
     if args.format == "json":
         ui.out(json.dumps({"rules": len(rules), "files": files}, indent=2))
     else:
-        ui.out(report.diagnosis(files, len(rules), ui))
+        ui.out(report.diagnosis(files, axes, len(rules), ui))
     return 1 if any(file["findings"] for file in files) else 0
 
 
-def _examine(name: str, rules: list[diagnosing.Rule], tree: str | None) -> dict[str, Any]:
+def _examine(name: str, rules: list[diagnosing.Rule], tree: str | None) -> tuple[dict[str, Any], axis.Axis]:
     with Trace(name) as trace:
-        return diagnosing.examine(name, trace, rules, source_of(trace, tree))
+        return diagnosing.examine(name, trace, rules, source_of(trace, tree)), axis.of_trace(trace)

@@ -5,7 +5,7 @@ import argparse
 import json
 from pathlib import Path
 
-from clockscope.model import changes_made, paths
+from clockscope.model import axis, changes_made, paths
 from clockscope._core import Trace
 from clockscope.model.source_text import Source
 from clockscope.reports import path as report
@@ -52,8 +52,9 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     with Trace(trace_meant(args.file, ui)) as trace:
         functions = paths.functions(trace, args.function, source_of(trace, args.source))
         changed = changes_made.of(trace)
+        when = axis.of_trace(trace)
     if args.format == "text":
-        ui.out(report.paths(functions, changed, ui))
+        ui.out(report.paths(functions, changed, when, ui))
     elif args.function and len(functions) == 1:
         ui.out(json.dumps({"interventions": changed, **functions[0]}, indent=2))
     else:

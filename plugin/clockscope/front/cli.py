@@ -95,7 +95,9 @@ def _run_loaded(arguments: Sequence[str]) -> int:
         return 0
     args = _parse(arguments)
     try:
-        status: int = args.run(args, TerminalUi())
+        ui = TerminalUi()
+        verbs.dress(args, ui)
+        status: int = args.run(args, ui)
         return status
     except (Error, UserError) as error:
         return _fail(str(error))

@@ -10,9 +10,10 @@ from clockscope._core import Error, Trace
 from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.profiles import profile
+from clockscope.reports import event_rows
 from clockscope.front.verbs import Verb
 
-KINDS = ("file", "function", "variable", "traced", "event", "profile")
+KINDS = ("file", "function", "variable", "traced", "event", "profile", "column")
 """What COMPLETE of a verb may say of an argument; "traced" are the functions of the trace that stands before it."""
 
 _TRACED = "SELECT name FROM function UNION SELECT function FROM counter ORDER BY 1"
@@ -89,6 +90,8 @@ def _names(kind: str | None, known: Known, named: Mapping[str, str]) -> Iterable
         return ()  # nobody waits for an error while he is typing
     if kind == "event":
         return ("idle", "exit", *profile.vocabulary())
+    if kind == "column":
+        return event_rows.COLUMNS
     return profile.names() if kind == "profile" else ()
 
 

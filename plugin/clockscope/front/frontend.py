@@ -89,6 +89,7 @@ def _run(verb: Verb, words: list[str], ui: console.Ui) -> None:
     try:
         normalise = getattr(verb, "normalise", list)
         args = make_parser(verb).parse_args(normalise(words))
+        verbs.dress(args, ui)
         verb.run(args, ui)
     except _Leave:
         return

@@ -69,6 +69,8 @@ def prepare(parser: argparse.ArgumentParser, verb: Verb, *, in_gdb: bool) -> Non
     lines = "".join(f"  {parser.prog} {example}".rstrip() + "\n" for example in verbs.examples(verb, in_gdb=in_gdb))
     parser.epilog = (f"{notes}\n" * bool(notes) + f"examples:\n{lines}").replace("%", "%%")
     verb.prepare_parser(parser)
+    if any("--format" in one.option_strings and "text" in (one.choices or ()) for one in parser._actions):
+        verbs.add_colour(parser)
 
 
 def make_parser(offered: Sequence[Verb]) -> argparse.ArgumentParser:

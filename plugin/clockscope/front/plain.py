@@ -8,7 +8,7 @@ left to argparse, which alone speaks to the user; what is read here is what argp
 
 from collections.abc import Sequence
 
-from clockscope.front.verbs import Verb
+from clockscope.front.verbs import Verb, add_colour
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,6 +116,9 @@ def _distribute(words: Sequence[str], positionals: Sequence[_Argument], values: 
 def _read(verb: Verb, words: Sequence[str]) -> Namespace:
     declared = _Declared()
     verb.prepare_parser(declared)
+    form = declared.options.get("--format")
+    if form and "text" in (form.choices or ()):
+        add_colour(declared)
     known = [*declared.options.values(), *declared.positionals]
     values: dict[str, object] = {argument.key: argument.default for argument in known}
     _distribute(_read_words(words, declared, values), declared.positionals, values)

@@ -51,3 +51,19 @@ def load(name: str) -> Verb:
 def examples(verb: Verb, *, in_gdb: bool) -> list[str]:
     """The arguments of each example that this front can run."""
     return [*verb.EXAMPLES, *(getattr(verb, "GDB_EXAMPLES", ()) if in_gdb else ())]
+
+
+def add_colour(parser: "argparse.ArgumentParser") -> None:
+    """What each verb takes that prints text."""
+    parser.add_argument(
+        "--color",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="whether text has colours; auto (the default): at a terminal",
+    )
+
+
+def dress(args: "argparse.Namespace", ui: Ui) -> None:
+    """What the options say of the output's looks."""
+    if (said := getattr(args, "color", "auto")) != "auto":
+        ui.colour = said == "always"

@@ -79,7 +79,7 @@ class Ui:
         """`typed`: by a person at GDB's prompt. Of other commands GDB does not say where their output goes."""
         styled = bool(gdb.parameter("style enabled")) and "NO_COLOR" not in os.environ
         self.colour = styled and typed and _at_terminal() and not _piped()
-        self.width = int(gdb.parameter("width") or 0) or 100
+        self.width = 0 if typed and _piped() else int(gdb.parameter("width") or 0)
         # Asked now: where progress is told, in the middle of a stop, GDB must not be made to run commands.
         self._draws = _at_terminal() and not _in_tui()
         self._last = 0.0

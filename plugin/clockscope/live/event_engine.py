@@ -295,7 +295,8 @@ class Engine:
 
     def _observe(self, rule: Rule, scene: _Scene) -> bool:
         values = dict(scene.found)
-        values.update((capture.name, _capture(capture, scene.stop)) for capture in rule.captures)
+        captured = ((capture, _capture(capture, scene.stop)) for capture in rule.captures)
+        values.update((one.name, value) for one, value in captured if value is not None or not one.optional)
         if scene.line is not None:
             values["message"] = scene.line
         named = values.get(rule.clock_from) if rule.clock_from else rule.clock

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope.model import changes_made, comparison_log, comparison_paths, disturbed, told
+from clockscope.model.axis import Axis
 from clockscope.model.source_text import Source
 from clockscope._core import Trace
 
@@ -40,6 +41,7 @@ def compare(
     `sources`: where the text of A's and of B's source is, if not in the traces."""
     timelines = comparison_log.comparable(a.timeline(), b.timeline())
     functions = comparison_paths.compare(a, b, progress, sources)
+    axes = Axis(timelines[0], a), Axis(timelines[1], b)
     result: Record = {
         "ppm": ppm,
         "damage": [timeline["damage"] for timeline in timelines],
@@ -49,11 +51,14 @@ def compare(
         "disturbed": {"a": disturbed.of(timelines[0]), "b": disturbed.of(timelines[1])},
         "guest": [*_guest(timelines[0], timelines[1]), *told.differences(a, b)],
         "clocks": _clocks(timelines[0]["clocks"], timelines[1]["clocks"], ppm),
-        "events": _events(timelines[0]["events"], timelines[1]["events"], ppm),
+        "events": _events(timelines[0]["events"], timelines[1]["events"], ppm, axes),
+        "systems": [{key: timeline["guest"].get(key, "") for key in ("os", "release")} for timeline in timelines],
         "first_divergence": functions.pop("first_divergence"),
         "functions": functions,
     }
     for divergence in _divergences(result):
+        for side, axis in zip("ab", axes):
+            divergence[side]["when"] = axis.said(divergence[side])
         divergence["clocks"] = sorted(_clocks_behind(divergence["function"], timelines))
     return {"same": _is_same(result), **result}
 
@@ -156,18 +161,18 @@ def _number(value: Any) -> float | None:
 # ---------------------------------------------------------------- events
 
 
-def _events(a: Sequence[Record], b: Sequence[Record], ppm: float) -> Record:
+def _events(a: Sequence[Record], b: Sequence[Record], ppm: float, axes: tuple[Axis, Axis]) -> Record:
     result: Record = {"only_a": [], "only_b": [], "differ": []}
     for here, there in _align(a, b):
         if here is None or there is None:
-            result["only_b" if here is None else "only_a"].append(_event(here or there or {}))
+            result["only_b" if here is None else "only_a"].append(_event(here or there or {}, axes[here is None]))
         elif values := list(_event_values(here["values"], there["values"], ppm)):
-            result["differ"].append({**_event(here), "seq": [here["seq"], there["seq"]], "values": values})
+            result["differ"].append({**_event(here, axes[0]), "seq": [here["seq"], there["seq"]], "values": values})
     return result
 
 
-def _event(event: Record) -> Record:
-    return {key: event[key] for key in ("seq", "run_ns", "what", "clock", "rule")}
+def _event(event: Record, axis: Axis) -> Record:
+    return {**{key: event[key] for key in ("seq", "run_ns", "what", "clock", "rule")}, "when": axis.text(event)}
 
 
 def _event_values(a: Mapping[str, Any], b: Mapping[str, Any], ppm: float) -> Iterator[Record]:

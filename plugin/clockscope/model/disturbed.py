@@ -5,6 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from clockscope._core import Trace
 from clockscope.model import changes_made
+from clockscope.model.axis import Axis
+from clockscope.model.doer import doer
+from clockscope.model.hertz import frequency as frequency
+from clockscope.profiles import reading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,19 +23,6 @@ KEPT = ("stood_ns", "stops", "lost_cycles", "error_bound_ppm", "disturbed", "not
 
 _YES, _NO = "yes", "no"
 _CALIBRATED = ("calibration.finished", "frequency.detected")
-_UNITS = (("frequency_hz", 1), ("frequency_khz", 1000), ("mhz", 1_000_000))
-
-
-def frequency(values: Record) -> int | None:
-    """The frequency that an event tells, in Hz."""
-    for name, scale in _UNITS:
-        value = values.get(name)
-        try:
-            if isinstance(value, int | float | str):
-                return round(float(value) * scale)
-        except (ValueError, OverflowError):
-            continue
-    return None
 
 
 def state(values: Mapping[str, object]) -> bool | None:
@@ -85,7 +76,14 @@ def timeline(trace: Trace) -> Record:
     content = changes_made.timeline(trace)
     found = of(content)
     marked = [{**clock, "disturbed": _of_clock(clock, content["events"])} for clock in content["clocks"]]
-    return {**content, "clocks": marked, "disturbed": found}
+    return {**content, **_when_and_who(content), "clocks": marked, "disturbed": found}
+
+
+def _when_and_who(content: Record) -> Record:
+    """The events with their place on the one axis of time, and with who did what they tell."""
+    axis, words = Axis(content), reading.of(content["guest"])
+    events = [{**event, "time_ns": axis.ns(event), "by": doer(event, words)} for event in content["events"]]
+    return {"events": events, "time": axis.name}
 
 
 def _of_clock(clock: Record, events: Sequence[Record]) -> bool | None:

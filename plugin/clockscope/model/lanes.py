@@ -30,10 +30,10 @@ class Lanes:
     left_out: int = 0
 
 
-def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Record]) -> Lanes:
+def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Record], axis: Axis | None = None) -> Lanes:
     """The lanes of a timeline (schemas/timeline.schema.json), of the calls that were traced (path.schema.json), and of what
     was changed meanwhile (interventions.moments())."""
-    axis = Axis(content["events"])
+    axis = axis or Axis(content)
     calls = [(function["function"], call) for function in functions for call in function["invocations"]]
     calls.sort(key=lambda item: int(item[1]["seq"]))
     result = Lanes()
@@ -52,10 +52,8 @@ def arrange(content: Record, functions: Sequence[Record], changes: Sequence[Reco
 
 
 def _range(axis: Axis, events: Sequence[Record], others: Sequence[Record]) -> tuple[float, float]:
-    moments = [axis.of(event) for event in events]
-    moments += [
-        axis.at(other[key]) for other in others for key in ("run_ns", "end_run_ns") if other.get(key) is not None
-    ]
+    moments = [axis.of(event) for event in [*events, *others]]
+    moments += [axis.at(other["end_run_ns"]) for other in others if other.get("end_run_ns") is not None]
     return min(moments, default=0.0), max(moments, default=0.0)
 
 
@@ -151,7 +149,7 @@ def _calls(calls: Sequence[tuple[str, Record]], cpus: Mapping[int, int], axis: A
         lane = cpus.get(call["cpu"])
         if lane is None:
             continue
-        begin = axis.at(call["run_ns"])
+        begin = axis.of(call)
         end = begin if call["end_run_ns"] is None else axis.at(call["end_run_ns"])
         others = [until for until in under_way.get(lane, []) if until > begin]
         under_way[lane] = [*others, end]

@@ -31,6 +31,7 @@ class Capture:
     frame: str | None = None
     names: tuple[str, ...] = ()
     text: str | None = None
+    optional: bool = False  # where it cannot be read, there is no such value
 
 
 @dataclass(frozen=True)
@@ -328,7 +329,13 @@ def _capture(name: str, value: Any) -> Capture:
     if isinstance(value, dict) and "text" in value:
         return Capture(name, text=value["text"])
     if isinstance(value, dict):
-        return Capture(name, _tuple(value["expression"]), value.get("frame"), tuple(value.get("names", ())))
+        return Capture(
+            name,
+            _tuple(value["expression"]),
+            value.get("frame"),
+            tuple(value.get("names", ())),
+            optional=value.get("optional", False),
+        )
     return Capture(name, _tuple(value))
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clockscope.model import changes_made
-from clockscope.reports import values
-from clockscope.reports.table import Column, render, styled
-from clockscope.base.ui import Ui, cut, one_line
+from clockscope.model.axis import Axis
+from clockscope.reports.table import Column, fold, render, styled
+from clockscope.base.ui import Ui, cut, one_line, prose_width
 
 Record = dict[str, Any]
 """An object of schemas/diagnose.schema.json."""
@@ -17,14 +17,15 @@ Record = dict[str, Any]
 _ROWS_MAX = 12
 _MANY = 3  # alike: then they are one row
 _SAID_LIMIT = 100
-_COLUMNS = [Column("seq", "right"), Column("ms", "right"), Column("where"), Column("what")]
+_COLUMNS = [Column("where"), Column("what")]
 
 
-def diagnosis(files: Sequence[Record], rules: int, ui: Ui) -> str:
-    return "\n".join("\n".join(_file(file, rules, ui)) for file in files) + "\n"
+def diagnosis(files: Sequence[Record], axes: Sequence[Axis], rules: int, ui: Ui) -> str:
+    """`axes`: of each file, the clock by which its times are told."""
+    return "\n".join("\n".join(_file(file, axis, rules, ui)) for file, axis in zip(files, axes)) + "\n"
 
 
-def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
+def _file(file: Record, axis: Axis, rules: int, ui: Ui) -> Iterator[str]:
     guest = f" ({cut(one_line(file['guest']), _SAID_LIMIT)})" if file["guest"] else ""
     yield styled(f"{one_line(file['file'])}{guest}", "bold", ui.colour)
     if not file["complete"]:
@@ -39,7 +40,7 @@ def _file(file: Record, rules: int, ui: Ui) -> Iterator[str]:
     if not file["findings"]:
         yield from _nothing(file, rules, ui)
     for number, finding in enumerate(file["findings"], 1):
-        yield from _finding(number, finding, ui)
+        yield from _finding(number, finding, axis, ui)
 
 
 def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
@@ -64,14 +65,16 @@ def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
         )
 
 
-def _finding(number: int, finding: Record, ui: Ui) -> Iterator[str]:
+def _finding(number: int, finding: Record, axis: Axis, ui: Ui) -> Iterator[str]:
     yield ""
     yield from _folded(f"  {number}. ", finding["symptom"], ui, "bold")
     yield from _folded("     cause: ", finding["cause"], ui)
     yield f"     evidence ({one_line(finding['rule'])}):"
-    rows = list(_grouped(finding["evidence"]))
+    rows = list(_grouped(finding["evidence"], axis))
     shown = rows[:_ROWS_MAX]
-    yield from ("       " + line for line in render(_COLUMNS, [_row(row) for row in shown], ui.colour))
+    columns = [Column("seq", "right"), Column("ms" if axis.unit == "ms" else "time", "right"), *_COLUMNS]
+    lines = render(columns, [_row(row, axis) for row in shown], ui.colour)
+    yield from fold([f"       {line}" for line in lines], ui.width, 16)
     if len(rows) > len(shown):
         yield f"       … and {len(rows) - len(shown)} more rows"
     for text in finding["try"]:
@@ -81,7 +84,7 @@ def _finding(number: int, finding: Record, ui: Ui) -> Iterator[str]:
         yield from _folded("               ", _state(reference), ui)
 
 
-def _grouped(evidence: Sequence[Record]) -> Iterator[Record]:
+def _grouped(evidence: Sequence[Record], axis: Axis) -> Iterator[Record]:
     """What happened again and again, but for its numbers, is one row."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for row in evidence:
@@ -91,15 +94,15 @@ def _grouped(evidence: Sequence[Record]) -> Iterator[Record]:
         if len(rows) < _MANY:
             yield from rows
             continue
-        first, last = (values.milliseconds(row["run_ns"]) for row in (rows[0], rows[-1]))
-        yield {**rows[0], "said": f"{len(rows)} times, first at {first}, last at {last} ms: {rows[0]['said']}"}
+        first, last = (axis.said(row) for row in (rows[0], rows[-1]))
+        yield {**rows[0], "said": f"{len(rows)} times, first {first}, last {last}: {rows[0]['said']}"}
 
 
-def _row(row: Record) -> list[str]:
+def _row(row: Record, axis: Axis) -> list[str]:
     if not row["seq"]:
         return ["-", "-", one_line(row["place"]), cut(one_line(row["said"]), _SAID_LIMIT)]
     said = cut(one_line(row["said"]), _SAID_LIMIT)
-    return [str(row["seq"]), values.milliseconds(row["run_ns"]), one_line(row["place"]), said]
+    return [str(row["seq"]), axis.text(row), one_line(row["place"]), said]
 
 
 def _state(reference: Record) -> str:
@@ -110,6 +113,6 @@ def _state(reference: Record) -> str:
 
 def _folded(lead: str, text: str, ui: Ui, style: str = "") -> Iterator[str]:
     """`text` behind a lead, its further lines indented as far."""
-    lines = textwrap.wrap(one_line(text), max(ui.width - len(lead), 40), break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(one_line(text), prose_width(ui, len(lead)), break_long_words=False, break_on_hyphens=False)
     for number, line in enumerate(lines or [""]):
         yield (lead if number == 0 else " " * len(lead)) + (styled(line, style, ui.colour) if style else line)

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clockscope.model import changes_made, disturbed
+from clockscope.profiles import reading
+from clockscope.profiles.reading import Words
 from clockscope.reports import values
 from clockscope.reports.path import compared, short, way
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.base.ui import Ui, cut, one_line
+from clockscope.base.ui import Ui, cut, one_line, prose_width
 
 Record = dict[str, Any]
 """An object of schemas/diff.schema.json."""
@@ -25,7 +27,7 @@ def difference(result: Record, files: tuple[str, str], ui: Ui) -> str:
         _head(result, files, ui),
         _guest(result["guest"], ui),
         _clocks(result, ui),
-        _events(result["events"], ui),
+        _events(result, ui),
         *_divergences(result, ui),
         _others(result, ui),
         _functions(result["functions"], ui),
@@ -77,12 +79,13 @@ def guest_rows(differences: Sequence[Record]) -> list[list[str]]:
 
 
 def _clocks(result: Record, ui: Ui) -> list[str]:
-    rows = clock_rows(result["clocks"], result["disturbed"])
+    rows = clock_rows(result)
     return _table("Clocks", ("name", "kind", "", "A", "B"), rows, ui)
 
 
-def clock_rows(clocks: Record, found: Record) -> list[list[str]]:
-    """Name, kind, what, A, B. `found`: what was disturbed, of both."""
+def clock_rows(result: Record) -> list[list[str]]:
+    """Name, kind, what, A, B."""
+    clocks, found, known = result["clocks"], result["disturbed"], _words(result)
     rows: list[list[str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for clock in clocks[key]:
@@ -97,7 +100,8 @@ def clock_rows(clocks: Record, found: Record) -> list[list[str]]:
             )
     for item in clocks["differ"]:
         name = item["what"]
-        pair = [value(name, item[side]) + _mark(item, found[side]) for side in "ab"]
+        subject = "device" if item["kind"] == "event device" else "clock"
+        pair = [value(name, item[side], subject, words) + _mark(item, found[side]) for side, words in zip("ab", known)]
         rows.append([_cut(item["name"]), _cut(item["kind"]), label(name), *pair])
     return rows
 
@@ -117,46 +121,54 @@ def label(field: str) -> str:
     return words.get(field, field.replace("_", " "))
 
 
-def _events(events: Record, ui: Ui) -> list[str]:
-    return _table("Events", ("event", "clock", ""), event_rows(events), ui)
+def _events(result: Record, ui: Ui) -> list[str]:
+    return _table("Events", ("event", "clock", ""), event_rows(result), ui)
 
 
-def event_rows(events: Record) -> list[list[str]]:
+def event_rows(result: Record) -> list[list[str]]:
     """Kind, clock, what differs and when, in the order of A's and B's times."""
-    rows: list[tuple[int, str, str, str]] = []
+    events, known = result["events"], _words(result)
+    rows: list[tuple[int, str, str, str, str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for event in events[key]:
-            rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), f"only in {letter}"))
+            rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), f"only in {letter}", event["when"]))
     for event in events["differ"]:
-        said = "; ".join(_pair(item) for item in event["values"])
-        rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said))
+        said = "; ".join(_pair(item, event["what"], known) for item in event["values"])
+        rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said, event["when"]))
     rows.sort(key=lambda row: row[0])
-    return [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:])]
+    return [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:4])]
 
 
 def _what(event: Record) -> str:
     return cut(values.words(event["what"]), _TEXT_LIMIT)
 
 
-def _alike(group: Sequence[tuple[int, str, str, str]]) -> list[str]:
+def _alike(group: Sequence[tuple[int, str, str, str, str]]) -> list[str]:
     """One row for events that follow each other and are the same but for their time."""
-    (first, what, clock, said), last = group[0], group[-1][0]
-    when = f"at {values.milliseconds(first)} ms"
+    (_, what, clock, said, first), last = group[0], group[-1][4]
+    unit = "" if last.startswith("[") else " ms"
+    when = f"at {first}{unit}"
     if len(group) > 1:
-        when = f"{len(group)} times, from {values.milliseconds(first)} to {values.milliseconds(last)} ms"
+        when = f"{len(group)} times, from {first} to {last}{unit}"
     return [what, clock, f"{said}, {when}"]
 
 
-def _pair(item: Record) -> str:
-    return (
-        f"{_cut(item['name']).replace('_', ' ')}: {value(item['name'], item['a'])} | {value(item['name'], item['b'])}"
-    )
+def _words(result: Record) -> tuple[Words, Words]:
+    here, there = (reading.of(system) for system in result["systems"])
+    return here, there
 
 
-def value(name: str, value: Any) -> str:
-    """A field's content in words."""
+def _pair(item: Record, what: str, known: tuple[Words, Words]) -> str:
+    pair = [value(item["name"], item[side], what, words) for side, words in zip("ab", known)]
+    return f"{_cut(item['name']).replace('_', ' ')}: {' | '.join(pair)}"
+
+
+def value(name: str, value: Any, what: str = "", known: Words | None = None) -> str:
+    """A field's content in words; its bits by the names that they have in an event of this kind."""
     if value is None:
         return "-"
+    if bits := values.bits(what, name, value, known):
+        return bits
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
@@ -218,7 +230,7 @@ def describe(side: Record, own_source: bool) -> Record:
     return {
         "decided": f"{taken(side)}{place}{instruction}"
         f"{' → ' + short(side['to']) if side['to'] else ''}{'  ' + held if held else ''}"
-        f"  [call {side['invocation']}, at {values.milliseconds(side['run_ns'])} ms{gap}]",
+        f"  [call {side['invocation']}, {side['when']}{gap}]",
         "then": [_then(step) for step in side["then"]],
         "outcome": outcome(side),
         "events": ", ".join(following),
@@ -267,6 +279,6 @@ def _functions(functions: Record, ui: Ui) -> list[str]:
     ):
         names = ", ".join(one_line(name) for name in functions[key])
         if names:
-            folded = textwrap.wrap(names, max(ui.width - 2, 40), break_long_words=False, break_on_hyphens=False)
+            folded = textwrap.wrap(names, prose_width(ui, 2), break_long_words=False, break_on_hyphens=False)
             lines += [_title(title, ui), *("  " + line for line in folded)]
     return lines

@@ -77,8 +77,8 @@ def _difference(result: Record) -> Record:
         "same": result["same"],
         "ppm": f"{result['ppm']:g}",
         "guest": diff.guest_rows(result["guest"]),
-        "clocks": diff.clock_rows(result["clocks"], result["disturbed"]),
-        "events": diff.event_rows(result["events"]),
+        "clocks": diff.clock_rows(result),
+        "events": diff.event_rows(result),
         "decisions": [_decision(title, item) for title, item in diff.divergences(result)],
         "only": [
             (title, [page_guest.shown(name) for name in result["functions"][key]])

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from clockscope.model import changes_made
 from clockscope.model.comparison_paths import base_name
 from clockscope.base.errors import UserError
-from clockscope.reports import cfg, diff, graphviz, path, values
+from clockscope.reports import cfg, diff, graphviz, path
 from clockscope.reports.page_guest import TEXT_LIMIT, Guest, shown
 
 Record = dict[str, Any]
@@ -73,7 +73,7 @@ def _call(guest: Guest, call: Record) -> Record:
     return {
         "target": f"{guest.letter}-{call['seq']}",
         "n": call["n"],
-        "ms": values.milliseconds(call["run_ns"]),
+        "ms": guest.clock(call),
         "cpu": call["cpu"],
         "caller": shown(call["caller"]),
         "outcome": path.outcome(call),

@@ -35,6 +35,7 @@ class Guest:
     graphs: Sequence[Record]
     told: Record
     changes: Sequence[Record]  # each time that something was changed in the guest
+    clock: text.Clock
     sources: Mapping[str, str]  # the text of each source line that an event or its backtrace names
 
 
@@ -62,8 +63,16 @@ def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule])
         graphs,
         left(lambda: cpuid.content(told.of_trace(trace, told.BEGIN), None), {"leaves": [], "msrs": [], "refused": []}),
         left(lambda: changes_made.moments(trace, _CHANGES_MAX), []),
+        left(lambda: PageClock(timeline, trace), PageClock(timeline)),
         left(lambda: _sources(trace), {}),
     )
+
+
+class PageClock(text.Clock):
+    """A page tells times as numbers, in ms, for its axis has them so."""
+
+    def __call__(self, moment: Record) -> str:
+        return self.milliseconds(moment)
 
 
 def _traced(trace: Trace) -> tuple[list[Record], list[Record]]:
@@ -90,7 +99,7 @@ def shown(value: str | None, limit: int = _NAME_LIMIT) -> str:
 def describe(guest: Guest) -> Record:
     """Everything is text, escaped for a terminal and short; the template escapes it for HTML."""
     content = guest.timeline
-    clock = text.Clock(content)
+    clock = guest.clock
     return {
         "letter": guest.letter,
         "file": shown(guest.file, TEXT_LIMIT),
@@ -106,7 +115,7 @@ def describe(guest: Guest) -> Record:
         "told": guest.told,
         "absent": list(_absent(content["never_reached"], content["provenance"].get("stub.mode") == "log")),
         "counters": [
-            {**counter, "function": shown(counter["function"]), "first": _milliseconds(counter["first_run_ns"])}
+            {**counter, "function": shown(counter["function"]), "first": _first(counter, clock)}
             for counter in content["counters"]
         ],
         "provenance": [
@@ -117,8 +126,9 @@ def describe(guest: Guest) -> Record:
     }
 
 
-def _milliseconds(ns: int | None) -> str:
-    return "" if ns is None else values.milliseconds(ns)
+def _first(counter: Record, clock: text.Clock) -> str:
+    moment = {"seq": None, "run_ns": counter["first_run_ns"], "icount": counter["first_icount"]}
+    return "" if moment["run_ns"] is None else clock(moment)
 
 
 def _facts(content: Record) -> Iterator[tuple[str, str]]:
@@ -171,7 +181,7 @@ def _finding(guest: Guest, finding: Record) -> Record:
 def _evidence(guest: Guest, row: Record) -> Record:
     return {
         "target": target(guest, row["seq"]),
-        "ms": values.milliseconds(row["run_ns"]) if row["seq"] else "",
+        "ms": guest.clock(row) if row["seq"] else "",
         "place": shown(row["place"], TEXT_LIMIT),
         "said": shown(row["said"], TEXT_LIMIT),
     }
@@ -193,6 +203,7 @@ def target(guest: Guest, seq: int) -> str:
 def _clock_tables(clocks: Sequence[Record], clock: text.Clock) -> Iterator[Record]:
     for kind in dict.fromkeys(item["kind"] for item in clocks):
         same = [item for item in clocks if item["kind"] == kind]
+        same = text.by_rating(same)
         columns = [column for column in text.CLOCK_COLUMNS if any(column[2](item, clock) for item in same)]
         yield {
             "title": f"{shown(kind).capitalize()}s",

@@ -6,7 +6,8 @@ from clockscope.base.ui import cut
 from typing import Any
 
 from clockscope.model import changes_made, lanes
-from clockscope.model.axis import Axis
+from clockscope.profiles import reading
+from clockscope.profiles.reading import Words
 from clockscope.reports import path, text, values
 from clockscope.reports.page_guest import LONGEST, TEXT_LIMIT, Guest, shown
 
@@ -20,33 +21,34 @@ _EXACT_MAX = (1 << 53) - 1
 
 def data(guest: Guest) -> Record:
     """What the page's program reads. Each event is told twice: as --format json does, and in words."""
-    arranged = lanes.arrange(guest.timeline, guest.functions, guest.changes)
-    axis, clock = Axis(guest.timeline["events"]), text.Clock(guest.timeline)
+    clock = guest.clock
+    axis, kernel = clock.axis, reading.of(guest.timeline["guest"])
+    arranged = lanes.arrange(guest.timeline, guest.functions, guest.changes, axis)
     return {
         "letter": guest.letter,
         "name": shown(text.guest_name(guest.timeline["guest"])),
         "timeline": exact(guest.timeline),
-        "axis": axis.key,
-        "words": [_words(event, clock) for event in guest.timeline["events"]],
-        "changes": [_change(change, axis) for change in guest.changes],
+        "places": [axis.of(event) for event in guest.timeline["events"]],
+        "words": [_words(event, clock, kernel) for event in guest.timeline["events"]],
+        "changes": [_change(change, clock) for change in guest.changes],
         "lanes": [{**lane, "title": shown(lane["title"])} for lane in arranged.lanes],
         "left_out": arranged.left_out,
         "spans": [{**span, "note": shown(span["note"])} for span in arranged.spans],
         "marks": arranged.marks,
         "begin": arranged.begin,
         "end": arranged.end,
-        "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function)},
+        "calls": {str(call["seq"]): call for function in guest.functions for call in _calls(function, clock)},
         "sources": guest.sources,
     }
 
 
-def _words(event: Record, clock: text.Clock) -> Record:
+def _words(event: Record, clock: text.Clock, kernel: Words) -> Record:
     return {
-        "ms": clock(event),
+        "ms": clock.milliseconds(event),
         "what": shown(values.words(event["what"])),
         "clock": shown(event["clock"]),
-        "values": shown(values.describe(event["values"]), TEXT_LIMIT),
-        "where": _where(event),
+        "values": shown(values.describe(event["values"], what=event["what"], words=kernel), TEXT_LIMIT),
+        "where": _where(event.get("by") or event),
     }
 
 
@@ -54,11 +56,11 @@ def _where(place: Record) -> str:
     return shown(f"{shown(place['function'])} {path.short(place['source'])}".strip(), TEXT_LIMIT)
 
 
-def _change(change: Record, axis: Axis) -> Record:
+def _change(change: Record, clock: text.Clock) -> Record:
     return {
         "seq": change["seq"],
-        "at": axis.at(change["run_ns"]),
-        "ms": values.milliseconds(change["run_ns"]),
+        "at": clock.axis.of(change),
+        "ms": clock.milliseconds(change),
         "cpu": change["cpu"],
         "what": shown(changes_made.name(change), TEXT_LIMIT),
         "values": shown(f"{change['was']} → {change['became']}", TEXT_LIMIT),
@@ -66,13 +68,13 @@ def _change(change: Record, axis: Axis) -> Record:
     }
 
 
-def _calls(function: Record) -> Iterator[Record]:
+def _calls(function: Record, clock: text.Clock) -> Iterator[Record]:
     for call in function["invocations"]:
         rows = path.decisions(call) if call["n"] <= _CALLS_MAX else []
         yield {
             "seq": call["seq"],
             "n": call["n"],
-            "ms": values.milliseconds(call["run_ns"]),
+            "ms": clock.milliseconds(call),
             "cpu": call["cpu"],
             "function": shown(function["function"]),
             "source": shown(function["source"], TEXT_LIMIT),

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from clockscope.model import changes_made
-from clockscope.reports import values
+from clockscope.model.axis import Axis
 from clockscope.reports.table import Column, render, styled
 from clockscope.base.ui import Ui, cut, one_line
 
@@ -19,20 +19,20 @@ _ROUNDS_SHOWN = 4
 _COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"), Column("values")]
 
 
-def paths(functions: Sequence[Record], changed: Sequence[Record], ui: Ui) -> str:
+def paths(functions: Sequence[Record], changed: Sequence[Record], axis: Axis, ui: Ui) -> str:
     """`changed`: the interventions of the recording."""
-    sections = [list(changes_made.lines(changed)), *(list(_function(function, ui)) for function in functions)]
+    sections = [list(changes_made.lines(changed)), *(list(_function(function, axis, ui)) for function in functions)]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-def _function(function: Record, ui: Ui) -> Iterator[str]:
+def _function(function: Record, axis: Axis, ui: Ui) -> Iterator[str]:
     count = len(function["invocations"])
     times = "never called" if not count else "called once" if count == 1 else f"called {count} times"
     yield styled(f"{one_line(function['function'])}  {one_line(function['source'])}  {times}", "bold", ui.colour)
     if function["note"]:
         yield "  " + one_line(function["note"])
     for group in _alike(function["invocations"]):
-        yield from _invocations(group, ui)
+        yield from _invocations(group, axis, ui)
     yield from _never_reached(function["never_reached"]) if count else ()
 
 
@@ -63,16 +63,16 @@ def _shape(invocation: Record) -> tuple[object, ...]:
     )
 
 
-def _invocations(group: Sequence[Record], ui: Ui) -> Iterator[str]:
+def _invocations(group: Sequence[Record], axis: Axis, ui: Ui) -> Iterator[str]:
     first = group[0]
     yield ""
     number = f"#{first['n']}" if len(group) == 1 else f"#{first['n']} to #{group[-1]['n']}"
-    when = f"at {values.milliseconds(first['run_ns'])} ms, cpu {first['cpu']}"
+    when = f"{axis.said(first)}, cpu {first['cpu']}"
     task = f", task {one_line(first['task'])}" if first["task"] else ""
     yield f"  {number}  {when}{task}, from {one_line(first['caller'])}: {outcome(first)}"
     if len(group) > 1:
-        gap = (group[-1]["run_ns"] - first["run_ns"]) // (len(group) - 1)
-        yield f"      {len(group)} times the same, {values.milliseconds(gap)} ms apart on average"
+        gap = axis.span(first, group[-1], len(group) - 1)
+        yield f"      {len(group)} times the same, {gap} apart on average"
     if not first["consistent"]:
         yield styled("      its stops fit no path through the code: only what fits is shown", "red", ui.colour)
     table = decisions(first)

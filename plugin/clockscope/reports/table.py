@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Tables for the terminal: one line a row, whatever the width, so that they can be searched and compared.
+"""Tables for the terminal: one line a row where there is room, or where nobody looks at a terminal.
 
-A terminal folds a long line better than a table folds its columns. What others import for tables takes longer to start
+What others import for tables takes longer to start
 than most answers here take to be worked out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from clockscope.base.ui import cut, one_line
 
 _CELL_MAX = 1000
+_WHOLE_MAX = 10_000  # longer than any kernel's text, but not than a hostile one's
+_PADDED_MAX = 1000  # no row is made longer for the sake of another that is
 _GAP = "  "
 _NARROW = dict.fromkeys(map(ord, "…–µ×±→"), "-")  # what clockscope itself writes beside ASCII
 # ECMA-48, "Select graphic rendition".
@@ -39,19 +41,56 @@ def styled(text: str, style: str, colour: bool) -> str:
 
 
 def render(
-    columns: Sequence[Column], rows: Sequence[Sequence[Cell | str]], colour: bool, *, header: bool = True
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell | str]],
+    colour: bool,
+    *,
+    header: bool = True,
+    whole: bool = False,
 ) -> list[str]:
-    """The lines of a table: that of the headers, if wanted, and one for each row."""
-    cells = [[_cell(cell) for cell in row] for row in rows]
+    """The lines of a table: that of the headers, if wanted, and one for each row. `whole`: no kernel's text is cut."""
+    cells = [[_cell(cell, whole) for cell in row] for row in rows]
     if header:
         cells.insert(0, [Cell(column.header, "bold") for column in columns])
-    widths = [max((_width(row[place].text) for row in cells), default=0) for place in range(len(columns))]
+    widths = [
+        max((min(_width(row[place].text), _PADDED_MAX) for row in cells), default=0) for place in range(len(columns))
+    ]
     return [_line(row, columns, widths, colour) for row in cells]
 
 
-def _cell(given: Cell | str) -> Cell:
+def fold(lines: Sequence[str], width: int, hang: int) -> list[str]:
+    """Lines that are no longer than `width` columns, 0 for any: folded between words, what goes on indented by `hang`."""
+    return [piece for line in lines for piece in _folded(line, width, hang)] if width else list(lines)
+
+
+def _folded(line: str, width: int, hang: int) -> Iterator[str]:
+    if length(line) <= width:
+        yield line
+        return
+    import re  # slow to load
+
+    piece = ""
+    for word in re.findall(r" +|\[ {0,16}[^\s\]]{1,20}\][^ ]*|[^ ]+", line):  # a time in its brackets is one word
+        if word.strip() and piece.strip() and length(piece + word) > width:
+            yield piece.rstrip()
+            piece = " " * min(hang, width // 2)
+        piece += "" if piece and not piece.strip() and word.isspace() else word
+    yield piece.rstrip()
+
+
+def length(text: str) -> int:
+    """How many columns of a terminal a text takes, its styles aside."""
+    if "\x1b" in text:
+        for style in _STYLES.values():
+            text = text.replace(f"\x1b[{style}m", "")
+        text = text.replace("\x1b[0m", "")
+    return _width(text)
+
+
+def _cell(given: Cell | str, whole: bool) -> Cell:
     cell = given if isinstance(given, Cell) else Cell(given)
-    return Cell(cut(cell.text if cell.text.isprintable() else one_line(cell.text), _CELL_MAX), cell.style)
+    text = cell.text if cell.text.isprintable() else one_line(cell.text)
+    return Cell(cut(text, _WHOLE_MAX if whole else _CELL_MAX), cell.style)
 
 
 def _line(row: Sequence[Cell], columns: Sequence[Column], widths: Sequence[int], colour: bool) -> str:

@@ -1,37 +1,31 @@
 # SPDX-License-Identifier: MIT
 """The timeline for people: a line an event, then the clocks, then what was expected and not seen."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from clockscope._core import Trace
 from clockscope.model import changes_made, disturbed
 from clockscope.model.axis import Axis
-from clockscope.reports import values
-from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.base.ui import Ui, cut, one_line
+from clockscope.profiles import reading
+from clockscope.reports import event_rows, values
+from clockscope.reports.table import Cell, Column, fold, length, render, styled
+from clockscope.base.ui import Ui, cut, one_line, prose_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     Record = dict[str, Any]
+    ClockColumn = tuple[str, Any, Callable[[Record, "Clock"], str]]
 else:
     Record = dict
 """An object of schemas/timeline.schema.json."""
 
 _DETAILS_LIMIT = 80
 _NAME_LIMIT = 48
+_HANG = 4
 _SAID_LIMIT, _SAID_MAX = 160, 20  # of what is said of disturbed values
-_VALUES = {True: "red", None: "yellow"}  # by whether they are disturbed
-_STYLES = {
-    "clock.selected": "green",
-    "device.selected": "green",
-    "clock.unstable": "red",
-    "clock.rejected": "red",
-    "calibration.refused": "red",
-    "calibration.retried": "yellow",
-}
 _SYSTEMS = {"linux": "Linux", "netbsd": "NetBSD", "freebsd": "FreeBSD"}
-_LOG_TIMES = {"kernel": "the kernel's own stamps", "time of day": "when the line was kept, since the first"}
 ABSENT = {
     "planted": "Expected, never seen",
     "missing": "Not in this kernel",
@@ -39,35 +33,46 @@ ABSENT = {
 }
 
 
-def timeline(content: Record, ui: Ui, *, backtrace: bool = False) -> str:
+class Options:
+    """How the events are shown: `columns` are names of event_rows.COLUMNS."""
+
+    def __init__(self, *, backtrace: bool = False, wide: bool = False, columns: Sequence[str] = ()) -> None:
+        self.backtrace, self.wide, self.columns = backtrace, wide, columns
+
+
+def timeline(content: Record, ui: Ui, options: Options = Options()) -> str:
     """`content` as schemas/timeline.schema.json describes it."""
     time = Clock(content)
     sections = [
-        _head(content, time, ui),
-        _events(content, time, backtrace, ui),
+        fold(_head(content, time, ui), ui.width, _HANG),
+        _events(content, time, options, ui),
         *_clocks(content["clocks"], time, ui),
-        *_absent(content["never_reached"], time, ui),
-        *_counters(content["counters"], ui),
+        *(fold(section, ui.width, 2 * _HANG) for section in _absent(content["never_reached"], time, ui)),
+        *(fold(section, ui.width, 2 * _HANG) for section in _counters(content["counters"], time, ui)),
     ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
 class Clock:
-    """When things happened: the guest's own time where it is exactly known of all, else the time that it ran."""
+    """When things happened, as this boot is told of."""
 
-    def __init__(self, content: Record) -> None:
-        said = content["provenance"]
-        self._key = Axis(content["events"]).key
-        self.name = "exact guest time" if self._key == "guest_ns" else "guest run time, stops excluded"
-        self.is_log = said.get("stub.mode") == "log"
-        if self.is_log:
-            self.name = _LOG_TIMES.get(said.get("log.times", ""), "not known, only their order")
+    def __init__(self, content: Record, trace: Trace | None = None) -> None:
+        self.axis = Axis(content, trace)
+        self.name = self.axis.name
+        self.unit = self.axis.unit
+        self.is_log = self.axis.is_log
         self.never = "not told" if self.is_log else "never"
         """Of what no event tells."""
-        self._known = not self.is_log or said.get("log.times") in _LOG_TIMES
 
     def __call__(self, moment: Record) -> str:
-        return values.milliseconds(moment[self._key]) if self._known else "?"
+        return self.axis.text(moment)
+
+    def milliseconds(self, moment: Record) -> str:
+        """The same as a number in ms."""
+        if self.axis.unit == "ms":
+            return self.axis.text(moment)
+        about = "~" * (self.axis.ns(moment) is None)
+        return about + values.milliseconds(round(1e6 * self.axis.of(moment)))
 
 
 def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
@@ -77,7 +82,7 @@ def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
     clocks = _count(len(registered) - devices, "clock") + (f" and {_count(devices, 'event device')}" if devices else "")
     lines = [
         styled(name, "bold", ui.colour),
-        f"{_count(len(content['events']), 'event')}, {clocks} registered; times in ms: {time.name}",
+        f"{_count(len(content['events']), 'event')}, {clocks} registered; times in {time.unit}: {time.name}",
     ]
     if time.is_log:
         lines.append("from a log: nothing is known beyond what the kernel printed")
@@ -107,53 +112,15 @@ def _name(text: str | None) -> str:
     return cut(one_line(text or ""), _NAME_LIMIT)
 
 
-def _where(function: str, source: str) -> str:
-    """A function with its source line; the folder is left to --backtrace."""
-    return f"{_name(function)} {_name(source.rpartition('/')[2])}".strip()
-
-
-def _events(content: Record, time: Clock, backtrace: bool, ui: Ui) -> list[str]:
+def _events(content: Record, time: Clock, options: Options, ui: Ui) -> list[str]:
     events = content["events"]
     if not events:
         return ["No events."]
-    cells = [_event(event, time) for event in events]
-    columns = [Column("ms", "right"), Column("cpu", "right"), Column("event"), Column("clock"), Column("values")]
-    own = _times_by_tsc(content)
-    if any(own):
-        columns.insert(1, Column("by its TSC", "right"))
-        for row, moment in zip(cells, own):
-            row.insert(1, moment or "-")
-    lines = render([*columns, Column("where")], cells, ui.colour)
-    if not backtrace:
-        return lines
-    header, *rows = lines
-    return [header, *(line for row, event in zip(rows, events) for line in (row, *_frames(event)))]
-
-
-def _times_by_tsc(content: Record) -> list[str]:
-    """When each event was by the guest's own TSC, at the frequency that the kernel takes it to have; "" where that is
-    not known."""
-    known = {clock["name"].lower(): clock["frequency_hz"] for clock in content["clocks"]}
-    frequency = known.get("tsc") or known.get("tsc-early")
-    return [
-        values.milliseconds(event["tsc"] * 1_000_000_000 // frequency) if frequency and event["tsc"] is not None else ""
-        for event in content["events"]
-    ]
-
-
-def _event(event: Record, time: Clock) -> list[Cell | str]:
-    return [
-        time(event),
-        str(event["cpu"]) if event["cpu"] >= 0 else "?",
-        Cell(cut(values.words(event["what"]), _NAME_LIMIT), _STYLES.get(event["what"], "")),
-        Cell(_name(event["clock"]), "bold"),
-        Cell(cut(values.describe(event["values"]), _DETAILS_LIMIT), _VALUES.get(_state(event), "")),
-        _where(event["function"], event["source"]),
-    ]
-
-
-def _state(event: Record) -> bool | None:
-    return disturbed.state(event["values"]) if "disturbed" in event["values"] else False
+    words = reading.of(content["guest"])
+    (header, *rows) = event_rows.lines(events, time.axis, words, ui, columns=options.columns, wide=options.wide)
+    if not options.backtrace:
+        return [line for row in (header, *rows) for line in row]
+    return [*header, *(line for row, event in zip(rows, events) for line in (*row, *_frames(event)))]
 
 
 def _frames(event: Record) -> Iterator[str]:
@@ -168,11 +135,29 @@ def _frames(event: Record) -> Iterator[str]:
 
 def _clocks(clocks: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:
     for kind in dict.fromkeys(clock["kind"] for clock in clocks):
-        same = [clock for clock in clocks if clock["kind"] == kind]
+        same = by_rating(clock for clock in clocks if clock["kind"] == kind)
         shown = [column for column in CLOCK_COLUMNS if any(column[2](clock, time) for clock in same)]
-        rows = [[get(clock, time) or "-" for _, _, get in shown] for clock in same]
+        lines = _indented(_clock_table(same, shown, time, ui))
+        if ui.width and max(map(length, lines)) > ui.width:
+            narrow = [column for column in shown if column[0] not in _HISTORY]
+            lines = _indented(_clock_table(same, [*narrow, ("state", "left", _state)], time, ui))
         title = styled(f"{_name(kind).capitalize()}s", "bold", ui.colour)
-        yield [title, *_indented(render([Column(name, justify) for name, justify, _ in shown], rows, ui.colour))]
+        yield [title, *fold(lines, ui.width, 2 * _HANG)]
+
+
+def _clock_table(clocks: Sequence[Record], shown: "Sequence[ClockColumn]", time: Clock, ui: Ui) -> list[str]:
+    rows = [[get(clock, time) or "-" for _, _, get in shown] for clock in clocks]
+    return render([Column(name, justify) for name, justify, _ in shown], rows, ui.colour)
+
+
+def by_rating(clocks: Iterable[Record]) -> list[Record]:
+    """As the kernel's sysfs lists them: the one in use first, then the best rated."""
+    return sorted(clocks, key=lambda clock: (not clock["current"], -_rank(clock)))
+
+
+def _rank(clock: Record) -> float:
+    rank = clock["rating"] if clock["rating"] is not None else clock["quality"]
+    return float("-inf") if rank is None else float(rank)
 
 
 def _selected(clock: Record, time: Clock) -> str:
@@ -187,6 +172,18 @@ def _lost(clock: Record, time: Clock) -> str:
     return f"{time(lost)}: {cut(one_line(lost['reason']), _DETAILS_LIMIT)}" if lost else ""
 
 
+def _state(clock: Record, time: Clock) -> str:
+    """What became of it last, where there is no room for all."""
+    if clock["current"]:
+        return f"in use since {time(clock['selections'][-1])}"
+    if clock["lost"]:
+        gone = clock["lost"]["reason"] == "unregistered"
+        return f"unregistered {time(clock['lost'])}" if gone else f"lost {_lost(clock, time)}"
+    if clock["selections"]:
+        return f"was in use, since {time(clock['selections'][-1])}"
+    return f"registered {time(clock['registered'])}" if clock["registered"] else f"registered: {time.never}"
+
+
 def _frequency(clock: Record) -> str:
     said = values.frequency(clock["frequency_hz"]) if clock["frequency_hz"] else ""
     return said + disturbed.mark(clock.get("disturbed", False)) if said else ""
@@ -196,8 +193,9 @@ def _number(key: str) -> Callable[[Record, Clock], str]:
     return lambda clock, _: "" if clock[key] is None else str(clock[key])
 
 
+_HISTORY = ("registered", "selected", "lost")
 # Header, alignment, content: "" where there is none. A column that no clock fills is left out.
-CLOCK_COLUMNS: list[tuple[str, "Any", Callable[[Record, Clock], str]]] = [
+CLOCK_COLUMNS: "list[ClockColumn]" = [
     ("name", "left", lambda clock, _: _name(clock["name"])),
     ("rating", "right", _number("rating")),
     ("quality", "right", _number("quality")),
@@ -230,25 +228,30 @@ def _absent(expectations: Sequence[Record], time: Clock, ui: Ui) -> Iterator[lis
             yield [styled(title, "bold", ui.colour), *_indented(lines)]
 
 
-def _counters(counters: Sequence[Record], ui: Ui) -> Iterator[list[str]]:
+def _counters(counters: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:
     reached = [counter for counter in counters if counter["hits"]]
     never = [_name(counter["function"]) for counter in counters if not counter["hits"]]
     if reached:
-        columns = [Column("function"), Column("calls", "right"), Column("first ms", "right"), Column("cpu", "right")]
-        lines = render(columns, [_counter(counter) for counter in reached], ui.colour)
+        columns = [
+            Column("function"),
+            Column("calls", "right"),
+            Column(f"first{' ms' * (time.unit == 'ms')}", "right"),
+            Column("cpu", "right"),
+        ]
+        lines = render(columns, [_counter(counter, time) for counter in reached], ui.colour)
         yield [styled("Functions reached", "bold", ui.colour), *_indented(lines)]
     if never:
         import textwrap  # slow to import
 
-        folded = textwrap.wrap(", ".join(never), max(ui.width - 2, 40), break_long_words=False, break_on_hyphens=False)
+        folded = textwrap.wrap(", ".join(never), prose_width(ui, 2), break_long_words=False, break_on_hyphens=False)
         yield [styled("Functions never reached", "bold", ui.colour), *_indented(folded)]
 
 
-def _counter(counter: Record) -> list[Cell | str]:
+def _counter(counter: Record, time: Clock) -> list[Cell | str]:
     first, cpu = counter["first_run_ns"], counter["first_cpu"]
     return [
         _name(counter["function"]),
         str(counter["hits"]),
-        "-" if first is None else values.milliseconds(first),
+        "-" if first is None else time({"seq": None, "run_ns": first, "icount": counter["first_icount"]}),
         "-" if cpu is None else str(cpu),
     ]

@@ -4,6 +4,8 @@
 from collections.abc import Iterator, Mapping
 
 from clockscope.model import disturbed
+from clockscope.model.axis import milliseconds as milliseconds
+from clockscope.profiles.reading import Words
 from clockscope.base.ui import one_line
 
 Value = int | str | None
@@ -14,13 +16,9 @@ _FIRST = ("rating", "quality", "frequency_hz", "frequency_khz", "mhz", "mask", "
 _ELSEWHERE = ("name", "kind", "message")
 # Told together: "0 → 62500000".
 _CHANGE = ("old", "new")
-
-
-def milliseconds(ns: int) -> str:
-    """Exact to the microsecond, rounded towards zero: "1234.567"."""
-    if ns < 0:
-        return "-" + milliseconds(-ns)
-    return f"{ns // 1_000_000}.{ns // 1000 % 1000:03d}"
+# They follow from the frequency; and whom the kernel called tells who did it.
+_MINOR = ("max_cycles", "max_idle_ns", "initcall", "work")
+_NO_INTERRUPT = (-1, (1 << 32) - 1, (1 << 64) - 1)
 
 
 def frequency(hz: int) -> str:
@@ -40,12 +38,19 @@ def words(what: str) -> str:
     return one_line(what).removeprefix("x-").replace(".", " ").replace("_", " ")
 
 
-def describe(values: Mapping[str, Value]) -> str:
-    """An event's values on one line, with their units."""
-    return ", ".join(_describe(values))
+def describe(values: Mapping[str, Value], *, what: str = "", words: Words | None = None, all: bool = True) -> str:
+    """An event's values on one line, with their units. `what`: the event's kind, by which `words` name bits; `all`: those
+    as well that follow from others."""
+    return ", ".join(pieces(values, what=what, words=words, all=all))
 
 
-def _describe(values: Mapping[str, Value]) -> Iterator[str]:
+def pieces(values: Mapping[str, Value], *, what: str = "", words: Words | None = None, all: bool = True) -> list[str]:
+    """The same, value by value."""
+    kept = values if all else {name: value for name, value in values.items() if name not in _MINOR}
+    return list(_describe(kept, what, words))
+
+
+def _describe(values: Mapping[str, Value], what: str, known: Words | None) -> Iterator[str]:
     kept = dict(values)
     if "disturbed" in values:
         yield from _disturbed(values)
@@ -57,9 +62,15 @@ def _describe(values: Mapping[str, Value]) -> Iterator[str]:
         yield " → ".join(_bare(values[name]) for name in _CHANGE)
         names = [name for name in names if name not in _CHANGE]
     for name in names:
-        yield _one(name, values[name])
+        yield bits(what, name, values[name], known) or _one(name, values[name])
     if not names and isinstance(message := values.get("message"), str):
         yield f'"{one_line(message)}"'
+
+
+def bits(what: str, name: str, value: Value, known: Words | None) -> str:
+    """A value's bits by name: "CONTINUOUS|MUST_VERIFY"; empty where it has none."""
+    said = known.bits(what, name, value) if known is not None and isinstance(value, int) else None
+    return said or ""
 
 
 def _disturbed(values: Mapping[str, Value]) -> Iterator[str]:
@@ -74,13 +85,15 @@ def _one(name: str, value: Value) -> str:
     label = one_line(name).replace("_", " ")
     if value is None:
         return f"{label} unreadable"
+    if (name == "mask" or name.endswith("_mask")) and (number := _mask_of(value)) is not None:
+        return f"{_prefix(name.removesuffix('mask').removesuffix('_'))}{mask(number)}"
+    if name == "irq" and value in _NO_INTERRUPT:
+        return "no irq"
     if isinstance(value, str):
         return f"{value} MHz" if name == "mhz" and value.isascii() and value.isprintable() else _text(label, value)
-    if name == "mask":
-        return mask(value)
     if name == "error_bound_ppm":
         return f"≤{value} ppm error: the guest stood within it"
-    if name == "flags" or name.endswith("_address"):
+    if name in ("flags", "features") or name.endswith("_address"):
         return f"{label} {value:#x}"
     for suffix, scale in (("_hz", 1), ("_khz", 1000), ("mhz", 1_000_000)):
         if name.endswith(suffix):
@@ -88,6 +101,16 @@ def _one(name: str, value: Value) -> str:
     if name.endswith("_ns"):
         return f"{_prefix(name.removesuffix('_ns'))}{milliseconds(value)} ms"
     return f"{label} {value}"
+
+
+def _mask_of(value: int | str) -> int | None:
+    """A mask as a number, which a kernel prints in hexadecimal."""
+    if isinstance(value, int):
+        return value
+    try:
+        return int(value, 16) if len(value) <= 18 else None
+    except ValueError:
+        return None
 
 
 def _bare(value: Value) -> str:

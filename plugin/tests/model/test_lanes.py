@@ -101,10 +101,10 @@ def test_calls_within_calls_and_changes() -> None:
 
 def test_exact_time_of_a_replay() -> None:
     events = [event(1, 10, "quality.changed", guest_ns=1000), event(2, 30, "quality.changed", guest_ns=3000)]
-    axis = Axis(events)
-    assert axis.key == "guest_ns" and axis.of(events[1]) == 0.003
-    assert axis.at(20 * 10**6) == pytest.approx(0.002) and axis.at(99 * 10**6) == 0.003
-    assert Axis([*events, event(3, 40, "quality.changed")]).at(40 * 10**6) == 40.0
+    axis = Axis(timeline(*events))
+    assert axis.kind == "exact" and axis.of(events[1]) == 0.003
+    assert axis.at(20 * 10**6) == pytest.approx(0.002) and axis.at(40 * 10**6) == pytest.approx(0.004)
+    assert Axis(timeline(*events, event(3, 40, "quality.changed"))).at(40 * 10**6) == 40.0
 
 
 def test_too_many_for_a_page_are_counted() -> None:

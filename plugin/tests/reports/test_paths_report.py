@@ -72,7 +72,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def masked(text: str) -> str:
-    return re.sub(r"\+0x[0-9a-f]+", "+N", re.sub(r"\d+\.\d+ ms", "T ms", text))
+    text = re.sub(r"\d+\.\d+ ms|\[ *~?\d+\.\d{6}\]", "T ms", text)
+    return re.sub(r"\+0x[0-9a-f]+", "+N", text)
 
 
 def test_text(program: Program, recorded: Path) -> None:
