@@ -51,6 +51,10 @@ static struct cs_error *check_header(const struct elf *elf)
 	if (header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != EM_X86_64)
 		return cs_error_create(CS_ERROR_FORMAT, "%s: built for %s; only x86-64 guests are supported", elf->path,
 				       header->e_machine == EM_AARCH64 ? "aarch64" : "another machine");
+	/* Its sections have no addresses yet, and what calls and stores refer to stands in relocations. */
+	if (header->e_type == ET_REL)
+		return elf_bad(elf, "an object file that is not linked yet, as modules (.ko) are: nothing in it has an "
+				    "address; name the kernel's own ELF (vmlinux)");
 	if (!header->e_shoff)
 		return elf_bad(elf, "has no section headers; name the file as the linker wrote it");
 	if (header->e_shoff > elf->size || header->e_shentsize != sizeof(Elf64_Shdr) ||

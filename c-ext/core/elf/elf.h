@@ -32,7 +32,8 @@ struct elf_section {
 	bool has_bytes; /* false: zero-filled at run time (.bss) */
 };
 
-/* Opens a file. CS_ERROR_SYSTEM: cannot be read; CS_ERROR_FORMAT: no ELF, not 64-bit, not x86-64, truncated. */
+/* Opens a file. CS_ERROR_SYSTEM: cannot be read; CS_ERROR_FORMAT: no ELF, not 64-bit, not x86-64, not linked,
+ * truncated. */
 struct cs_error *elf_create(const char *path, struct elf **ret);
 void elf_destroy(struct elf *elf);
 

@@ -140,17 +140,81 @@ static struct cs_error *fetch_annex(void *context, const char *annex, char **ret
 	return NULL;
 }
 
+static struct cs_error *is_another_machine(const struct stub *stub, const char *what)
+{
+	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's guest is %s; only x86-64 guests can be traced",
+			       stub->address, what);
+}
+
+/* Bytes of a full `g` by GDB's own layouts of other machines (gdb/features): what a stub without a description sends.
+ */
+static const char *machine_of_size(size_t size)
+{
+	switch (size) {
+	case 64: /* general registers alone, as KGDB's */
+	case 308:
+	case 312:
+	case 344: return "i386";
+	case 268: /* without its vector registers */
+	case 788:
+	case 796: return "aarch64";
+	default: return NULL;
+	}
+}
+
+static struct cs_error *check_size(struct stub *stub)
+{
+	FREE uint8_t *g = NULL;
+	struct cs_error *error;
+	const char *machine;
+	size_t size = 0;
+
+	error = stub_read_registers(stub, &g, &size);
+	if (error && error->code == CS_ERROR_REFUSED) {
+		cs_error_destroy(error); /* no registers before the guest has run */
+		return NULL;
+	}
+	CS_TRY(error);
+	machine = machine_of_size(size);
+	return machine ? is_another_machine(stub, machine) : NULL;
+}
+
+/* All that is planted, borrowed and worked out is x86-64's: elsewhere it would do harm. */
+static struct cs_error *check_machine(struct stub *stub)
+{
+	const struct target_register *rip = target_find(stub->target, "rip");
+	const char *said = stub->target->architecture;
+	bool other = said[0] && strncmp(said, "i386:x", strlen("i386:x")) != 0;
+
+	if (!stub->target->count)
+		return other ? is_another_machine(stub, said) : NULL;
+	if (rip && rip->bits == 64)
+		return NULL;
+	if (other)
+		return is_another_machine(stub, said);
+	return is_another_machine(stub, target_find(stub->target, "eip")  ? "i386"
+					: target_find(stub->target, "x0") ? "aarch64"
+									  : "a machine without a 64-bit RIP");
+}
+
+static struct cs_error *assume_registers(struct stub *stub)
+{
+	CS_TRY(target_create_default(&stub->target));
+	return check_size(stub);
+}
+
 static struct cs_error *ask_registers(struct stub *stub)
 {
 	if (!has(stub, "qXfer:features:read"))
-		return target_create_default(&stub->target);
+		return assume_registers(stub);
 	CS_TRY(target_create(fetch_annex, stub, &stub->target));
+	CS_TRY(check_machine(stub));
 	if (stub->target->count)
 		return NULL;
 	/* A description may name an architecture alone: GDB then assumes its own layout. */
 	target_destroy(stub->target);
 	stub->target = NULL;
-	return target_create_default(&stub->target);
+	return assume_registers(stub);
 }
 
 static struct cs_error *ask_stop(struct stub *stub)

@@ -212,6 +212,9 @@ static void what_is_no_guest(void **state)
 	image.bytes[offsetof(Elf64_Ehdr, e_machine)] = EM_AARCH64;
 	expect_refusal(image.used, CS_ERROR_FORMAT, "aarch64");
 	make_image();
+	image.bytes[offsetof(Elf64_Ehdr, e_type)] = ET_REL;
+	expect_refusal(image.used, CS_ERROR_FORMAT, "not linked yet");
+	make_image();
 	image.bytes[1] = 'e';
 	expect_refusal(image.used, CS_ERROR_FORMAT, "not an ELF file");
 	expect_refusal(0, CS_ERROR_FORMAT, "not an ELF file");

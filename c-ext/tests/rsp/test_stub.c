@@ -126,10 +126,11 @@ static void handshake_asks_for_what_was_advertised(void **state)
 	say(talk, "OK");
 	say(talk, "vCont;c;C;s;S;t;r");
 	say(talk, "T05thread:p01.01;");
+	say(talk, "E01");
 	succeeds(handshake(talk->stub));
 	assert_string_equal(told(talk),
 			    "qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386 "
-			    "+QStartNoAckMode +vCont? ? ");
+			    "+QStartNoAckMode +vCont? ? g ");
 	assert_int_equal(talk->stub->packet_size, 0x800);
 	assert_true(talk->stub->no_ack && talk->stub->multiprocess);
 	assert_string_equal(talk->stub->vcont, "cCsSr");
@@ -148,6 +149,7 @@ static void handshake_with_an_old_stub(void **state)
 	say(talk, "");
 	say(talk, "");
 	say(talk, "S05");
+	say(talk, "E01");
 	succeeds(handshake(talk->stub));
 	assert_int_equal(talk->stub->packet_size, 400);
 	assert_int_equal(talk->stub->feature_count, 0);
@@ -181,6 +183,7 @@ static void packet_sizes_that_cannot_be_meant(void **state)
 		say(talk, sizes[i].said);
 		say(talk, "");
 		say(talk, "S05");
+		say(talk, "E01");
 		succeeds(handshake(talk->stub));
 		assert_int_equal(talk->stub->packet_size, sizes[i].used);
 		tear_down(&fresh);
@@ -195,6 +198,7 @@ static void half_a_vcont_is_none(void **state)
 	say(talk, "");
 	say(talk, "vCont;c;s;t");
 	say(talk, "S05");
+	say(talk, "E01");
 	succeeds(handshake(talk->stub));
 	assert_string_equal(talk->stub->vcont, "");
 }
@@ -224,6 +228,49 @@ static void description_comes_in_pieces(void **state)
 	assert_non_null(strstr(told(talk), "qXfer:features:read:target.xml:0,40 "
 					   "qXfer:features:read:target.xml:18,40 "
 					   "qXfer:features:read:target.xml:26,40 "));
+}
+
+/* All that the relay plants and works out is x86-64's. */
+static void guests_of_other_machines_are_refused(void **state)
+{
+	static const struct {
+		const char *features;
+		const char *reply; /* to the next request: the description's or the registers' */
+		size_t digits;     /* of registers, where there is no reply */
+		const char *said;  /* NULL: it is an x86-64 */
+	} guests[] = {
+		{"qXfer:features:read+", "l<target><architecture>aarch64</architecture></target>", 0, "aarch64"},
+		{"qXfer:features:read+",
+		 "l<target><architecture>i386</architecture><reg name=\"eip\" bitsize=\"32\"/></target>", 0,
+		 "guest is i386;"},
+		{"qXfer:features:read+", "l<target><reg name=\"eip\" bitsize=\"32\"/></target>", 0, "guest is i386;"},
+		{"qXfer:features:read+", "l<target><reg name=\"x0\" bitsize=\"64\"/></target>", 0, "aarch64"},
+		{"qXfer:features:read+", "l<target><reg name=\"pc\" bitsize=\"64\"/></target>", 0, "64-bit RIP"},
+		{"", NULL, 2 * 312, "guest is i386;"},
+		{"", NULL, 2 * 788, "aarch64"},
+		{"", NULL, 2 * 164, NULL},
+		{"", NULL, 2 * 608, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(guests); i++) {
+		char registers[2048] = "";
+		void *fresh;
+		struct talk *talk;
+
+		assert_int_equal(set_up(&fresh), 0);
+		talk = fresh;
+		memset(registers, '0', guests[i].digits);
+		say(talk, guests[i].features);
+		say(talk, "");
+		say(talk, "S05");
+		say(talk, guests[i].reply ? guests[i].reply : registers);
+		if (guests[i].said)
+			fails(handshake(talk->stub), CS_ERROR_REFUSED, guests[i].said);
+		else
+			succeeds(handshake(talk->stub));
+		tear_down(&fresh);
+	}
 }
 
 static void description_that_does_not_come(void **state)
@@ -677,6 +724,7 @@ int main(void)
 		TEST(half_a_vcont_is_none),
 		TEST(who_does_not_say_why_the_guest_stands_is_no_stub),
 		TEST(description_comes_in_pieces),
+		cmocka_unit_test(guests_of_other_machines_are_refused),
 		cmocka_unit_test(description_that_does_not_come),
 		TEST(included_names_stay_inside_their_packet),
 		TEST(output_before_a_reply_is_skipped),

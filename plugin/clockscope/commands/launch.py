@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Sequence
 
 from clockscope.base import settings
-from clockscope.gdbside import console
+from clockscope.gdbside import console, symbols
+from clockscope.kernel import boot_image
+from clockscope.kernel.elffile import ElfFile
 from clockscope.live import connection, qemu
 from clockscope.base.errors import UserError
-from clockscope.live.guest_process import Guest, free_port
+from clockscope.live.guest_process import Guest, check_program, free_port
 from clockscope.base.ui import Ui
 
 NAME = "launch"
@@ -72,6 +74,7 @@ def again(ui: Ui) -> None:
 
 def _start(command: list[str], replay: str | None, ui: Ui) -> None:
     connection.check_free()
+    _check(command, ui)
     _last_command[:] = command
     guest = Guest(command)
     try:
@@ -79,6 +82,33 @@ def _start(command: list[str], replay: str | None, ui: Ui) -> None:
     except BaseException:
         guest.close()
         raise
+
+
+def _check(command: Sequence[str], ui: Ui) -> None:
+    """UserError, before anything starts, for what could not become the guest that is meant."""
+    check_program(command[0])
+    if not qemu.is_system_emulator(command):
+        return
+    kernel, loaded = qemu.kernel(command), symbols.symbol_file()
+    if kernel is not None:
+        boot_image.readable(kernel)
+        if loaded is not None:
+            _compare(kernel, loaded)
+    elif loaded is not None and not qemu.may_boot(command):
+        raise UserError(
+            f"your command has neither -kernel nor a disk to boot from, so {loaded} would never run:"
+            " add -kernel (its bzImage, or the file itself)"
+        )
+    elif loaded is not None:
+        ui.note(f"Your command has no -kernel: what its firmware boots is taken for {loaded} until its memory shows.")
+
+
+def _compare(kernel: str, loaded: str) -> None:
+    try:
+        elf = ElfFile(loaded)
+    except UserError:
+        return  # `record` says what is wrong with it
+    boot_image.check(kernel, elf)
 
 
 def _with_console(command: Sequence[str], file: str) -> list[str]:

@@ -17,6 +17,7 @@ from clockscope._core import Analyser
 from clockscope.base.errors import UserError
 
 _EM_X86_64 = 62
+_ET_REL = 1
 _SHT_SYMTAB, _SHT_NOTE, _SHT_NOBITS = 2, 7, 8
 _SHF_EXECINSTR = 4
 _PT_LOAD = 1
@@ -100,9 +101,14 @@ class ElfFile:
     def _check_header(self) -> None:
         if self.data[:4] != b"\x7fELF" or len(self.data) < 64:
             raise UserError(f"{self.path}: not an ELF file; load your kernel's debug ELF (vmlinux) with `file`")
-        machine = struct.unpack_from("<H", self.data, 18)[0]
+        kind, machine = struct.unpack_from("<HH", self.data, 16)
         if self.data[4] != 2 or self.data[5] != 1 or machine != _EM_X86_64:
             raise UserError(f"{self.path}: not a 64-bit x86 ELF file (machine {machine}); only x86-64 guests are known")
+        if kind == _ET_REL:
+            raise UserError(
+                f"{self.path}: an object file that is not linked yet, as modules (.ko) are: nothing in it has an address;"
+                " load the kernel's own ELF with `file vmlinux`"
+            )
 
     def _read_segments(self) -> Iterator[Segment]:
         start, size, count = struct.unpack_from("<Q", self.data, 32)[0], *struct.unpack_from("<HH", self.data, 54)

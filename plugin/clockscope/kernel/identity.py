@@ -4,6 +4,7 @@
 from collections.abc import Callable
 
 from clockscope._core import Error, Relay
+from clockscope.kernel import boot_image
 from clockscope.kernel.elffile import ElfFile, build_id_of
 from clockscope.base.errors import UserError
 from clockscope.profiles.profile import Profile
@@ -82,15 +83,6 @@ class KernelCheck:
         except UserError:
             return False
 
-    def check_file(self, path: str) -> None:
-        """UserError where a file that the guest was started with is another kernel. What is no ELF file says nothing."""
-        try:
-            found = ElfFile(path).build_id
-        except UserError:
-            return
-        if found and self._elf.build_id and found != self._elf.build_id:
-            raise self._mismatch(f"{path}, build id {found[:12]}", f"build id {self._elf.build_id[:12]}")
-
     def _read(self, address: int, size: int) -> bytes:
         try:
             return self._relay.read_memory(address + self._offset, size)
@@ -98,6 +90,4 @@ class KernelCheck:
             return b""
 
     def _mismatch(self, guest: str, file: str) -> UserError:
-        return UserError(
-            f"your guest runs another kernel ({guest}) than {self._elf.path} ({file}): load its own with `file vmlinux`"
-        )
+        return boot_image.mismatch(guest, self._elf, file)

@@ -36,8 +36,7 @@ class Guest:
 
     def start(self, command: Sequence[str]) -> None:
         """Run the command; UserError where it cannot be run."""
-        if shutil.which(command[0]) is None:
-            raise UserError(f"{command[0]}: no such program; install it, or give its path")
+        check_program(command[0])
         guard = shutil.which("setpriv")
         words = [guard, "--pdeathsig", "TERM", *command] if guard else list(command)
         with open(self._errors, "wb") as errors:
@@ -101,6 +100,16 @@ class Guest:
         """End the process and remove its directory."""
         self.stop()
         self._folder.remove()
+
+
+def check_program(name: str) -> None:
+    """UserError where there is no such program, or the file of that name is none."""
+    if shutil.which(name) is not None:
+        return
+    if os.path.dirname(name) and os.path.exists(name):
+        kind = "a directory" if os.path.isdir(name) else "not executable"
+        raise UserError(f"{name}: {kind}, so no program; name the one that runs your guest")
+    raise UserError(f"{name}: no such program; install it, or give its path")
 
 
 def free_port() -> int:

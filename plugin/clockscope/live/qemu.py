@@ -28,6 +28,29 @@ def has(command: Sequence[str], *names: str) -> bool:
     return option(command, *names) is not None
 
 
+def kernel(command: Sequence[str]) -> str | None:
+    """The file that the machine boots by itself (-kernel, or -machine …,kernel=); None where a firmware looks for one."""
+    if not is_system_emulator(command):
+        return None
+    machine = re.search(r"(?:^|,)kernel=([^,]+)", option(command, "machine", "M") or "")
+    return option(command, "kernel") or (machine[1] if machine else None)
+
+
+# What a firmware may find a system in, and what puts one into memory. A network card alone is in most machines.
+_BOOTABLE = (
+    *"hda hdb hdc hdd drive blockdev cdrom fda fdb sd mtdblock pflash bios boot device option-rom".split(),
+    *"netdev nic net incoming loadvm readconfig L fw_cfg snapshot".split(),
+)
+
+
+def may_boot(command: Sequence[str]) -> bool:
+    """Whether a machine without -kernel may find something to boot: a disk (an image may be named by itself), a network."""
+    own = [
+        word for word, before in zip(command[1:], command) if not word.startswith("-") and not before.startswith("-")
+    ]
+    return has(command, *_BOOTABLE) or bool(own)
+
+
 def stub_address(command: Sequence[str]) -> str | None:
     """Where the stub that the command line asks for listens; None where it asks for none."""
     if has(command, "s"):

@@ -20,6 +20,7 @@ from clockscope._core import Error, ExistsError, RefusedError, TraceWriter
 from clockscope.live.borrowing import Borrowing
 from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.live.connection import Connection, close_all
+from clockscope.kernel import boot_image
 from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.live.event_engine import Engine, Observation
@@ -116,9 +117,9 @@ class Recording:
         self._check = KernelCheck(target.elf, target.offset, target.profile, connection.relay)
         if not at_start:
             self._check.now()
-        started_with = qemu.option(connection.guest.command, "kernel") if connection.guest else None
+        started_with = qemu.kernel(connection.guest.command) if connection.guest else None
         if started_with is not None and boot == 1:
-            self._check.check_file(started_with)
+            boot_image.check(started_with, target.elf)
         self._writer = TraceWriter(path, force=force)
         self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay)
         self._restarts = restart.RestartWatch(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from gdbrun import Session, Transcript
-from guest import ROOT, Guest, Machine, machine
+from guest import GUESTS, ROOT, Guest, Machine, machine
 from model import model
 from scripted_quirks import Peer, hangs_up, says_garbage, speaks_http, stays_silent
 
@@ -85,6 +85,8 @@ def test_settings(gdb: Gdb) -> None:
         ("clock attach", "the following arguments are required: HOST:PORT|SOCKET; see `help clock attach`"),
         ("clock launch", "no command to run"),
         ("clock launch -- qemu-system-vax", "qemu-system-vax: no such program"),
+        ("clock launch -- nosuch-program -kernel x", "nosuch-program: no such program"),
+        ("clock launch --replay -- qemu-system-x86_64 -kernel /none", "-kernel /none: No such file"),
         ("clock launch -- sleep 5", "say where its stub shall listen, by {port} or {socket}"),
         ("clock launch --console x -- gdbserver :{port} /bin/true", "--console is for QEMU"),
         ("clock launch --replay -- gdbserver :{port} /bin/true", "--replay needs QEMU"),
@@ -183,6 +185,24 @@ def test_symbols_of_a_kernel_that_was_not_started(gdb: Gdb, tmp_path: Path) -> N
     result = gdb([f"file {other}", here.launch(tmp_path / "serial.log"), f"clock record -o {tmp_path}/x.trace"])
     assert f"your guest runs another kernel ({here.vmlinux}, build id " in failure(result)
     assert not (tmp_path / "x.trace").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ("-nographic", "neither -kernel nor a disk to boot from"),
+        (f"-kernel {GUESTS}/linux-6.1/modules/vmlinuz", "/modules/vmlinuz, 6.1."),
+    ],
+)
+def test_a_command_that_never_boots_the_loaded_kernel(gdb: Gdb, options: str, said: str) -> None:
+    """It ends before anything starts."""
+    other = Machine(kernel="6.12").vmlinux
+    assert said in failure(gdb([f"file {other}", f"clock launch -- qemu-system-x86_64 {options}"]))
+
+
+def test_guests_of_other_machines(gdb: Gdb) -> None:
+    said = failure(gdb(["clock launch -- qemu-system-i386 -nodefaults -display none"]))
+    assert said.endswith("the stub's guest is i386; only x86-64 guests can be traced")
 
 
 def test_symbols_of_a_kernel_that_never_came(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from clockscope.live import qemu
 from clockscope.base.errors import UserError
-from clockscope.live.guest_process import Guest, free_port
+from clockscope.live.guest_process import Guest, check_program, free_port
 
 QEMU = "qemu-system-x86_64"
 
@@ -33,6 +33,37 @@ def test_the_stub_that_a_command_asks_for(words: list[str], address: str | None)
 def test_a_stub_that_is_not_understood() -> None:
     with pytest.raises(UserError, match="-gdb pty: not understood"):
         qemu.stub_address([QEMU, "-gdb", "pty"])
+
+
+@pytest.mark.parametrize(
+    ("words", "kernel", "boots"),
+    [
+        ([], None, False),
+        (["-m", "512", "-nographic"], None, False),
+        (["-kernel", "bzImage"], "bzImage", False),
+        (["--kernel", "bzImage"], "bzImage", False),
+        (["-M", "q35,kernel=bzImage,usb=off"], "bzImage", False),
+        (["-hda", "disk"], None, True),
+        (["-m", "512", "disk.img"], None, True),
+        (["-drive", "file=disk,if=virtio"], None, True),
+        (["-netdev", "user,id=n"], None, True),
+    ],
+)
+def test_what_a_machine_boots(words: list[str], kernel: str | None, boots: bool) -> None:
+    assert qemu.kernel([QEMU, *words]) == kernel
+    assert qemu.may_boot([QEMU, *words]) is boots
+
+
+def test_what_is_no_program(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name, said in (
+        (str(tmp_path), "a directory"),
+        (str(tmp_path / "file"), "not executable"),
+        ("nosuch-x", "no such"),
+    ):
+        with pytest.raises(UserError, match=said):
+            check_program(name)
+    check_program(sys.executable)
 
 
 def test_a_private_stub_is_added() -> None:
