@@ -50,7 +50,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages build program kinds stubs page page-check build-clang tests fuzzers guests \
-	install uninstall deb test-guests source demo test hosts bench paths peers fuzz lint fmt clean distclean FORCE
+	install uninstall deb test-guests source demo test hosts bench mutation paths peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -276,6 +276,10 @@ peers: packages ## run GDB's own testsuite directly and through the relay, and c
 	@mkdir -p $(BUILD)/peers
 	@plugin/tests/peers/fetch-testsuite $(BUILD)/peers/gdb-13.1
 	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m peers $(if $(COUNTERS),--counters) $(PEERS)
+
+mutation: test-packages ## change MUTANTS (200) places of MUTATED (flow, relay, record), one at a time: do the unit tests notice?
+	@$(MAKE) --no-print-directory -f $(SELF) $(BUILD)/gen/trace_schema.h
+	@$(PYTHON) .ci/mutate.py -n $(or $(MUTANTS),200) $(MUTATED)
 
 fuzz: test-packages ## run each fuzz target for FUZZ_SECONDS (3600), corpora in build/corpus
 	@$(MAKE) --no-print-directory -f $(SELF) fuzzers

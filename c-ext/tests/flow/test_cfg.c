@@ -10,7 +10,6 @@
 
 #include "base/util.h"
 #include "flow/cfg.h"
-#include "flow/loop_bounds.h"
 #include "support/decoder.h"
 
 static struct cfg *build(const struct cfg_input *input)
@@ -539,40 +538,6 @@ static void what_cannot_be_built(void **state)
 	cs_error_destroy(error);
 }
 
-static uint32_t rounds_of(const uint8_t *bytes, size_t size)
-{
-	struct cfg *cfg = build_bytes(bytes, size);
-	uint32_t rounds;
-
-	bounds_find(decoder, cfg);
-	assert_int_equal(cfg->loop_count, 1);
-	rounds = cfg->loops[0].rounds;
-	cfg_destroy(cfg);
-	return rounds;
-}
-
-static void loops_that_count(void **state)
-{
-	static const uint8_t down[] = {0xb9, 5,    0,    0,    0,   0x83,
-				       0xe9, 0x01, 0x75, 0xfb, 0xc3}; /* mov $5,%ecx; sub $1; jne */
-	static const uint8_t up[] = {0x31, 0xdb, 0xff, 0xc3, 0x83, 0xfb, 0x0a, 0x7c, 0xf9, 0xc3}; /* inc; cmp $10; jl */
-	static const uint8_t late[] = {0x31, 0xdb, 0x83, 0xfb, 0x0a, 0x74,
-				       0x04, 0xff, 0xc3, 0xeb, 0xf7, 0xc3}; /* test first */
-	static const uint8_t wide[] = {0x31, 0xdb, 0x48, 0x83, 0xc3, 0x10, 0x48, 0x83, 0xfb, 0x40, 0x72, 0xf6, 0xc3};
-	static const uint8_t called[] = {0xb9, 5, 0, 0, 0, 0xe8, 0, 0x10, 0, 0, 0x83, 0xe9, 0x01, 0x75, 0xf6, 0xc3};
-	static const uint8_t unknown[] = {0x83, 0xe9, 0x01, 0x75, 0xfb, 0xc3};
-	static const uint8_t twice[] = {0xb9, 5, 0, 0, 0, 0xff, 0xc9, 0x83, 0xe9, 0x01, 0x75, 0xf9, 0xc3};
-
-	(void)state;
-	assert_int_equal(rounds_of(down, sizeof(down)), 5);
-	assert_int_equal(rounds_of(up, sizeof(up)), 10);
-	assert_int_equal(rounds_of(late, sizeof(late)), 11);
-	assert_int_equal(rounds_of(wide, sizeof(wide)), 4);
-	assert_int_equal(rounds_of(called, sizeof(called)), 0); /* the callee may change RCX */
-	assert_int_equal(rounds_of(unknown, sizeof(unknown)), 0);
-	assert_int_equal(rounds_of(twice, sizeof(twice)), 0);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,7 +558,6 @@ int main(void)
 		cmocka_unit_test(traps_of_unknown_kind),
 		cmocka_unit_test(a_jump_into_an_instruction),
 		cmocka_unit_test(what_cannot_be_built),
-		cmocka_unit_test(loops_that_count),
 	};
 
 	return cmocka_run_group_tests(tests, decoder_set_up, decoder_tear_down);
