@@ -35,7 +35,7 @@ else:
 
 _PROSE, _WIDEST = 100, 10_000
 
-TRACE_HELP = "a recorded trace; in GDB, by default the one that was written last"
+TRACE_HELP = "a recorded trace; in GDB, by default the one that is being recorded, or was written last"
 
 
 class Ui(Protocol):
@@ -61,6 +61,10 @@ class Ui(Protocol):
     def trace(self) -> str | None:
         """The trace that was written last, where that is known."""
 
+    @property
+    def recording(self) -> str | None:
+        """The trace that is being recorded here; what it has so far can then be read."""
+
 
 def prose_width(ui: Ui, lead: int = 0) -> int:
     """The columns that a text which is folded anyway may have behind a lead."""
@@ -68,11 +72,18 @@ def prose_width(ui: Ui, lead: int = 0) -> int:
 
 
 def trace_meant(given: str | None, ui: Ui) -> str:
-    """The trace that was named, or else the one that was written last."""
-    path = given if given is not None else ui.trace
+    """The trace that was named, or else the one that is being recorded, or was written last."""
+    recording = ui.recording
+    path = given if given is not None else recording or ui.trace
     if path is None:
         raise UserError("no trace was named: give its FILE")
     return path
+
+
+def is_under_way(file: str, ui: Ui) -> bool:
+    """Whether a trace is being recorded here."""
+    recording = ui.recording
+    return recording is not None and os.path.realpath(recording) == os.path.realpath(file)
 
 
 def damage_noted(damage: Iterable[str | None], ui: Ui) -> int:
@@ -96,6 +107,7 @@ class TerminalUi:
     """The program's own: results to standard output, notes and progress to standard error."""
 
     trace: str | None = None  # each run of the program is its own
+    recording: str | None = None
 
     def __init__(self) -> None:
         self.colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ

@@ -46,7 +46,8 @@ def _leaf(text: str) -> int:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     moment = told.END if args.end else told.BEGIN
-    found = _live() if args.source == "live" else _recorded(trace_meant(args.source, ui), moment)
+    source = args.source if args.source == "live" else trace_meant(args.source, ui)
+    found = _live() if source == "live" else _recorded(source, moment)
     if args.leaf is not None and not any(leaf == args.leaf for leaf, _ in found.leaves):
         leaves = ", ".join(dict.fromkeys(f"{leaf:#x}" for leaf, _ in found.leaves))
         raise UserError(
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     if args.format == "json":
         ui.out(json.dumps(report.content(found, args.leaf), indent=2))
     else:
-        ui.out(report.tables(found, args.leaf, ui))
+        ui.out(report.tables(found, args.leaf, ui, "the attached guest" if source == "live" else source))
     return 0
 
 

@@ -49,12 +49,13 @@ def source_of(trace: Trace, tree: str | None) -> Source:
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
-    with Trace(trace_meant(args.file, ui)) as trace:
+    file = trace_meant(args.file, ui)
+    with Trace(file) as trace:
         functions = paths.functions(trace, args.function, source_of(trace, args.source))
         changed = changes_made.of(trace)
         when = axis.of_trace(trace)
     if args.format == "text":
-        ui.out(report.paths(functions, changed, when, ui))
+        ui.out(report.paths(functions, changed, when, ui, file))
     elif args.function and len(functions) == 1:
         ui.out(json.dumps({"interventions": changed, **functions[0]}, indent=2))
     else:

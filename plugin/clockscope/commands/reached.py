@@ -31,5 +31,5 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     if not functions:
         advice = "" if args.elf else "; --elf names the kernel, for functions that it does not know"
         raise UserError(f"no function '{args.glob}' in {args.elf or file}{advice}")
-    ui.out(xref.format_reached({"interventions": changed, "functions": functions}, args.format, ui))
+    ui.out(xref.format_reached({"interventions": changed, "functions": functions}, args.format, ui, file))
     return 0

@@ -4,7 +4,7 @@
 from clockscope.model import disturbed
 from clockscope._core import Trace
 from clockscope.reports import event_rows, text
-from clockscope.base.ui import TRACE_HELP, Ui, damage_noted, trace_meant
+from clockscope.base.ui import TRACE_HELP, Ui, damage_noted, is_under_way, trace_meant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def prepare_parser(parser: "argparse.ArgumentParser") -> None:
 
 
 def run(args: "argparse.Namespace", ui: Ui) -> int:
-    with Trace(trace_meant(args.file, ui)) as trace:
+    file = trace_meant(args.file, ui)
+    with Trace(file) as trace:
         content = disturbed.timeline(trace)
     if args.format == "json":
         from clockscope.reports import json  # slow to import
@@ -45,5 +46,6 @@ def run(args: "argparse.Namespace", ui: Ui) -> int:
         ui.out(json.timeline(content))
     else:
         columns = event_rows.chosen(args.columns) if args.columns else ()
-        ui.out(text.timeline(content, ui, text.Options(backtrace=args.backtrace, wide=args.wide, columns=columns)))
+        options = text.Options(backtrace=args.backtrace, wide=args.wide, columns=columns)
+        ui.out(text.timeline(content, ui, options, file=file, under_way=is_under_way(file, ui)))
     return damage_noted([content["damage"]], ui)

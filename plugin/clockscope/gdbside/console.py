@@ -7,7 +7,7 @@
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import gdb
@@ -101,6 +101,11 @@ class Ui:
     def trace(self) -> str | None:
         return last_trace()
 
+    @property
+    def recording(self) -> str | None:
+        path = _recording()
+        return path if path is None else _short(path)
+
     def progress(self, done: int, total: int, what: str) -> None:
         now = time.monotonic()
         if self._draws and (now - self._last >= 0.2 or (total and done >= total)):
@@ -138,8 +143,21 @@ def last_trace() -> str | None:
     """The trace that was written last, or what the user set the variable to; as short as it can be said here."""
     if gdb.convenience_variable(TRACE_VARIABLE) is None:
         return None
-    path = expand(f"${TRACE_VARIABLE}")
+    return _short(expand(f"${TRACE_VARIABLE}"))
+
+
+def _short(path: str) -> str:
     return min(path, os.path.relpath(path), key=len)
+
+
+def set_recording(ask: Callable[[], str | None]) -> None:
+    """Say how to learn which trace is being recorded; asking has what is gathered written to it."""
+    global _recording
+    _recording = ask
+
+
+def _recording() -> str | None:
+    return None
 
 
 def expand(word: str) -> str:

@@ -505,6 +505,11 @@ class Recording:
         """How often each was made so far."""
         return list(self._intervening.summary("not reached so far"))
 
+    def written(self) -> str:
+        """The trace, which has all events so far."""
+        self._writer.flush()
+        return self.path
+
     def note(self, key: str, value: str) -> None:
         """Keep a fact of provenance, unless there is none."""
         if value:
@@ -557,10 +562,15 @@ def default_path() -> str:
 
 def watch_session() -> None:
     """Have recordings and connections hear of what becomes of the guest."""
+    console.set_recording(_under_way)
     happenings.on_stop(_stopped)
     happenings.on_exit(_gone)
     happenings.on_quit(_quit)
     atexit.register(close_all)
+
+
+def _under_way() -> str | None:
+    return Recording.current.written() if Recording.current is not None else None
 
 
 def _stopped() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from clockscope.model import changes_made, cpuid_leaves
-from clockscope.reports.table import Column, render, styled
+from clockscope.reports.table import Column, file_line, render, styled
 from clockscope.model.told import Told, raw
 from clockscope.base.ui import Ui, one_line
 
@@ -43,9 +43,10 @@ def _field(place: str, name: str, value: str) -> Record:
     return {"place": place, "name": name, "value": value}
 
 
-def tables(told: Told, only: int | None, ui: Ui) -> str:
+def tables(told: Told, only: int | None, ui: Ui, source: str) -> str:
+    """`source`: whose they are."""
     found = content(told, only)
-    lines = list(changes_made.lines(told.interventions))
+    lines = [file_line(source, ui), *changes_made.lines(told.interventions)]
     for leaf in found["leaves"]:
         number = leaf["leaf"] + (f".{leaf['subleaf']}" if leaf["subleaf"] else "")
         registers = told.leaves[int(leaf["leaf"], 16), leaf["subleaf"]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from clockscope.model import changes_made
 from clockscope.model.axis import Axis
-from clockscope.reports.table import Column, render, styled
+from clockscope.reports.table import Column, file_line, render, styled
 from clockscope.base.ui import Ui, cut, one_line
 
 Record = dict[str, Any]
@@ -19,9 +19,10 @@ _ROUNDS_SHOWN = 4
 _COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"), Column("values")]
 
 
-def paths(functions: Sequence[Record], changed: Sequence[Record], axis: Axis, ui: Ui) -> str:
+def paths(functions: Sequence[Record], changed: Sequence[Record], axis: Axis, ui: Ui, file: str) -> str:
     """`changed`: the interventions of the recording."""
-    sections = [list(changes_made.lines(changed)), *(list(_function(function, axis, ui)) for function in functions)]
+    head = [file_line(file, ui), *changes_made.lines(changed)]
+    sections = [head, *(list(_function(function, axis, ui)) for function in functions)]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 

@@ -7,7 +7,7 @@ than most answers here take to be worked out.
 
 from collections.abc import Iterator, Sequence
 
-from clockscope.base.ui import cut, one_line
+from clockscope.base.ui import Ui, cut, one_line
 
 _CELL_MAX = 1000
 _WHOLE_MAX = 10_000  # longer than any kernel's text, but not than a hostile one's
@@ -33,6 +33,11 @@ class Cell:
     def __init__(self, text: str, style: str = "") -> None:
         self.text = text
         self.style = style
+
+
+def file_line(file: str, ui: Ui) -> str:
+    """What a report begins with: which trace it is of."""
+    return styled(one_line(file), "bold", ui.colour)
 
 
 def styled(text: str, style: str, colour: bool) -> str:

@@ -8,7 +8,7 @@ from clockscope.model import changes_made, disturbed
 from clockscope.model.axis import Axis
 from clockscope.profiles import reading
 from clockscope.reports import event_rows, values
-from clockscope.reports.table import Cell, Column, fold, length, render, styled
+from clockscope.reports.table import Cell, Column, file_line, fold, length, render, styled
 from clockscope.base.ui import Ui, cut, one_line, prose_width
 
 TYPE_CHECKING = False
@@ -40,11 +40,11 @@ class Options:
         self.backtrace, self.wide, self.columns = backtrace, wide, columns
 
 
-def timeline(content: Record, ui: Ui, options: Options = Options()) -> str:
-    """`content` as schemas/timeline.schema.json describes it."""
+def timeline(content: Record, ui: Ui, options: Options = Options(), *, file: str, under_way: bool = False) -> str:
+    """`content` as schemas/timeline.schema.json describes it; `under_way`: it is being recorded."""
     time = Clock(content)
     sections = [
-        fold(_head(content, time, ui), ui.width, _HANG),
+        [file_line(file, ui), *fold(_head(content, time, under_way, ui), ui.width, _HANG)],
         _events(content, time, options, ui),
         *_clocks(content["clocks"], time, ui),
         *(fold(section, ui.width, 2 * _HANG) for section in _absent(content["never_reached"], time, ui)),
@@ -75,19 +75,21 @@ class Clock:
         return about + values.milliseconds(round(1e6 * self.axis.of(moment)))
 
 
-def _head(content: Record, time: Clock, ui: Ui) -> list[str]:
+def _head(content: Record, time: Clock, under_way: bool, ui: Ui) -> list[str]:
     name = guest_name(content["guest"])
     registered = [clock["kind"] == "event device" for clock in content["clocks"] if clock["registered"] is not None]
     devices = sum(registered)
     clocks = _count(len(registered) - devices, "clock") + (f" and {_count(devices, 'event device')}" if devices else "")
     lines = [
-        styled(name, "bold", ui.colour),
+        name,
         f"{_count(len(content['events']), 'event')}, {clocks} registered; times in {time.unit}: {time.name}",
     ]
     if time.is_log:
         lines.append("from a log: nothing is known beyond what the kernel printed")
     if content["complete"]:
         lines.append("complete: " + one_line(content["end_reason"]))
+    elif under_way:
+        lines.append(styled("being recorded: more may follow", "yellow", ui.colour))
     else:
         lines.append(styled("INCOMPLETE: " + one_line(content["end_reason"]), "red", ui.colour))
     lines += changes_made.lines(content["interventions"])

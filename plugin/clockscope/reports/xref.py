@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from clockscope.model import changes_made
-from clockscope.reports.table import Cell, Column, render, styled
+from clockscope.reports.table import Cell, Column, file_line, render, styled
 from clockscope.base.ui import Ui, one_line
 
 TYPE_CHECKING = False  # what types need takes longer to import than most answers to be given
@@ -102,13 +102,13 @@ def _path(path: Sequence[Record]) -> str:
 _REACHED_STYLES = {"yes": "green", "no": "red", "unknown": "yellow"}
 
 
-def format_reached(answer: Record, form: str, ui: Ui) -> str:
+def format_reached(answer: Record, form: str, ui: Ui, file: str) -> str:
     if form == "json":
         return as_json(answer)
     functions = answer["functions"]
     columns = [Column("function"), Column("reached"), Column("why")]
     header, *rows = render(columns, [_reached_row(function) for function in functions], ui.colour)
-    lines = [*changes_made.lines(answer["interventions"]), header]
+    lines = [file_line(file, ui), "", *changes_made.lines(answer["interventions"]), header]
     for row, function in zip(rows, functions):
         lines += [row, *(f"    {_branch(branch)}" for branch in function["skipped_by"])]
     return "\n".join(lines) + "\n"

@@ -80,7 +80,7 @@ Functions never reached
 
 def test_timeline(program: Program, sample: Path) -> None:
     run = program("timeline", sample)
-    assert (run.stdout, run.stderr, run.returncode) == (GOLDEN, "", 0)
+    assert (run.stdout, run.stderr, run.returncode) == (f"{sample}\n{GOLDEN}", "", 0)
 
 
 def test_backtrace(program: Program, sample: Path) -> None:
@@ -92,7 +92,7 @@ def test_backtrace(program: Program, sample: Path) -> None:
         "      #1  clocksource_register_hz at include/linux/clocksource.h:242 (inlined)",
         "      #2  hpet_enable at arch/x86/kernel/hpet.c:1082",
     ]
-    assert "\n".join(line for line in lines if not line.startswith("      #") and '"' not in line) + "\n" == GOLDEN
+    assert "\n".join(line for line in lines if not line.startswith("      #") and '"' not in line) + "\n" == f"{sample}\n{GOLDEN}"
 
 
 def test_json(program: Program, sample: Path) -> None:
@@ -136,7 +136,7 @@ def test_empty_trace(program: Program, tmp_path: Path) -> None:
     path = tmp_path / "empty.trace"
     TraceWriter(str(path)).close(True, "nothing happened")
     run = program("timeline", path)
-    assert run.stdout.startswith("unknown guest\n0 events, 0 clocks registered") and "No events." in run.stdout
+    assert run.stdout.startswith(f"{path}\nunknown guest\n0 events, 0 clocks registered") and "No events." in run.stdout
 
 
 def test_hostile_texts_do_not_reach_the_terminal(program: Program, tmp_path: Path) -> None:
@@ -280,10 +280,10 @@ def on_terminal(arguments: list[str | Path], environment: dict[str, str]) -> str
 def test_colour(sample: Path, program: Program) -> None:
     coloured = on_terminal([PROGRAM, "timeline", sample], {"COLUMNS": "200"})
     assert "\x1b[31mclock unstable" in coloured
-    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == GOLDEN
-    assert on_terminal([PROGRAM, "timeline", sample], {"NO_COLOR": "1", "COLUMNS": "200"}) == GOLDEN
+    assert re.sub(r"\x1b\[[0-9;]*m", "", coloured) == f"{sample}\n{GOLDEN}"
+    assert on_terminal([PROGRAM, "timeline", sample], {"NO_COLOR": "1", "COLUMNS": "200"}) == f"{sample}\n{GOLDEN}"
     assert program("timeline", "--color=always", sample).stdout == coloured
-    assert on_terminal([PROGRAM, "timeline", "--color", "never", sample], {"COLUMNS": "200"}) == GOLDEN
+    assert on_terminal([PROGRAM, "timeline", "--color", "never", sample], {"COLUMNS": "200"}) == f"{sample}\n{GOLDEN}"
 
 
 def test_locale_without_the_characters(program: Program, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_moved_checkout(tmp_path: Path, sample: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(moved / "build" / "clockscope")
     run = subprocess.run([link, "timeline", sample], cwd="/", capture_output=True, text=True)
-    assert run.stdout == GOLDEN and run.returncode == 0
+    assert run.stdout == f"{sample}\n{GOLDEN}" and run.returncode == 0
 
 
 def test_extension_that_is_not_built(tmp_path: Path, sample: Path) -> None:

@@ -79,7 +79,7 @@ def masked(text: str) -> str:
 def test_text(program: Program, recorded: Path) -> None:
     done = program("path", recorded)
     assert done.returncode == 0, done.stderr
-    assert masked(done.stdout) == GOLDEN
+    assert masked(done.stdout) == f"{recorded}\n\n{GOLDEN}"
 
 
 def test_json(program: Program, recorded: Path) -> None:
