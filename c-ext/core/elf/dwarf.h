@@ -5,10 +5,12 @@
 
 #include <elfutils/libdw.h>
 
+#include "elf/aranges.h"
 #include "elf/lines.h"
 
 struct lines {
 	Dwarf *dwarf; /* NULL: the ELF has none */
+	struct aranges aranges;
 	Dwarf_Die unit;
 	bool unit_known;    /* `unit` is that of the last look-up: the next one is likely to be in it */
 	Dwarf_Die function; /* likewise, of variables.c */

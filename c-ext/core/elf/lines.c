@@ -13,6 +13,7 @@ struct cs_error *lines_create(struct elf *elf, struct lines **ret)
 		return &cs_error_no_memory;
 	lines->elf = elf_handle(elf);
 	lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
+	aranges_init(&lines->aranges, lines->elf);
 	*ret = lines;
 	return NULL;
 }
@@ -24,6 +25,17 @@ void lines_destroy(struct lines *lines)
 	dwarf_cfi_end(lines->eh_frame);
 	dwarf_end(lines->dwarf);
 	free(lines);
+}
+
+/* By .debug_aranges. */
+static bool ask_table(struct lines *lines, uint64_t address)
+{
+	Dwarf_Off offset, next;
+	size_t header_size;
+
+	return aranges_find(&lines->aranges, address, &offset) &&
+	       dwarf_nextcu(lines->dwarf, offset, &next, &header_size, NULL, NULL, NULL) == 0 &&
+	       dwarf_offdie(lines->dwarf, offset + header_size, &lines->unit) && dwarf_haspc(&lines->unit, address) > 0;
 }
 
 /* Without .debug_aranges (clang writes none) each unit's own ranges have to be asked. */
@@ -45,7 +57,8 @@ bool lines_find_unit(struct lines *lines, uint64_t address)
 {
 	if (lines->unit_known && dwarf_haspc(&lines->unit, address) > 0)
 		return true;
-	lines->unit_known = dwarf_addrdie(lines->dwarf, address, &lines->unit) || search_units(lines, address);
+	lines->unit_known = ask_table(lines, address) || dwarf_addrdie(lines->dwarf, address, &lines->unit) ||
+			    search_units(lines, address);
 	return lines->unit_known;
 }
 
