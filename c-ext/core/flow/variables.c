@@ -162,6 +162,13 @@ static const char *find(struct lines *lines, struct place *place)
 	return found;
 }
 
+bool variables_none_returned(struct lines *lines, uint64_t address)
+{
+	Dwarf_Attribute type;
+
+	return find_function(lines, address) && !dwarf_attr_integrate(&lines->function, DW_AT_type, &type);
+}
+
 const char *variables_in_register(struct lines *lines, uint64_t address, int reg)
 {
 	struct place place = {.address = address};

@@ -26,4 +26,7 @@ const char *variables_in_register(struct lines *lines, uint64_t address, int reg
 /* The same for the memory at `displacement` from what register `base` points to: a slot of the stack. */
 const char *variables_in_slot(struct lines *lines, uint64_t address, int base, int64_t displacement);
 
+/* Whether DWARF says of the function at an address that it returns nothing. */
+bool variables_none_returned(struct lines *lines, uint64_t address);
+
 #endif

@@ -229,7 +229,10 @@ static struct cs_error *record_one(struct pipeline *pipeline, const struct analy
 	CS_TRY(store_function(pipeline->store, &row, analyser_decoder(pipeline->material->analyser), source_of,
 			      pipeline->material->lines, &added->id));
 	CS_TRY(record_variables(pipeline, analysis, added->id));
-	return recorder_add(pipeline->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan);
+	CS_TRY(recorder_add(pipeline->recorder, added->id, analysis->cfg, analysis->windows, analysis->plan));
+	if (variables_none_returned(pipeline->material->lines, analysis->cfg->entry))
+		return recorder_returns_nothing(pipeline->recorder, added->id);
+	return NULL;
 }
 
 struct piece {

@@ -284,6 +284,19 @@ struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t a
 	return error;
 }
 
+struct cs_error *recorder_returns_nothing(struct recorder *recorder, int64_t id)
+{
+	struct traced *traced;
+	struct cs_error *error;
+
+	pthread_mutex_lock(&recorder->lock);
+	error = find(recorder, id, &traced);
+	if (!error)
+		traced->returns_nothing = true;
+	pthread_mutex_unlock(&recorder->lock);
+	return error;
+}
+
 /* Once: its probe may be planted. */
 static struct cs_error *put_replaced(struct recorder *recorder, int64_t id)
 {

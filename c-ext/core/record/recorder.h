@@ -80,6 +80,9 @@ struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t a
 /* An intervention has the function return at once: such calls are recorded, without a path. */
 struct cs_error *recorder_replaced(struct recorder *recorder, int64_t id);
 
+/* What RAX holds when the function returns is no value of its own. */
+struct cs_error *recorder_returns_nothing(struct recorder *recorder, int64_t id);
+
 /* Plants what is to be watched from now on; the guest must stand. `refused` is called for each function whose entry
  * the stub takes no probe at. */
 struct cs_error *recorder_arm(struct recorder *recorder, void (*refused)(void *context, int64_t id), void *context);

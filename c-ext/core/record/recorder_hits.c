@@ -177,11 +177,13 @@ void recorder_finish(struct recorder *recorder, struct invocation *invocation)
 static void end(struct recorder *recorder, struct invocation *invocation, const struct probe_hit *hit, int64_t seq,
 		const char *returned)
 {
+	bool has_value = strcmp(returned, "yes") == 0 && !invocation->traced->returns_nothing;
+
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = (int64_t)hit->run_ns;
 	invocation->row.returned = returned;
 	invocation->value = (int64_t)value_of(recorder->rax, hit);
-	invocation->row.value = strcmp(returned, "yes") == 0 ? &invocation->value : NULL;
+	invocation->row.value = has_value ? &invocation->value : NULL;
 	recorder_finish(recorder, invocation);
 }
 

@@ -47,6 +47,7 @@ class Statement:
 @dataclass(frozen=True)
 class Function:
     names: frozenset[str]  # that its head names, its own among them
+    returns: bool  # a value
     lines: range  # from the head's first to that of the closing brace
     body: Statement
 
@@ -107,7 +108,12 @@ class _Parser:
             body, _ = self._statement(brace, end + 1, 0)
         except _Unclear:
             return
-        yield Function(names, range(self._lines[head], self._lines[end] + 1), body)
+        yield Function(names, self._returns(head, brace), range(self._lines[head], self._lines[end] + 1), body)
+
+    def _returns(self, head: int, brace: int) -> bool:
+        """Whether a function's head says that it has a value. Macros may hide that; then it is taken to have one."""
+        before = self._texts[head : next((at for at in range(head, brace) if self._texts[at] == "("), brace)]
+        return "void" not in before or "*" in before
 
     # Each of these reads one statement that begins at `at`, and says where the next one begins.
 

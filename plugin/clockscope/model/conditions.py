@@ -24,9 +24,9 @@ Record = Mapping[str, Any]
 
 # What a walk comes to: lines that run if the condition is true, if it is false, or the end of what can be told.
 _TRUE, _FALSE, _ENDED = "true", "false", "ended"
-_BLOCKS_MAX = 4000  # of one walk
+_BLOCKS_MAX = 2000  # of one walk
 _NEXT_MAX = 16  # of those on the way to the next decision
-_WORK_MAX = 400_000  # of all of a function's
+_WORK_MAX = 100_000  # of all of a function's
 
 
 @dataclass(frozen=True)
@@ -214,14 +214,24 @@ def _sure(hits: Hits) -> bool | None:
     return True if kinds == {_TRUE} else False if kinds == {_FALSE} else None
 
 
-def of_trace(trace: Trace, source: Source) -> Iterator[tuple[int, int, bool, bool | None, str | None]]:
-    """Of each branch of which the source is at hand, both ways: function, address, taken, whether the condition is true
-    then, and its line."""
+def of_trace(trace: Trace, source: Source) -> Iterator[tuple[int, int, bool, bool | None, str]]:
+    """Of each way that a branch went whose source is at hand: function, address, taken, whether the condition is true then,
+    and its line."""
     for function in trace.rows("SELECT id, name FROM function ORDER BY id"):
+        made = trace.rows(
+            "SELECT DISTINCT d.address, d.taken FROM decision d JOIN invocation i ON i.id = d.invocation"
+            " WHERE i.function = ?",
+            [function["id"]],
+        )
+        if not made:
+            continue
         rows = trace.rows("SELECT * FROM instruction WHERE function = ? ORDER BY address", [function["id"]])
         edges = trace.rows("SELECT * FROM edge WHERE function = ?", [function["id"]])
         known = Conditions(function["name"], rows, edges, source)
-        for row in (row for row in rows if row["kind"] == "branch" and source.text(row["file"], row["line"])):
-            for taken in (False, True):
-                text = source.text(row["file"], row["line"])
+        branches = {row["address"]: row for row in rows}
+        for one in made:
+            row = branches.get(one["address"])
+            text = source.text(row["file"], row["line"]) if row else None
+            if row and text:
+                taken = bool(one["taken"])
                 yield function["id"], row["address"], taken, known.holds(row, taken), text

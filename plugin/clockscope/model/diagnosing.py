@@ -16,7 +16,7 @@ from clockscope.model import changes_made, conditions, disturbed
 from clockscope.model.source_text import Source
 from clockscope._core import ArgumentError, Trace
 from clockscope.base.errors import UserError
-from clockscope.base.ui import cut
+from clockscope.base.ui import cut, one_line
 
 Record = dict[str, Any]
 
@@ -26,8 +26,8 @@ SCHEMA = DIAGNOSES.parent.parent.parent / "schemas" / "diagnosis.schema.json"
 # What a query must yield; what else it yields, the rule's texts may name in braces.
 _COLUMNS = ("seq", "run_ns", "place", "said")
 _EVIDENCE_MAX = 100
-_TRUTHS_MAX = 4000
-_TEXT_LIMIT = 200
+_TRUTHS_MAX = 1000  # a query of SQLite's is a million bytes at the most
+_TEXT_LIMIT = 160
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class Asked:
 def _truth(trace: Trace, source: Source | None) -> str:
     """Rows for the table `truth`: of each branch and way, whether the source's condition is true then, and its text."""
     rows = list(itertools.islice(conditions.of_trace(trace, source or Source(trace)), _TRUTHS_MAX))
-    texts = ["'" + cut(text, _TEXT_LIMIT).replace("'", "''") + "'" if text else "NULL" for *_, text in rows]
+    texts = ["'" + cut(one_line(text), _TEXT_LIMIT).replace("'", "''") + "'" for *_, text in rows]
     values = [
         f"({function}, {address}, {taken:d}, {'NULL' if holds is None else int(holds)}, {text})"
         for (function, address, taken, holds, _), text in zip(rows, texts)

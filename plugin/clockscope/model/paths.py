@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope._core import Trace
+from clockscope.model.annotated import Runs, sections
 from clockscope.model.changes_made import Uses
 from clockscope.base.errors import UserError
 from clockscope.model.conditions import Conditions
@@ -91,14 +92,28 @@ class Function:
         invocations = self._trace.rows("SELECT * FROM invocation WHERE function = ? ORDER BY seq", [self._id])
         ran: set[int] = set()
         perhaps: set[int] = set()
+        self._runs = Runs(self._instructions)
         records = [self._invocation(n, row, ran, perhaps) for n, row in enumerate(invocations, 1)]
+        shown = self._annotated(records, perhaps)
+        returns = [section.pop("returns") for section in shown]
+        if returns and not returns[0]:
+            records = [{**record, "value": None} for record in records]
         return {
             "function": self._row["name"],
             "source": source(self._row["file"], self._row["line"]),
             "note": self._row["note"],
             "invocations": records,
             "never_reached": list(self._never_reached(ran, perhaps)),
+            "annotated": shown,
         }
+
+    def _annotated(self, records: Sequence[Record], perhaps: set[int]) -> list[Record]:
+        """The source with how often each line ran; nothing where it is not at hand."""
+        branches = [row for row in self._instructions if row["kind"] == "branch"]
+        made = {one["address"] for record in records for one in record["decisions"] if one["condition"] is not None}
+        decided = [(row["file"], row["line"]) for row in branches if _hex(row["address"]) in made]
+        inlined = {(row["file"], row["line"]): row["inlined"] for row in branches}
+        return list(sections(self._row["name"], self._runs, perhaps, decided, self._source, inlined))
 
     def _invocation(self, n: int, row: Record, ran: set[int], perhaps: set[int]) -> Record:
         steps = self._trace.rows("SELECT * FROM step WHERE invocation = ? ORDER BY ordinal", [row["id"]])
@@ -108,6 +123,7 @@ class Function:
         for blocks in gaps.values():
             ran.update(block for block, certain in blocks if certain)
             perhaps.update(block for block, _ in blocks)
+        self._runs.add(steps, [block for blocks in gaps.values() for block, certain in blocks if certain])
         shown = [self._decision(decision) for decision in decisions]
         self._uses.mark(row, shown)
         return {

@@ -5,6 +5,7 @@ Of neither is more taken than the file that the line table names. Both are untru
 """
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -103,8 +104,23 @@ class Source:
         return None
 
     def _fits(self, file: str, lines: Sequence[str]) -> bool:
-        """Whether these can be the lines that the compiler had: each that has code says something."""
-        return all(line <= len(lines) and lines[line - 1].strip() for line in self._code(file))
+        """Whether these can be the lines that the compiler had: each that has code says something, most of what the
+        trace kept is the same, and where a traced function begins that is in this file, it is named."""
+        if not all(line <= len(lines) and _says_something(lines[line - 1]) for line in self._code(file)):
+            return False
+        kept = self._of_trace(file)
+        others = sum(line > len(lines) or lines[line - 1].split() != text.split() for line, text in kept.items())
+        if others * 4 > len(kept):  # early versions kept some lines of other files
+            return False
+        begins = self._begins(file)
+        return not begins or any(name in "\n".join(lines[max(line - 4, 0) : line]) for name, line in begins)
+
+    def _begins(self, file: str) -> Sequence[tuple[str, int]]:
+        """Where the traced functions begin whose first instruction comes from a file: their own, or one of a header."""
+        if self._trace is None:
+            return ()
+        rows = self._trace.rows("SELECT name, line FROM function WHERE file = ? AND line > 0", [file])
+        return [(row["name"].split(".")[0], row["line"]) for row in rows]
 
     def _code(self, file: str) -> Mapping[int, int]:
         """The lines of a file that have code, each with an address."""
@@ -127,6 +143,14 @@ class Source:
                 found += c_statements.functions(run, line + 1 - len(run), code)
                 run = []
         return found
+
+
+def _says_something(line: str) -> bool:
+    """Whether a line can have code: it is not empty, and not all comment."""
+    text = line.strip()
+    return (
+        bool(text) and not text.startswith(("//", "* ", "*/")) and text != "*" and not re.fullmatch(r"/\*.*\*/", text)
+    )
 
 
 def functions_found(trace: Trace, locate: Locate) -> Iterator[tuple[str, int, str]]:

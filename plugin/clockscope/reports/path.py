@@ -2,7 +2,7 @@
 """The paths of traced functions for people: each invocation's decisions, those alike folded into one."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,24 +16,42 @@ Record = dict[str, Any]
 
 _TEXT_LIMIT = 64
 _ROUNDS_SHOWN = 4
+_RESULTS_SHOWN = 3
+_CALLS_MAX = 12
 _COLUMNS = [Column("source"), Column("text"), Column("branch"), Column("went to"), Column("values")]
 
 
-def paths(functions: Sequence[Record], changed: Sequence[Record], axis: Axis, ui: Ui, file: str) -> str:
-    """`changed`: the interventions of the recording."""
-    head = [file_line(file, ui), *changes_made.lines(changed)]
-    sections = [head, *(list(_function(function, axis, ui)) for function in functions)]
+Source = Callable[[Record, Ui], Iterator[str]]
+"""Prints the source of a function."""
+
+
+def paths(
+    functions: Sequence[Record], changed: Sequence[Record], axis: Axis, ui: Ui, file: str, source: Source | None = None
+) -> str:
+    """`changed`: the interventions of the recording. `source`: used where that of a function is at hand."""
+    sections = [
+        [file_line(file, ui), *changes_made.lines(changed)],
+        *(list(_function(function, axis, ui, source)) for function in functions),
+    ]
     return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
 
 
-def _function(function: Record, axis: Axis, ui: Ui) -> Iterator[str]:
+def _function(function: Record, axis: Axis, ui: Ui, source: Source | None) -> Iterator[str]:
     count = len(function["invocations"])
     times = "never called" if not count else "called once" if count == 1 else f"called {count} times"
     yield styled(f"{one_line(function['function'])}  {one_line(function['source'])}  {times}", "bold", ui.colour)
     if function["note"]:
         yield "  " + one_line(function["note"])
+    annotated = source is not None and function["annotated"] and count
+    if annotated and source is not None:
+        yield from _calls(function["invocations"], axis, ui)
+        yield from source(function, ui)
+        return
     for group in _alike(function["invocations"]):
-        yield from _invocations(group, axis, ui)
+        yield ""
+        yield from _heads(group, axis, ui)
+        table = decisions(group[0])
+        yield from ("      " + line for line in render(_COLUMNS, table, ui.colour, header=False)) if table else ()
     yield from _never_reached(function["never_reached"]) if count else ()
 
 
@@ -64,21 +82,52 @@ def _shape(invocation: Record) -> tuple[object, ...]:
     )
 
 
-def _invocations(group: Sequence[Record], axis: Axis, ui: Ui) -> Iterator[str]:
+def _calls(invocations: Sequence[Record], axis: Axis, ui: Ui) -> Iterator[str]:
+    """Who called it when, and what came of it, those alike folded; then what the source does not show."""
+    groups = list(_alike(invocations))
+    for group in groups[:_CALLS_MAX]:
+        yield from _heads(group, axis, ui)
+        first = group[0]
+        rows = [_window(one) for one in first["windows"]] + [_gap(one) for one in first["gaps"]]
+        rows += [_intervention(one) for one in first["interventions"] if not one["in_decisions"]]
+        yield from (f"      {place}  {what}" for place, what, *_ in rows)
+    if len(groups) > _CALLS_MAX:
+        yield f"  … and {len(groups) - _CALLS_MAX} more, which went other ways; --branches has all"
+
+
+def _heads(group: Sequence[Record], axis: Axis, ui: Ui) -> Iterator[str]:
     first = group[0]
-    yield ""
     number = f"#{first['n']}" if len(group) == 1 else f"#{first['n']} to #{group[-1]['n']}"
     when = f"{axis.said(first)}, cpu {first['cpu']}"
     task = f", task {one_line(first['task'])}" if first["task"] else ""
-    yield f"  {number}  {when}{task}, from {one_line(first['caller'])}: {outcome(first)}"
+    yield f"  {number}  {when}{task}, from {one_line(first['caller'])}: {_results(group)}"
     if len(group) > 1:
         gap = axis.span(first, group[-1], len(group) - 1)
-        yield f"      {len(group)} times the same, {gap} apart on average"
+        same = "the same" if len({one["value"] for one in group}) == 1 else "the same way"
+        yield f"      {len(group)} times {same}, {gap} apart on average"
     if not first["consistent"]:
         yield styled("      its stops fit no path through the code: only what fits is shown", "red", ui.colour)
-    table = decisions(first)
-    if table:
-        yield from ("      " + line for line in render(_COLUMNS, table, ui.colour, header=False))
+
+
+def _results(group: Sequence[Record]) -> str:
+    """What came of calls that went the same way."""
+    found = list(dict.fromkeys(one["value"] for one in group))
+    if len(found) == 1:
+        return outcome(group[0])
+    shown = ", ".join(f"{value:#x}" for value in found[:_RESULTS_SHOWN] if value is not None)
+    return f"returned {len(found)} different values, {shown}{', …' if len(found) > _RESULTS_SHOWN else ''}"
+
+
+def range_of_calls(numbers: Sequence[int]) -> str:
+    """ "#1, #3 to #5": in order."""
+    pieces: list[list[int]] = []
+    for number in numbers:
+        if pieces and number == pieces[-1][1] + 1:
+            pieces[-1][1] = number
+        else:
+            pieces.append([number, number])
+    shown = [f"#{first}" if first == last else f"#{first} to #{last}" for first, last in pieces[:_CALLS_MAX]]
+    return ", ".join(shown) + (", …" if len(pieces) > _CALLS_MAX else "")
 
 
 def outcome(invocation: Record) -> str:

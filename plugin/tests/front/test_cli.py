@@ -92,7 +92,10 @@ def test_backtrace(program: Program, sample: Path) -> None:
         "      #1  clocksource_register_hz at include/linux/clocksource.h:242 (inlined)",
         "      #2  hpet_enable at arch/x86/kernel/hpet.c:1082",
     ]
-    assert "\n".join(line for line in lines if not line.startswith("      #") and '"' not in line) + "\n" == f"{sample}\n{GOLDEN}"
+    assert (
+        "\n".join(line for line in lines if not line.startswith("      #") and '"' not in line) + "\n"
+        == f"{sample}\n{GOLDEN}"
+    )
 
 
 def test_json(program: Program, sample: Path) -> None:

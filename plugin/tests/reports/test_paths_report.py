@@ -14,6 +14,10 @@ from guest import ROOT
 from model import model
 from sample_trace import write_sample
 
+from clockscope._core import Trace
+from clockscope.model import paths
+from clockscope.model.source_text import Source
+
 Program = Callable[..., subprocess.CompletedProcess[str]]
 
 SCHEMA = json.loads((ROOT / "schemas/path.schema.json").read_text())
@@ -26,16 +30,16 @@ work_choice  examples/model/workload.c:106  called 3 times
       workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  moved (cmovbl)
       workload.c:107  if (below)                                                        true            → workload.c:111  limit (%esi)=0x7, value (%edi)=0x3
 
-  #2 to #3  at T ms, cpu 0, from run_choice+N: returned 0xa
-      2 times the same, T ms apart on average
+  #2 to #3  at T ms, cpu 0, from run_choice+N: returned 2 different values, 0xa, 0xb
+      2 times the same way, T ms apart on average
       workload.c:106  asm("cmpl %3, %2\\n\\tcmovb %2, %0" : "+r"(least), "=@ccb"(below)…  not moved (cmovbl)
       workload.c:107  if (below)                                                        false               → workload.c:109  limit (%esi)=0x7, value (%edi)=0x7
       workload.c:109  asm("cmpl %2, %1\\n\\tseta %b0\\n\\taddl $10, %0" : "+q"(above) : "…  not known (seta)
 
 work_rare  examples/model/workload.c:82  called 11 times
 
-  #1 to #10  at T ms, cpu 0, from run_switch+N: returned 0x1
-      10 times the same, T ms apart on average
+  #1 to #10  at T ms, cpu 0, from run_switch+N: returned 10 different values, 0x1, 0x2, 0x3, …
+      10 times the same way, T ms apart on average
       workload.c:82  if (__builtin_expect(value % 16 == 13, 0)) {  false  → workload.c:86  %eax=0x0
 
   #11  at T ms, cpu 0, from run_switch+N: returned 0xe
@@ -47,9 +51,26 @@ work_tail  examples/model/workload.c:69  called 10 times
       7 times the same, T ms apart on average
       workload.c:70  if (value > 100)  false  → workload.c:72  value (%edi)=0x0
 
-  #8 to #10  at T ms, cpu 0, from run_switch+N: returned 0x69
-      3 times the same, T ms apart on average
+  #8 to #10  at T ms, cpu 0, from run_switch+N: returned 3 different values, 0x69, 0x78, 0x87
+      3 times the same way, T ms apart on average
       workload.c:70  if (value > 100)  true  → workload.c:73  value (%edi)=0x69
+"""
+
+
+ANNOTATED = """\
+work_rare  examples/model/workload.c:82  called 11 times
+  #1 to #10  at T ms, cpu 0, from run_switch+N: returned 10 different values, 0x1, 0x2, 0x3, …
+      10 times the same way, T ms apart on average
+  #11  at T ms, cpu 0, from run_switch+N: returned 0xe
+
+            80  TRACED unsigned work_rare(unsigned value)
+       1    81  {
+      11    82          if (__builtin_expect(value % 16 == 13, 0)) {  false (#1 to #10): %eax=0x0; true (#11): %eax=0xd
+       1    83                  report_rare(value);
+       1    84                  return value / 2;
+            85          }
+      10    86          return value + 1;
+      11    87  }
 """
 
 
@@ -77,9 +98,46 @@ def masked(text: str) -> str:
 
 
 def test_text(program: Program, recorded: Path) -> None:
-    done = program("path", recorded)
+    done = program("path", recorded, "--branches")
     assert done.returncode == 0, done.stderr
     assert masked(done.stdout) == f"{recorded}\n\n{GOLDEN}"
+
+
+def test_annotated_source(program: Program, recorded: Path) -> None:
+    done = program("path", recorded, "work_rare")
+    assert done.returncode == 0, done.stderr
+    assert masked(done.stdout) == f"{recorded}\n\n" + ANNOTATED
+
+
+def test_a_function_without_a_value_has_none() -> None:
+    with Trace(str(ROOT / "traces/netbsd-healthy.trace")) as trace:
+        found = {one["function"]: one for one in paths.functions(trace, None, Source(trace, ROOT))}
+    assert {call["value"] for call in found["tc_init"]["invocations"]} == {None}
+    assert {call["returned"] for call in found["tc_init"]["invocations"]} == {"yes", "tail call"}
+    assert all(call["value"] is not None for call in found["cpu_get_tsc_freq"]["invocations"])
+
+
+def test_source_comes_from_the_named_file_alone(tmp_path: Path) -> None:
+    """Of a tree that has no such file, another's under that name, or one that is not below it, nothing is taken."""
+    tree = tmp_path / "tree"
+    (tree / "examples/model/netbsd").mkdir(parents=True)
+    clock = tree / "examples/model/netbsd/clock.c"
+    text = (ROOT / "examples/model/netbsd/clock.c").read_text()
+    for content, taken in ((text, True), ("\n" * 500, False), (text.split("startrtclock")[0], False), (None, False)):
+        clock.unlink(missing_ok=True)
+        if content is None:
+            (tmp_path / "clock.c").write_text(text)
+            clock.symlink_to(tmp_path / "clock.c")
+        else:
+            clock.write_text(content)
+        with Trace(str(ROOT / "traces/netbsd-healthy.trace")) as trace:
+            (found,) = paths.functions(trace, "startrtclock", Source(trace, tree))
+        assert bool(found["annotated"]) == taken, content
+
+
+def test_calls_with_different_results_are_not_the_same(program: Program) -> None:
+    text = program("path", ROOT / "traces/linux-healthy.trace", "tsc_read_refs").stdout
+    assert "returned 2 different values, 0x" in text and "2 times the same," not in text
 
 
 def test_json(program: Program, recorded: Path) -> None:
