@@ -2,9 +2,11 @@
 """The whole kernel's `writers` against `objdump -d | grep` of the same kernel, and the memory they need."""
 
 import re
+import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from clockscope._core import Xref
@@ -47,6 +49,15 @@ def objdump(vmlinux: Path, variable: str) -> float:
     return time.monotonic() - began
 
 
+def faults(command: Sequence[str | Path]) -> int:
+    """Page faults of a command. objdump has few for its seconds; where they are dear, in a guest of a guest, or the file
+    is not in memory, ours is slowed by more."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt
+
+
 def memory(vmlinux: Path, variable: str) -> float:
     """Megabytes of anonymous memory after the question."""
     command = [sys.executable, "-c", MEMORY, str(vmlinux), variable]
@@ -62,5 +73,7 @@ def run(directory: Path) -> None:
         for name, ours in {"library": library, "program": program}.items():
             pairs = paired(PAIRS, lambda: objdump(vmlinux, variable), lambda: ours(vmlinux, variable))
             show(f"writers {variable}", pairs, ("objdump -d | grep", name), "s")
+    program_faults = faults([ROOT / "build" / "clockscope", "writers", vmlinux, VARIABLES[0]])
+    print(f"page faults: {program_faults} of the program, {faults(['objdump', '-d', vmlinux])} of objdump", flush=True)
     for variable in VARIABLES:
         print(f"readers {variable}: {memory(vmlinux, variable):.0f} MB beside the mapped file", flush=True)
