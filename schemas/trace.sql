@@ -1,7 +1,7 @@
 -- The trace file: one boot of one guest. See ARCHITECTURE.md, "The trace file".
 -- 64-bit addresses are stored as SQLite's signed integers (two's complement).
 PRAGMA application_id = 0x436c6b53; -- "ClkS"
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 
 -- Provenance: one row a fact. The store itself writes
 --     complete ('0' or '1'), end_reason (how the recording ended), recorded_at (UTC, ISO 8601).
@@ -53,12 +53,19 @@ CREATE TABLE frame (              -- an event's backtrace, innermost first
     PRIMARY KEY (event, level)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE expectation (        -- what the profile looks for, and whether it could be looked for
+CREATE TABLE expectation (        -- coverage: what the profile looks for, could it be watched, from when to when, and what came
     rule     TEXT NOT NULL,
     function TEXT NOT NULL,       -- a rule may name alternatives
     what     TEXT NOT NULL,
-    status   TEXT NOT NULL CHECK (status IN ('planted', 'missing', 'refused')),
+    status   TEXT NOT NULL CHECK (status IN ('planted', 'inlined', 'missing', 'refused', 'untold')),
     note     TEXT NOT NULL,
+    optional INTEGER NOT NULL DEFAULT 0 CHECK (optional IN (0, 1)), -- a boot without it is nothing to speak of
+    within   TEXT NOT NULL DEFAULT '', -- the functions that it is inlined into, here or as well
+    from_ns  INTEGER CHECK (from_ns >= 0), -- time the guest had run when the watch began; NULL: there was none, or it is not known
+    to_ns    INTEGER CHECK (to_ns >= 0), -- … and when it ended; NULL: that was not seen
+    reached  INTEGER CHECK (reached >= 0), -- how often the guest came there while it was watched; NULL: not known
+    matched  INTEGER CHECK (matched >= 0), -- how often the rule's condition then held: its events
+    unfinished INTEGER CHECK (unfinished >= 0), -- calls that had not returned at the end, of a rule that waits for the return
     PRIMARY KEY (rule, function)
 ) STRICT;                         -- in the profile's order
 

@@ -216,9 +216,14 @@ static PyObject *clock_to_object(const void *element)
 		    {"current", PyBool_FromLong(clock->current)}, {"lost", lost(clock)});
 }
 
-static PyObject *expectation_to_object(const void *element)
+static PyObject *coverage_to_object(const void *element)
 {
-	return row_of(TRACE_EXPECTATION, element, "");
+	const struct coverage *coverage = element;
+	PyObject *dict = row_of(TRACE_EXPECTATION, &coverage->expectation, "");
+
+	if (dict && dict_take(dict, "state", string(coverage->state)) < 0)
+		Py_CLEAR(dict);
+	return dict;
 }
 
 static PyObject *counter_to_object(const void *element)
@@ -274,7 +279,9 @@ PyObject *timeline_to_object(const struct timeline *timeline)
 		    {"events",
 		     list_of(timeline->events, timeline->event_count, sizeof(*timeline->events), event_to_object)},
 		    {"never_reached", list_of(timeline->never_reached, timeline->never_reached_count,
-					      sizeof(*timeline->never_reached), expectation_to_object)},
+					      sizeof(*timeline->never_reached), coverage_to_object)},
+		    {"coverage", list_of(timeline->coverage, timeline->coverage_count, sizeof(*timeline->coverage),
+					 coverage_to_object)},
 		    {"counters", list_of(timeline->counters, timeline->counter_count, sizeof(*timeline->counters),
 					 counter_to_object)});
 }

@@ -8,6 +8,7 @@
 
 #include "arch/x86/insn.h"
 #include "base/util.h"
+#include "elf/inlined.h"
 #include "elf/lines.h"
 #include "xref/call_graph.h"
 
@@ -422,6 +423,46 @@ static PyObject *xref_incoming(PyObject *self, PyObject *args)
 	return result;
 }
 
+static struct cs_error *note_inlined(void *context, const struct inlined_copy *copy)
+{
+	struct line line = {.file = copy->file, .line = copy->line};
+	PyObject *object =
+		Py_BuildValue("{s:N,s:N,s:N,s:N}", "function", string(copy->function), "within", string(copy->within),
+			      "address", hexadecimal(copy->address), "source", source(&line));
+
+	/* What fails leaves a Python exception, which is looked for at the end. */
+	if (object)
+		PyList_Append(context, object);
+	Py_XDECREF(object);
+	return NULL;
+}
+
+static PyObject *xref_inlined(PyObject *self, PyObject *args)
+{
+	FREE const char **names = NULL;
+	struct cs_error *error;
+	PyObject *sequence, *list;
+	Py_ssize_t count;
+
+	if (!PyArg_ParseTuple(args, "O!:inlined", &PyTuple_Type, &sequence))
+		return NULL;
+	count = PyTuple_Size(sequence);
+	names = calloc((size_t)count + 1, sizeof(*names));
+	if (!names)
+		return PyErr_NoMemory();
+	for (Py_ssize_t i = 0; i < count; i++)
+		if (!(names[i] = PyUnicode_AsUTF8AndSize(PyTuple_GetItem(sequence, i), NULL)))
+			return NULL;
+	list = PyList_New(0);
+	error = list ? inlined_find(((struct xref_object *)self)->lines, names, (size_t)count, note_inlined, list)
+		     : NULL;
+	if (error)
+		raise_error(error);
+	if (PyErr_Occurred())
+		Py_CLEAR(list);
+	return list;
+}
+
 /* The names of all functions, those of split-off parts without their suffixes. */
 static PyObject *xref_functions(PyObject *self, PyObject *unused)
 {
@@ -499,6 +540,7 @@ static PyMethodDef methods[] = {
 	{"readers", xref_readers, METH_VARARGS, "Every instruction that reads a variable."},
 	{"callers", xref_callers, METH_VARARGS, "Who calls a function, who holds its address, paths to it."},
 	{"incoming", xref_incoming, METH_VARARGS, "Who calls a function, and what holds its address: names only."},
+	{"inlined", xref_inlined, METH_VARARGS, "Where functions were inlined, by DWARF."},
 	{"functions", xref_functions, METH_NOARGS, "The names of all functions."},
 	{NULL, NULL, 0, NULL},
 };

@@ -207,8 +207,24 @@ class TraceWriter:
         """
     def add_value(self, seq: int, name: str, value: int | str | None) -> None:
         """Add a value to an event (what its return brought)."""
-    def expect(self, rule: str, what: str, function: str, status: str, note: str = "") -> None:
-        """What the profile expects: status 'planted', 'missing' (not in this kernel), 'refused' (no probe possible).
+    def expect(
+        self,
+        rule: str,
+        what: str,
+        function: str,
+        status: str,
+        note: str = "",
+        *,
+        optional: bool = False,
+        within: str = "",
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+        reached: int | None = None,
+        matched: int | None = None,
+        unfinished: int | None = None,
+    ) -> None:
+        """What the profile looks for: status 'planted', 'inlined', 'missing' (not in this kernel), 'refused' (no probe
+        possible), 'untold' (no log of this kernel tells). The rest as schemas/trace.sql says.
 
         One row a rule and function; a later call replaces it.
         """
@@ -280,6 +296,8 @@ class Xref:
     def callers(self, function: str) -> dict[str, Any]: ...
     def incoming(self, function: str) -> tuple[set[str], set[str]]:
         """The names of those who call a function, and of functions and objects that hold its address."""
+    def inlined(self, functions: tuple[str, ...]) -> list[dict[str, str]]:
+        """Where these were inlined, by DWARF: [{"function", "within", "address", "source"}]; `source`: of the call."""
     def functions(self) -> set[str]:
         """The names of all functions, those of split-off parts without their suffixes."""
 

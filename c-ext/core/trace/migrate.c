@@ -37,6 +37,14 @@ static const struct addition {
 	{1, "variable", NULL, NULL},
 	{1, "intervention", NULL, NULL},
 	{1, "intervention_use", NULL, NULL},
+	/* Only what a boot should have was kept, and neither when it was watched nor how often the guest came there. */
+	{2, "expectation", "optional", "0"},
+	{2, "expectation", "within", "''"},
+	{2, "expectation", "from_ns", "NULL"},
+	{2, "expectation", "to_ns", "NULL"},
+	{2, "expectation", "reached", "NULL"},
+	{2, "expectation", "matched", "NULL"},
+	{2, "expectation", "unfinished", "NULL"},
 };
 
 static const struct addition *find(int64_t version, const char *table, const char *column)

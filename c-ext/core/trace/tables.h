@@ -74,7 +74,18 @@ struct row_bytes {
 	X(S, FLAG, inlined)
 
 #define TABLE_EXPECTATION(X, S)                                                                                        \
-	X(S, TEXT, rule) X(S, TEXT, function) X(S, TEXT, what) X(S, TEXT, status) X(S, TEXT, note)
+	X(S, TEXT, rule)                                                                                               \
+	X(S, TEXT, function)                                                                                           \
+	X(S, TEXT, what)                                                                                               \
+	X(S, TEXT, status)                                                                                             \
+	X(S, TEXT, note)                                                                                               \
+	X(S, FLAG, optional)                                                                                           \
+	X(S, TEXT, within)                                                                                             \
+	X(S, KNOWN, from_ns)                                                                                           \
+	X(S, KNOWN, to_ns)                                                                                             \
+	X(S, KNOWN, reached)                                                                                           \
+	X(S, KNOWN, matched)                                                                                           \
+	X(S, KNOWN, unfinished)
 
 #define TABLE_CPUID(X, S)                                                                                              \
 	X(S, TEXT, moment)                                                                                             \
@@ -212,7 +223,9 @@ struct row_bytes {
 	X(FRAME, frame, "INSERT", "")                                                                                  \
 	X(EXPECTATION, expectation, "INSERT",                                                                          \
 	  " ON CONFLICT (rule, function) DO UPDATE SET what = excluded.what, status = excluded.status,"                \
-	  " note = excluded.note")                                                                                     \
+	  " note = excluded.note, optional = excluded.optional, within = excluded.within,"                             \
+	  " from_ns = excluded.from_ns, to_ns = excluded.to_ns, reached = excluded.reached,"                           \
+	  " matched = excluded.matched, unfinished = excluded.unfinished")                                             \
 	X(CPUID, cpuid, "INSERT OR REPLACE", "")                                                                       \
 	X(MSR, msr, "INSERT OR REPLACE", "")                                                                           \
 	X(COUNTER, counter, "INSERT OR REPLACE", "")                                                                   \

@@ -92,13 +92,54 @@ static struct cs_error *take_frame(struct timeline *timeline, sqlite3_stmt *stat
 	return NULL;
 }
 
-static struct cs_error *take_never_reached(struct timeline *timeline, sqlite3_stmt *statement)
+static struct cs_error *take_unseen(struct timeline *timeline, sqlite3_stmt *statement)
 {
-	struct row_expectation *expectation = arena_append(&timeline->arena, (void **)&timeline->never_reached,
-							   &timeline->never_reached_count, sizeof(*expectation));
+	struct row_expectation *expectation = arena_append(&timeline->arena, (void **)&timeline->unseen,
+							   &timeline->unseen_count, sizeof(*expectation));
 
 	if (expectation)
 		table_read(TRACE_EXPECTATION, statement, &timeline->arena, expectation);
+	return NULL;
+}
+
+/* Whether a row is the next of the unseen: they come in the same order. */
+static bool is_unseen(struct timeline *timeline, const struct row_expectation *row)
+{
+	const struct row_expectation *next = timeline->unseen + timeline->unseen_taken;
+	bool same = timeline->unseen_taken < timeline->unseen_count && !strcmp(next->rule, row->rule) &&
+		    !strcmp(next->function, row->function);
+
+	timeline->unseen_taken += same;
+	return same;
+}
+
+static struct coverage_span span_of(const struct timeline *timeline)
+{
+	return (struct coverage_span){
+		.complete = !strcmp(timeline_fact(timeline, "complete"), "1"),
+		.late = !strcmp(timeline_fact(timeline, "plan.began"), "late"),
+		.log = !strcmp(timeline_fact(timeline, "stub.mode"), "log"),
+	};
+}
+
+static struct cs_error *take_coverage(struct timeline *timeline, sqlite3_stmt *statement)
+{
+	struct coverage_span span = span_of(timeline);
+	struct coverage *absent, *coverage = arena_append(&timeline->arena, (void **)&timeline->coverage,
+							  &timeline->coverage_count, sizeof(*coverage));
+
+	if (!coverage)
+		return NULL;
+	*coverage = (struct coverage){0};
+	table_read(TRACE_EXPECTATION, statement, &timeline->arena, &coverage->expectation);
+	coverage->happened = !is_unseen(timeline, &coverage->expectation);
+	coverage->state = coverage_state(coverage, &span);
+	if (coverage->happened || coverage->expectation.optional)
+		return NULL;
+	absent = arena_append(&timeline->arena, (void **)&timeline->never_reached, &timeline->never_reached_count,
+			      sizeof(*absent));
+	if (absent)
+		*absent = timeline->coverage[timeline->coverage_count - 1];
 	return NULL;
 }
 
@@ -121,10 +162,12 @@ static const struct {
 	{TRACE_EVENT, "ORDER BY seq", take_event},
 	{TRACE_EVENT_VALUE, "ORDER BY event, ordinal", take_value},
 	{TRACE_FRAME, "ORDER BY event, level", take_frame},
+	/* A counter tells of a function that ran; where its rule was judged as well, that counts. */
 	{TRACE_EXPECTATION,
-	 "WHERE rule NOT IN (SELECT rule FROM event)"
-	 " AND function NOT IN (SELECT function FROM counter WHERE hits > 0) ORDER BY rowid",
-	 take_never_reached},
+	 "WHERE rule NOT IN (SELECT rule FROM event) AND (reached IS NOT NULL"
+	 " OR function NOT IN (SELECT function FROM counter WHERE hits > 0)) ORDER BY rowid",
+	 take_unseen},
+	{TRACE_EXPECTATION, "ORDER BY rowid", take_coverage},
 	{TRACE_COUNTER, "ORDER BY first_run_ns IS NULL, first_run_ns, function", take_counter},
 };
 

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "trace/coverage.h"
 #include "trace/rows.h"
 #include "trace/trace.h"
 
@@ -39,8 +40,12 @@ struct timeline {
 	size_t event_count;
 	struct timeline_clock *clocks; /* in the order of their first event */
 	size_t clock_count;
-	struct row_expectation *never_reached;
+	struct coverage *coverage; /* in the profile's order */
+	size_t coverage_count;
+	struct coverage *never_reached; /* of these, what was expected and did not happen */
 	size_t never_reached_count;
+	struct row_expectation *unseen; /* those that did not happen, whether expected or not: a stage of the reading */
+	size_t unseen_count, unseen_taken;
 	struct row_counter *counters; /* in the order in which they were first reached */
 	size_t counter_count;
 };

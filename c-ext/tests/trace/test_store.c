@@ -58,7 +58,8 @@ static void refused_row_costs_no_other(void **state)
 	const struct directory *directory = *state;
 	struct store *store = start(directory->trace);
 	struct record_value value = {.name = "v", .kind = RECORD_VALUE_SIGNED, .number = 1};
-	struct row_expectation expectation = {"r", "f", "w", "perhaps", ""};
+	struct row_expectation expectation = {
+		.rule = "r", .function = "f", .what = "w", .status = "perhaps", .note = "", .within = ""};
 	int64_t seq = TELL(store, "x-a", NULL, {"first", 1});
 
 	fails(store_add_value(store, seq + 1, &value), CS_ERROR_ARGUMENT, "no event 2");

@@ -170,15 +170,23 @@ static void mhz_as_kernels_print_it(void **state)
 	timeline_destroy(timeline);
 }
 
+/* As older traces have them: without an interval, and nothing counted. */
+#define OLD(RULE, WHAT, FUNCTION, STATUS, NOTE)                                                                        \
+	{                                                                                                              \
+		.rule = (RULE), .what = (WHAT), .function = (FUNCTION), .status = (STATUS), .note = (NOTE),            \
+		.within = "", .from_ns = RECORD_UNKNOWN, .to_ns = RECORD_UNKNOWN, .reached = RECORD_UNKNOWN,           \
+		.matched = RECORD_UNKNOWN, .unfinished = RECORD_UNKNOWN                                                \
+	}
+
 static void what_was_never_reached(void **state)
 {
 	static const struct row_expectation expectations[] = {
-		{"z-first", "zeta", "clock.registered", "planted", ""},
-		{"rule", "seen_elsewhere", "clock.registered", "missing", "an alternative of what was seen"},
-		{"counted", "counted", "function.reached", "planted", ""},
-		{"uncounted", "uncounted", "function.reached", "planted", ""},
-		{"gone", "gone", "clock.selected", "missing", "no such function"},
-		{"a-last", "alpha", "clock.selected", "refused", "no slot"},
+		OLD("z-first", "clock.registered", "zeta", "planted", ""),
+		OLD("rule", "clock.registered", "seen_elsewhere", "missing", "an alternative of what was seen"),
+		OLD("counted", "function.reached", "counted", "planted", ""),
+		OLD("uncounted", "function.reached", "uncounted", "planted", ""),
+		OLD("gone", "clock.selected", "gone", "missing", "no such function"),
+		OLD("a-last", "clock.selected", "alpha", "refused", "no slot"),
 	};
 	struct row_counter counted = {1, "counted", 2, 5, 0, RECORD_UNKNOWN};
 	struct row_counter uncounted = {2, "uncounted", 0, RECORD_UNKNOWN, RECORD_UNKNOWN, RECORD_UNKNOWN};
@@ -195,10 +203,70 @@ static void what_was_never_reached(void **state)
 	timeline = finish(directory, store);
 	assert_int_equal(timeline->never_reached_count, ARRAY_SIZE(wanted));
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
-		assert_string_equal(timeline->never_reached[i].rule, wanted[i]);
-	assert_string_equal(timeline->never_reached[2].note, "no such function");
+		assert_string_equal(timeline->never_reached[i].expectation.rule, wanted[i]);
+	assert_string_equal(timeline->never_reached[2].expectation.note, "no such function");
 	assert_string_equal(timeline->counters[0].function, "counted");
 	assert_int_equal(timeline->counters[1].first_run_ns, RECORD_UNKNOWN);
+	timeline_destroy(timeline);
+}
+
+/* What became of what was watched, by what the recording knows of it. */
+static void each_state_of_coverage(void **state)
+{
+	static const struct coverage_span whole = {.complete = true}, broken = {0},
+					  late = {.complete = true, .late = true},
+					  from_log = {.complete = true, .log = true};
+	static const struct {
+		const char *state, *status;
+		int64_t reached, unfinished;
+		bool happened;
+		const struct coverage_span *span;
+	} cases[] = {
+		{"happened", "planted", 3, 1, true, &broken},
+		{"did not happen", "planted", 0, 0, false, &whole},
+		{"condition never met", "planted", 2, 0, false, &whole},
+		{"condition never met", "planted", 2, 0, false, &broken},
+		{"did not return", "planted", 2, 1, false, &broken},
+		{"begun late", "planted", 0, 0, false, &late},
+		{"ended early", "planted", 0, 0, false, &broken},
+		{"inlined", "inlined", 1, 0, false, &whole},
+		{"inlined", "inlined", RECORD_UNKNOWN, 0, false, &whole},
+		{"did not happen", "inlined", 0, 0, false, &whole},
+		{"ended early", "inlined", 0, 0, false, &broken},
+		{"not in this kernel", "missing", RECORD_UNKNOWN, RECORD_UNKNOWN, false, &broken},
+		{"refused", "refused", RECORD_UNKNOWN, RECORD_UNKNOWN, false, &whole},
+		{"not told", "untold", RECORD_UNKNOWN, RECORD_UNKNOWN, false, &from_log},
+		{"not in the log", "planted", RECORD_UNKNOWN, RECORD_UNKNOWN, false, &from_log},
+		{"not known", "planted", RECORD_UNKNOWN, RECORD_UNKNOWN, false, &whole},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct coverage coverage = {.happened = cases[i].happened};
+
+		coverage.expectation.status = cases[i].status;
+		coverage.expectation.reached = cases[i].reached;
+		coverage.expectation.unfinished = cases[i].unfinished;
+		assert_string_equal(coverage_state(&coverage, cases[i].span), cases[i].state);
+	}
+}
+
+static void coverage_is_as_written(void **state)
+{
+	struct row_expectation expectation = {"r", "f", "w", "planted", "note", true, "g", 5, 9, 3, 0, 1};
+	const struct directory *directory = *state;
+	struct store *store = start(directory->trace);
+	const struct row_expectation *read;
+	struct timeline *timeline;
+
+	succeed(store_row_expectation(store, &expectation));
+	timeline = finish(directory, store);
+	assert_int_equal(timeline->coverage_count, 1);
+	assert_int_equal(timeline->never_reached_count, 0); /* optional */
+	read = &timeline->coverage[0].expectation;
+	assert_string_equal(read->within, "g");
+	assert_true(read->optional && read->from_ns == 5 && read->to_ns == 9 && read->reached == 3);
+	assert_true(read->matched == 0 && read->unfinished == 1);
 	timeline_destroy(timeline);
 }
 
@@ -296,7 +364,7 @@ static void make_sample(const char *path)
 {
 	struct store *store = start(path);
 	struct row_frame frame = {0, 0, "f", "f.c", 1, 2, false};
-	struct row_expectation expectation = {"r", "f", "w", "planted", ""};
+	struct row_expectation expectation = OLD("r", "w", "f", "planted", "");
 	struct row_counter counter = {1, "f", 1, 5, 0, RECORD_UNKNOWN};
 	int64_t seq;
 
@@ -328,7 +396,7 @@ static void altered_schemas(void **state)
 		const char *sql;
 		const char *words;
 	} cases[] = {
-		{"PRAGMA user_version = 3", "newer clockscope (version 3; this reads up to 2)"},
+		{"PRAGMA user_version = 4", "newer clockscope (version 4; this reads up to 3)"},
 		{"PRAGMA user_version = 0", "no version"},
 		{"PRAGMA user_version = -1", "no version"},
 		{"DROP TABLE counter", "no counter"},
@@ -620,6 +688,8 @@ int main(void)
 		TRACE_TEST(device_of_each_cpu_is_current),
 		TRACE_TEST(mhz_as_kernels_print_it),
 		TRACE_TEST(what_was_never_reached),
+		TRACE_TEST(each_state_of_coverage),
+		TRACE_TEST(coverage_is_as_written),
 		TRACE_TEST(values_and_frames_are_as_written),
 		TRACE_TEST(files_that_are_no_traces),
 		TRACE_TEST(altered_schemas),

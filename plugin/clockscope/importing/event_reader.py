@@ -232,9 +232,9 @@ def write_expectations(known: Profile, release: str, writer: TraceWriter) -> Non
         if not rule.expected or rule.unless in told:
             continue
         if not rule.printed:
-            writer.expect(rule.rule, rule.what, rule.place, "refused", _NOT_TOLD)
+            writer.expect(rule.rule, rule.what, rule.place, "untold", _NOT_TOLD)
         elif not _prints(rule, release):
-            writer.expect(rule.rule, rule.what, rule.place, "refused", "not told by a log of this version")
+            writer.expect(rule.rule, rule.what, rule.place, "untold", "not told by a log of this version")
         else:
             writer.expect(rule.rule, rule.what, rule.place, "planted", "the log has no such line")
 

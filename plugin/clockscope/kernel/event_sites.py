@@ -2,6 +2,7 @@
 """Where a profile's events happen in one kernel: addresses for its rules. Pure: needs no guest."""
 
 import fnmatch
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -10,19 +11,32 @@ from clockscope.kernel import messages
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles.profile import RETURN, Gate, Profile, Rule
 
-Locate = Callable[[str], list[int]]
-"""A function's inlined copies by its name: the addresses at which they begin."""
+_ARGUMENT = re.compile(r"\$(?:r?di|r?si|r?dx|r?cx|r8|r9|e[ds]i|e[dc]x)\b")
+
+
+class Copy(NamedTuple):
+    """A copy of a function's code in another."""
+
+    function: str
+    within: str
+    address: int
+
+
+Locate = Callable[[tuple[str, ...]], list[Copy]]
+"""The inlined copies of functions, by their names."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """Whether a rule could be placed, as the trace keeps it."""
+    """What a rule looks for, and whether it could be placed, as the trace keeps it."""
 
     rule: str
     what: str
     function: str
     status: str
     note: str
+    expected: bool = True
+    within: str = ""  # the functions that it is inlined into
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,9 @@ class Plan:
 
     entries: dict[int, list[Rule]] = field(default_factory=dict)
     returns: dict[int, list[Rule]] = field(default_factory=dict)
+    copies: dict[int, list[Rule]] = field(
+        default_factory=dict
+    )  # inlined, where a rule can only be told to have been reached
     messages: dict[int, MessageSite] = field(default_factory=dict)
     begins: dict[int, list[str]] = field(default_factory=dict)  # where spans begin, by the rules that end them
     gates: list[GatePlan] = field(default_factory=list)
@@ -56,26 +73,33 @@ class Plan:
 
     def sites(self) -> set[int]:
         """Where events happen, or what they measure begins."""
-        return {*self.entries, *self.returns, *self.messages, *self.begins}
+        return {*self.entries, *self.returns, *self.copies, *self.messages, *self.begins}
 
     def rules_at(self, address: int) -> list[Rule]:
         """What may happen there."""
         printed = self.messages[address].rules if address in self.messages else ()
-        return [*self.entries.get(address, ()), *self.returns.get(address, ()), *printed]
+        placed = (self.entries.get(address, ()), self.returns.get(address, ()), self.copies.get(address, ()))
+        return [*(rule for rules in placed for rule in rules), *printed]
+
+    def places_of(self, rule: str) -> set[int]:
+        """Where a rule is looked for."""
+        return {address for address in self.sites() for one in self.rules_at(address) if one.rule == rule}
 
 
 def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler, inlined: Locate) -> Plan:
     plan = Plan()
     placed = _place_messages(profile, elf, disassemble, plan)
     has_dwarf = elf.section(".debug_info") is not None
+    copies = _Copies(profile, inlined if has_dwarf else None)
+    unplaced = {rule.rule for rule in profile.rules if rule.message is not None and rule.rule not in placed}
+    said = _printed_somewhere(profile, elf, unplaced)
     for rule in profile.rules:
         only_logged = not rule.functions and rule.message is None
         if rule.unless in placed or (rule.without_dwarf and has_dwarf) or only_logged:
             continue
         if rule.message is not None:
-            note = "" if rule.rule in placed else "this kernel prints no such line"
-            _expect(plan, rule, rule.place, note)
-        elif _place_function(rule, elf, inlined, plan):
+            _expect_message(plan, rule, rule.rule in placed, rule.rule in said)
+        elif _place_function(rule, elf, copies, plan):
             placed.add(rule.rule)
     _place_begins(profile, elf, plan)
     _place_gates(profile, elf, plan)
@@ -148,21 +172,72 @@ def _place_messages(profile: Profile, elf: ElfFile, disassemble: messages.Disass
     return placed
 
 
-def _place_function(rule: Rule, elf: ElfFile, inlined: Locate, plan: Plan) -> bool:
-    where = plan.returns if rule.on_return else plan.entries
-    for name in rule.functions:
-        addresses = [symbol.address for symbol in elf.functions(name)]
-        if not addresses and not rule.on_return:
-            addresses = inlined(name)
-        if addresses:
-            for address in addresses:
-                where.setdefault(address, []).append(rule)
-            _expect(plan, rule, name + RETURN * rule.on_return, "")
-            return True
-    _expect(plan, rule, rule.place, f"this kernel has no {' or '.join(rule.functions)}, or it is inlined")
+def _printed_somewhere(profile: Profile, elf: ElfFile, names: set[str]) -> set[str]:
+    """Of these rules, those whose line this kernel has, though no call that prints it was found."""
+    wanted = [rule for rule in profile.rules if rule.rule in names and rule.message is not None]
+    if not wanted or not profile.prefixes:
+        return set()
+    samples = [messages.sample(text) for text in messages.formats(elf, profile.prefixes)]
+    return {rule.rule for rule in wanted if rule.message and any(map(rule.message.search, samples))}
+
+
+class _Copies:
+    """Where the functions of a profile were inlined."""
+
+    def __init__(self, profile: Profile, inlined: Locate | None) -> None:
+        self.known = inlined is not None
+        names = tuple(dict.fromkeys(name for rule in profile.rules for name in rule.functions))
+        self._copies = inlined(names) if inlined and names else []
+
+    def of(self, name: str) -> list[Copy]:
+        return [copy for copy in self._copies if copy.function == name]
+
+
+def _place_function(rule: Rule, elf: ElfFile, copies: _Copies, plan: Plan) -> bool:
+    """Look for a rule at the first of its functions that this kernel has, wherever its code is."""
+    found = [(name, [symbol.address for symbol in elf.functions(name)], copies.of(name)) for name in rule.functions]
+    for name, own, inlined in sorted(found, key=lambda one: not one[1]):  # one that has a symbol, if any has
+        if own or inlined:
+            _place_at(rule, name, own, inlined, plan)
+            return bool(own) or _holds_inlined(rule)
+    names = " or ".join(rule.functions)
+    if copies.known:
+        _expect(plan, rule, rule.place, "missing", f"this kernel has no {names}")
+    else:
+        _expect(plan, rule, rule.place, "refused", f"no symbol {names}: without DWARF none tells whether it is inlined")
     return False
 
 
-def _expect(plan: Plan, rule: Rule, place: str, missing: str) -> None:
-    if rule.expected:
-        plan.expectations.append(Expectation(rule.rule, rule.what, place, "missing" if missing else "planted", missing))
+def _place_at(rule: Rule, name: str, own: list[int], inlined: list[Copy], plan: Plan) -> None:
+    for address in own:
+        (plan.returns if rule.on_return else plan.entries).setdefault(address, []).append(rule)
+    whole = _holds_inlined(rule)
+    for address in dict.fromkeys(copy.address for copy in inlined):
+        (plan.entries if whole else plan.copies).setdefault(address, []).append(rule)
+    within = ", ".join(dict.fromkeys(copy.within for copy in inlined))
+    status = "planted" if own or whole else "inlined"
+    note = (
+        ""
+        if whole or not within
+        else f"what an inlined copy {'returns' if rule.on_return else 'is given'} cannot be seen"
+    )
+    _expect(plan, rule, name + RETURN * rule.on_return, status, note, within)
+
+
+def _holds_inlined(rule: Rule) -> bool:
+    """Whether a rule can be judged in an inlined copy: it has an entry, but no return, and its arguments no registers."""
+    expressions = [rule.when or "", *(text for capture in rule.captures for text in capture.expressions)]
+    return not rule.on_return and not any(_ARGUMENT.search(text) for text in expressions)
+
+
+def _expect_message(plan: Plan, rule: Rule, placed: bool, said: bool) -> None:
+    if placed:
+        _expect(plan, rule, rule.place, "planted")
+    elif said:
+        _expect(plan, rule, rule.place, "refused", "this kernel has the line, and no call that prints it was found")
+    else:
+        _expect(plan, rule, rule.place, "missing", "this kernel prints no such line")
+
+
+def _expect(plan: Plan, rule: Rule, place: str, status: str, note: str = "", within: str = "") -> None:
+    plan.expectations.append(Expectation(rule.rule, rule.what, place, status, note, rule.expected, within))

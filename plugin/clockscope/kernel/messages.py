@@ -57,6 +57,11 @@ def find_calls(elf: ElfFile, prefixes: Sequence[str], printers: Iterable[str], d
     return sorted(calls.values(), key=lambda call: call.address)
 
 
+def formats(elf: ElfFile, prefixes: Sequence[str]) -> set[str]:
+    """The formats that begin with one of the prefixes, whoever prints them."""
+    return {text for _, text in _find_formats(elf, prefixes)}
+
+
 def _find_formats(elf: ElfFile, prefixes: Sequence[str]) -> Iterator[tuple[int, str]]:
     starts = re.compile(_LEVEL.pattern + b"(?:" + b"|".join(re.escape(prefix.encode()) for prefix in prefixes) + b")")
     for section in elf.sections:

@@ -19,6 +19,7 @@ from clockscope.gdbside.frames import Frame, Stop
 from clockscope.gdbside.values import Value
 from clockscope.profiles.profile import Capture, Rule
 from clockscope.kernel.event_sites import GatePlan, MessageSite, Plan
+from clockscope.live.tally import Tally
 from clockscope.live.observer import CALIBRATED, Mark, Observer
 from clockscope.live.repeats import Repeats
 
@@ -95,7 +96,8 @@ class Engine:
         self._repeats = Repeats(run_ns)
         self._probes: dict[int, own_breakpoints.Probe] = {}
         self._hits: Counter[int] = Counter()
-        self._seen: Counter[str] = Counter()
+        self.tally = Tally()
+        self._seen = self.tally.matched
         self._clocks: list[str] = []  # as they were registered and chosen
         # By return address and stack pointer there: several where one function ends in a jump to another.
         self._pending: dict[tuple[int, int], list[_Pending]] = {}
@@ -223,7 +225,9 @@ class Engine:
         calls = tuple(gate for gate in self._gates if address in gate.during)
         if returns or calls:
             self._await_return(address, calls, returns, stop)
+        self.tally.ran_inlined(self._plan.copies.get(address, ()))
         entries = self._plan.entries.get(address, ())
+        self.tally.came(entries)
         if not entries:
             return False
         with self._variables({"hits": self._hits[address]}, entries):
@@ -245,7 +249,11 @@ class Engine:
                 variables[f"saved_{name}"] = stop.evaluate(_own(expression))
         backtrace = tuple(stop.backtrace(self._limit)) if rules else ()
         calls = self._pending.setdefault((return_address, stack + 8), [])
-        # One of the same function has never returned.
+        self.tally.came(rules)
+        self.tally.unfinished.update(rule.rule for rule in rules)
+        # One of the same function has never returned, and will not.
+        lost = [call for call in calls if call.address == address]
+        self.tally.unfinished.subtract(rule.rule for call in lost for rule in call.rules)
         calls[:] = [call for call in calls if call.address != address]
         measures = any(rule.what in CALIBRATED and not rule.told for rule in rules)
         begun = self._observer.mark(*_place(stop, backtrace)) if measures else None
@@ -265,6 +273,7 @@ class Engine:
     def _returned_from(self, call: _Pending, stop: Stop) -> bool:
         for gate in call.gates:
             self._turn(gate, self._open[gate.name] - 1)
+        self.tally.unfinished.subtract(rule.rule for rule in call.rules)
         variables = {**call.variables, "ret": stop.return_value(call.return_type)}
         with self._variables(variables, call.rules):
             return self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace, begun=call.begun))
@@ -281,6 +290,7 @@ class Engine:
         at = stop.register("rdi")
         text = site.call.formats.get(at - self._offset) or messages.strip_level(stop.string(at))
         line = messages.format_line(text, _CallArguments(stop, site.call.tail))
+        self.tally.came(site.rules)
         with self._variables({"hits": self._hits[site.call.address]}, site.rules):
             for rule in site.rules:
                 match = rule.message.search(line) if rule.message else None

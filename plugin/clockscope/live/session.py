@@ -21,6 +21,7 @@ from clockscope.live.borrowing import Borrowing
 from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.live.connection import Connection, close_all
 from clockscope.kernel import boot_image
+from clockscope.live.tally import Coverage
 from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.live.event_engine import Engine, Observation
@@ -137,6 +138,7 @@ class Recording:
         )
         run_ns = connection.relay.run_ns
         self._engine = Engine(target.plan, target.offset, limit, run_ns, self._take, self._observer)
+        self._coverage = Coverage(target.plan, self._engine.tally, self._writer)
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
 
     def arm(self) -> list[str]:
@@ -167,8 +169,8 @@ class Recording:
         # Where breakpoints are bytes in memory, they wait for the kernel's text.
         waits = self._check.early is not None and not self._virtual
         interventions = [] if waits else list(self._intervening.plant(hardware=True))
-        for expected in (*self.target.plan.expectations, *watched):
-            self._writer.expect(expected.rule, expected.what, expected.function, expected.status, expected.note)
+        self._coverage.add(watched)
+        self._cover(refused, stands=self._check.early is None)
         for symbol in self.target.counted:
             self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
         relay.set_trace(self._writer)
@@ -184,6 +186,11 @@ class Recording:
         if self.goal is not None and self.goal.what == "idle":
             relay.set_idle_limit(console.number(settings.IDLE_SECONDS.full_name))
         return notes
+
+    def _cover(self, refused: Sequence[tuple[int, str]], *, stands: bool) -> None:
+        """`stands`: the probes are in place; otherwise they wait for the guest's kernel."""
+        self._coverage.refuse({address: one_line(why.splitlines()[-1]) for address, why in refused})
+        self._coverage.begin(self._connection.relay.run_ns(), stands=stands)
 
     def _describe(self, refused: Sequence[tuple[int, str]]) -> list[str]:
         """What the events will lack, in one line a probe."""
@@ -254,7 +261,9 @@ class Recording:
         self._await_ending()
         planted = self._intervening.plant(hardware=self._few, memory=not self._few)
         interventions = [] if self._virtual else list(planted)
-        for note in [*interventions, *self._describe(self._engine.plant()), *self._trace_branches()]:
+        refused = self._engine.plant()
+        self._cover(refused, stands=True)
+        for note in [*interventions, *self._describe(refused), *self._trace_branches()]:
             self._ui.note(note)
         return False
 
@@ -458,6 +467,7 @@ class Recording:
         elif not (Connection.leaving and happenings.in_probe()):
             self._attempt("what the guest is told could not be asked again", self._borrowing.end)
             self._attempt("the probes could not be lifted", self._lift_gdbs)
+        self._attempt("what was watched could not be kept", self._end_coverage)
         self._attempt("the interventions could not be lifted", self._intervening.lift)
         self._attempt("the branch trace could not be finished", self._end_branches)
         self._attempt("the counters could not be lifted", self._lift_counters)
@@ -487,6 +497,10 @@ class Recording:
         for name, value in self._settings.items():
             console.replace_setting(name, value)
         self._settings.clear()
+
+    def _end_coverage(self) -> None:
+        relay = self._connection.relay
+        self._coverage.end(None if relay.state == "closed" else relay.run_ns())
 
     def _end_branches(self) -> None:
         if self._branch_trace is not None:
@@ -552,7 +566,8 @@ def describe() -> list[tuple[str, str]]:
     ]
     rows += [("boot", f"{current.boot} of {current.boots}")] if current.boots > 1 else []
     rows += [("intervention", line) for line in current.interventions()]
-    missing = [expected for expected in current.target.plan.expectations if expected.status == "missing"]
+    looked_for = [each for each in current.target.plan.expectations if each.expected]
+    missing = [expected for expected in looked_for if expected.status == "missing"]
     return rows + [("missing", f"{expected.rule}: {expected.note}") for expected in missing]
 
 

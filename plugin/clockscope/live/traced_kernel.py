@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from clockscope._core import Xref
 from clockscope.base import settings
 from clockscope.gdbside import console, symbols
 from clockscope.kernel import event_sites
@@ -44,10 +45,18 @@ def prepare(profile_name: str | None, functions: Sequence[str], variables: Seque
     if elf.stripped:
         raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
     chosen = _choose(elf, profile_name or console.text(settings.PROFILE.full_name), bool(functions or variables))
-    made = event_sites.make_plan(chosen, elf, symbols.disassemble, symbols.inlined_copies) if chosen else Plan()
+    made = event_sites.make_plan(chosen, elf, symbols.disassemble, _locate(path)) if chosen else Plan()
     if chosen is not None:
         symbols.warm_up(made.sites(), chosen.frames, _variables(chosen, elf))
     return Target(elf, offset_of(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
+
+
+def _locate(path: str) -> event_sites.Locate:
+    def copies(names: tuple[str, ...]) -> list[event_sites.Copy]:
+        found = Xref(path).inlined(names)
+        return [event_sites.Copy(copy["function"], copy["within"], int(copy["address"], 16)) for copy in found]
+
+    return copies
 
 
 def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clockscope.model import changes_made, comparison_log, comparison_paths, disturbed, told
+from clockscope.model import absence, changes_made, comparison_log, comparison_paths, disturbed, told
 from clockscope.model.axis import Axis
 from clockscope.model.source_text import Source
 from clockscope._core import Trace
@@ -56,6 +56,9 @@ def compare(
         "first_divergence": functions.pop("first_divergence"),
         "functions": functions,
     }
+    for key, other in (("only_a", timelines[1]), ("only_b", timelines[0])):
+        for event in result["events"][key]:
+            event["unknown"] = absence.why(other["coverage"], event["rule"])
     for divergence in _divergences(result):
         for side, axis in zip("ab", axes):
             divergence[side]["when"] = axis.said(divergence[side])

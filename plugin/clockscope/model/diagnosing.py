@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 
-from clockscope.model import changes_made, conditions, disturbed
+from clockscope.model import absence, changes_made, conditions, disturbed
 from clockscope.model.source_text import Source
 from clockscope._core import ArgumentError, Trace
 from clockscope.base.errors import UserError
@@ -123,6 +123,7 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule], source: Source | Non
     counts = trace.rows(
         "SELECT (SELECT count(*) FROM event) AS events, (SELECT count(*) FROM invocation) AS invocations"
     )
+    timeline = trace.timeline()
     return {
         "file": file,
         "guest": " ".join(filter(None, (meta.get("guest.os"), meta.get("guest.release")))),
@@ -131,7 +132,12 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule], source: Source | Non
         **counts[0],
         "seen": _seen(trace, meta),
         "interventions": changes_made.of(trace),
-        "disturbed": disturbed.of(trace.timeline()),
+        "disturbed": disturbed.of(timeline),
+        "unknown": [
+            {"rule": item["rule"], "what": item["what"], "why": absence.why([item], item["rule"])}
+            for item in timeline["never_reached"]
+            if item["state"] in ("inlined", "refused", "did not return")
+        ],
         "findings": diagnose(trace, rules, source),
     }
 
@@ -150,7 +156,8 @@ def _seen(trace: Trace, meta: Mapping[str, str]) -> Record:
     last = (
         {"line": int(meta["log.last_line"]), "text": meta.get("log.last_text", "")} if "log.last_line" in meta else None
     )
-    return {**row, "enough": bool(row["active"] and trace.complete()), "up": "log.up" in meta, "last": last}
+    enough = row["active"] and trace.complete() and meta.get("plan.began") != "late"
+    return {**row, "enough": bool(enough), "up": "log.up" in meta, "last": last}
 
 
 class Asked:

@@ -8,6 +8,7 @@ from typing import Any
 
 from clockscope.model import changes_made
 from clockscope.model.axis import Axis
+from clockscope.reports import values
 from clockscope.reports.table import Column, fold, render, styled
 from clockscope.base.ui import Ui, cut, one_line, prose_width
 
@@ -37,6 +38,11 @@ def _file(file: Record, axis: Axis, rules: int, ui: Ui) -> Iterator[str]:
     yield from changes_made.lines(file["interventions"], "  ")
     for one in file["disturbed"][:_ROWS_MAX]:
         yield styled(f"  {cut(one_line(one['said']), 2 * _SAID_LIMIT)}", "red", ui.colour)
+    if file["unknown"]:
+        told = (
+            f"{values.words(one['what'])} ({one_line(one['rule'])}: {one_line(one['why'])})" for one in file["unknown"]
+        )
+        yield from _folded("  ", f"Not known whether it happened: {', '.join(told)}.", ui)
     if not file["findings"]:
         yield from _nothing(file, rules, ui)
     for number, finding in enumerate(file["findings"], 1):
@@ -48,7 +54,8 @@ def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
     seen = file["seen"]
     counts = f"{file['events']} events and {file['invocations']} calls of traced functions"
     if not seen["enough"]:
-        why = "no clock was seen chosen" if not seen["active"] else "its end was not seen"
+        ended = "its end was not seen" if not file["complete"] else "the guest was up when it began"
+        why = "no clock was seen chosen" if not seen["active"] else ended
         yield from _folded(
             "  ", f"Too little was seen to say that nothing is wrong: {why}; {rules} rules, {counts}.", ui
         )

@@ -131,7 +131,9 @@ def event_rows(result: Record) -> list[list[str]]:
     rows: list[tuple[int, str, str, str, str]] = []
     for key, letter in (("only_a", "A"), ("only_b", "B")):
         for event in events[key]:
-            rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), f"only in {letter}", event["when"]))
+            other = f"; not known in {'B' if letter == 'A' else 'A'}: {_cut(event['unknown'])}" * bool(event["unknown"])
+            said = f"only in {letter}{other}"
+            rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said, event["when"]))
     for event in events["differ"]:
         said = "; ".join(_pair(item, event["what"], known) for item in event["values"])
         rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said, event["when"]))

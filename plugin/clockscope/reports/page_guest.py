@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from clockscope.model import changes_made, diagnosing, disturbed, flow_graph, paths, told
+from clockscope.model import absence, changes_made, diagnosing, disturbed, flow_graph, paths, told
 from clockscope._core import FormatError, Trace
 from clockscope.reports import cpuid, text, values
 from clockscope.base.ui import cut, one_line
@@ -113,7 +113,7 @@ def describe(guest: Guest) -> Record:
         "findings": [_finding(guest, finding) for finding in guest.diagnosis["findings"]] if guest.diagnosis else [],
         "clocks": list(_clock_tables(content["clocks"], clock)),
         "told": guest.told,
-        "absent": list(_absent(content["never_reached"], content["provenance"].get("stub.mode") == "log")),
+        "absent": list(_absent(content["never_reached"], clock)),
         "counters": [
             {**counter, "function": shown(counter["function"]), "first": _first(counter, clock)}
             for counter in content["counters"]
@@ -215,17 +215,9 @@ def _clock_tables(clocks: Sequence[Record], clock: text.Clock) -> Iterator[Recor
         }
 
 
-def _absent(expectations: Sequence[Record], is_log: bool) -> Iterator[Record]:
-    for status, title in text.absent(is_log).items():
-        rows = [
-            (
-                shown(item["rule"]),
-                shown(values.words(item["what"])),
-                shown(item["function"]),
-                shown(item["note"], TEXT_LIMIT),
-            )
-            for item in expectations
-            if item["status"] == status
-        ]
-        if rows:
-            yield {"title": title, "rows": rows}
+def _absent(expectations: Sequence[Record], clock: text.Clock) -> Iterator[Record]:
+    for title, items in absence.grouped(expectations):
+        yield {
+            "title": title,
+            "rows": [[shown(cell, TEXT_LIMIT) for cell in text.absent_row(item, clock)] for item in items],
+        }

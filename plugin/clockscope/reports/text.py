@@ -4,7 +4,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from clockscope._core import Trace
-from clockscope.model import changes_made, disturbed
+from clockscope.model import absence, changes_made, disturbed
 from clockscope.model.axis import Axis
 from clockscope.profiles import reading
 from clockscope.reports import event_rows, values
@@ -26,11 +26,6 @@ _NAME_LIMIT = 48
 _HANG = 4
 _SAID_LIMIT, _SAID_MAX = 160, 20  # of what is said of disturbed values
 _SYSTEMS = {"linux": "Linux", "netbsd": "NetBSD", "freebsd": "FreeBSD"}
-ABSENT = {
-    "planted": "Expected, never seen",
-    "missing": "Not in this kernel",
-    "refused": "Could not be watched",
-}
 
 
 class Options:
@@ -61,8 +56,11 @@ class Clock:
         self.name = self.axis.name
         self.unit = self.axis.unit
         self.is_log = self.axis.is_log
-        self.never = "not told" if self.is_log else "never"
-        """Of what no event tells."""
+        self._never = {kind: absence.never(content, f"{kind}.registered") for kind in ("clock", "device")}
+
+    def unregistered(self, clock: Record) -> str:
+        """Of one that no event tells to have been registered."""
+        return self._never["device" if clock["kind"] == "event device" else "clock"]
 
     def __call__(self, moment: Record) -> str:
         return self.axis.text(moment)
@@ -162,6 +160,10 @@ def _rank(clock: Record) -> float:
     return float("-inf") if rank is None else float(rank)
 
 
+def _registered(clock: Record, time: Clock) -> str:
+    return time(clock["registered"]) if clock["registered"] else time.unregistered(clock)
+
+
 def _selected(clock: Record, time: Clock) -> str:
     moments = [time(moment) for moment in clock["selections"]]
     if len(moments) > 3:
@@ -183,7 +185,11 @@ def _state(clock: Record, time: Clock) -> str:
         return f"unregistered {time(clock['lost'])}" if gone else f"lost {_lost(clock, time)}"
     if clock["selections"]:
         return f"was in use, since {time(clock['selections'][-1])}"
-    return f"registered {time(clock['registered'])}" if clock["registered"] else f"registered: {time.never}"
+    return (
+        f"registered {time(clock['registered'])}"
+        if clock["registered"]
+        else f"registered: {time.unregistered(clock) or '-'}"
+    )
 
 
 def _frequency(clock: Record) -> str:
@@ -203,7 +209,7 @@ CLOCK_COLUMNS: "list[ClockColumn]" = [
     ("quality", "right", _number("quality")),
     ("frequency", "right", lambda clock, _: _frequency(clock)),
     ("mask", "right", lambda clock, _: "" if clock["mask"] is None else values.mask(clock["mask"])),
-    ("registered", "right", lambda clock, time: time(clock["registered"]) if clock["registered"] else time.never),
+    ("registered", "right", _registered),
     ("selected", "left", _selected),
     ("lost", "left", _lost),
 ]
@@ -213,21 +219,20 @@ def _indented(lines: Sequence[str]) -> list[str]:
     return ["  " + line for line in lines]
 
 
-def absent(is_log: bool) -> dict[str, str]:
-    """By their status, what is said above the events that were expected. A log may lack what happened."""
-    return {**ABSENT, "planted": "Expected, not in the log"} if is_log else ABSENT
+def absent_row(item: Record, time: Clock) -> list[str]:
+    """What was looked for and not seen: rule, kind, where, and what that says."""
+
+    def moment(run_ns: int) -> str:
+        return time.axis.said({"seq": None, "run_ns": run_ns}).removeprefix("at ")
+
+    said = one_line(absence.said(item, moment))
+    return [_name(item["rule"]), values.words(item["what"]), _name(item["function"]), said]
 
 
 def _absent(expectations: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:
-    for status, title in absent(time.is_log).items():
-        rows = [
-            [_name(item["rule"]), values.words(item["what"]), _name(item["function"]), one_line(item["note"])]
-            for item in expectations
-            if item["status"] == status
-        ]
-        if rows:
-            lines = render([Column("")] * 4, rows, ui.colour, header=False)
-            yield [styled(title, "bold", ui.colour), *_indented(lines)]
+    for title, items in absence.grouped(expectations):
+        lines = render([Column("")] * 4, [absent_row(item, time) for item in items], ui.colour, header=False)
+        yield [styled(title, "bold", ui.colour), *_indented(lines)]
 
 
 def _counters(counters: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:

@@ -195,7 +195,7 @@ def test_text(program: Program) -> None:
     run = program("diagnose", TRACES / "freebsd-dummy.trace")
     assert re.search(r"^  1\. The kernel says that the calibration of lapic failed", run.stdout, re.MULTILINE)
     assert "The message blames the wrong clock." in run.stdout
-    assert re.search(r"-  +tc_init +expected and never seen: clock registered", run.stdout)
+    assert re.search(r"-  +tc_init +watched, and did not happen: clock registered", run.stdout)
     assert run.returncode == 1
 
 

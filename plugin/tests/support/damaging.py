@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from guest import ROOT
+from sample_trace import copy_rows
 
 from clockscope.front import cli
 
@@ -22,8 +23,8 @@ Value = int | float | str | bytes | None
 
 
 def small(path: Path) -> Path:
-    """A small trace with rows in all tables."""
-    shutil.copy(FULL, path)
+    """A small trace of this very schema, with rows in all tables."""
+    copy_rows(FULL, path)
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute("PRAGMA foreign_keys = ON")
         database.execute(f"DELETE FROM function WHERE name NOT IN {KEPT}")

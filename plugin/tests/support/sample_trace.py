@@ -79,7 +79,9 @@ def copy_rows(recorded: Path, path: Path) -> None:
     database.execute("ATTACH ? AS recorded", [str(recorded)])
     for (table,) in database.execute("SELECT name FROM main.sqlite_schema WHERE type = 'table'").fetchall():
         database.execute(f"DELETE FROM {table}")
-        database.execute(f"INSERT INTO {table} SELECT * FROM recorded.{table}")
+        names = ", ".join(row[1] for row in database.execute(f"PRAGMA recorded.table_info({table})"))
+        if names:  # those that its version had
+            database.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM recorded.{table}")
     database.commit()
     database.close()
 
