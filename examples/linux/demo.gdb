@@ -8,7 +8,7 @@ file build/guests/linux-6.1/vmlinux
 shell { printf 'clock launch -- '; examples/linux/qemu-command; } >build/demo-launch.gdb
 source build/demo-launch.gdb
 
-clock record --force -o build/demo.trace --until exit
+clock record --overwrite -o build/demo.trace --until exit
 clock timeline build/demo.trace
 echo \nThe trace is build/demo.trace, the guest's own messages are build/serial.log.\n
 echo Read it again without GDB: build/clockscope timeline build/demo.trace\n

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Files that commands write for the user: whole or not at all, and never in place of another unasked."""
 
+import argparse
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -34,8 +35,14 @@ def create(path: str, *, force: bool) -> Iterator[Callable[[bytes], object]]:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
+def add_overwrite(parser: argparse.ArgumentParser, help: str) -> None:
+    """The option that lets a file be replaced; it was called --force, which means something else where guests are recorded."""
+    parser.add_argument("--overwrite", action="store_true", help=help)
+    parser.add_argument("--force", dest="overwrite", action="store_true", help=argparse.SUPPRESS)
+
+
 def _exists(path: str) -> UserError:
-    return UserError(f"{path} exists already; replace it with --force, or name another file")
+    return UserError(f"{path} exists already; replace it with --overwrite, or name another file")
 
 
 def _mode(target: str) -> int:

@@ -71,6 +71,11 @@ def prose_width(ui: Ui, lead: int = 0) -> int:
     return max((ui.width or _PROSE) - lead, 40)
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 function", "2 functions"."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def trace_meant(given: str | None, ui: Ui) -> str:
     """The trace that was named, or else the one that is being recorded, or was written last."""
     recording = ui.recording

@@ -23,6 +23,6 @@ def prepare_parser(parser: "argparse.ArgumentParser") -> None:
 
 
 def run(args: "argparse.Namespace", ui: Ui) -> int:
-    answer = Xref(chosen_kernel.chosen(args.elf)).callers(args.function)
+    answer = Xref(chosen_kernel.chosen(args.elf, "function", args.function)).callers(args.function)
     ui.out(xref.format_callers(answer, args.format, ui))
     return 0

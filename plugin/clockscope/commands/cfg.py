@@ -61,7 +61,7 @@ def _graphs(args: argparse.Namespace) -> list[flow_graph.Record]:
             raise UserError(f"{args.elf}: a trace keeps its functions itself; leave the ELF file out with --trace")
         with Trace(args.trace) as trace:
             return flow_graph.from_trace(trace, args.function)
-    path = chosen_kernel.chosen(args.elf)
+    path = chosen_kernel.chosen(args.elf, "function", args.function)
     return flow_graph.from_elf(path, args.function, _text(args), intrusive=args.intrusive, virtual=args.virtual)
 
 

@@ -38,7 +38,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", help=TRACE_HELP)
     parser.add_argument("--format", choices=("csv", "dot", "perfetto"), required=True, help="what to write")
     parser.add_argument("-o", "--output", metavar="OUT", default=_STDOUT, help="the file to write (default: print it)")
-    parser.add_argument("--force", action="store_true", help="replace OUT where it exists")
+    outfile.add_overwrite(parser, "replace OUT where it exists")
     parser.add_argument("--table", choices=tuple(csv_views.KEYS), help="of csv: which one (default: timeline)")
 
 
@@ -67,7 +67,7 @@ def _output(args: argparse.Namespace, source: str, ui: Ui) -> Iterator[Write]:
     if args.output != _STDOUT:
         if os.path.exists(args.output) and os.path.samefile(args.output, source):
             raise UserError(f"{args.output} is the trace itself; name another file")
-        with outfile.create(args.output, force=args.force) as write:
+        with outfile.create(args.output, force=args.overwrite) as write:
             yield write
     elif args.format == "perfetto":
         binary = getattr(sys.stdout, "buffer", None)  # GDB's has none

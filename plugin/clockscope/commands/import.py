@@ -10,6 +10,7 @@ from clockscope._core import TraceWriter
 from clockscope.importing.kernel_log import LOG_MAX, Log
 from clockscope.base.errors import UserError
 from clockscope.profiles import profile
+from clockscope.base import outfile
 from clockscope.base.ui import Ui, one_line
 
 NAME = "import"
@@ -34,7 +35,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", metavar="TRACE", help="the trace (default: FILE's name with .trace, here; log.trace)"
     )
-    parser.add_argument("--force", action="store_true", help="replace TRACE if it exists")
+    outfile.add_overwrite(parser, "replace TRACE if it exists")
     parser.add_argument("--boot", metavar="N", type=int, help="which of the log's boots: 1 is the first, -1 the last")
     parser.add_argument(
         "--profile", metavar="P", help="the guest profile, by name or file (default: by the log's own words)"
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     log = Log(_content(args.file), where)
     boot = log_events.recognise(log, where, profile.load(args.profile) if args.profile else None, args.boot)
     output = args.output or ("log.trace" if standard else Path(name).with_suffix(".trace").name)
-    writer = TraceWriter(output, force=args.force)
+    writer = TraceWriter(output, force=args.overwrite)
     try:
         done = log_events.write(log, boot, name, writer, ui.progress)
     except BaseException:

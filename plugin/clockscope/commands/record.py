@@ -63,6 +63,7 @@ def _positive(text: str) -> int:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """How a recording is made."""
     parser.add_argument("-o", "--output", metavar="FILE", help="the trace (default: clockscope-DATE-TIME.trace)")
+    parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     parser.add_argument(
         "--functions",
         metavar="F,…",
@@ -114,7 +115,7 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
         made,
         found,
         args.output or session.default_path(),
-        force=wish.replaces(args),
+        force=args.overwrite,
         goal=Goal.parse(args.until, found) if args.until else None,
         branches=_branches(args, found),
         intrusive=args.intrusive,

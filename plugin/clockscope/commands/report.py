@@ -14,7 +14,7 @@ NAME = "report"
 SUMMARY = "write a page to look at: the timeline, diagnoses, clocks and traced functions of one guest, or of two"
 NEEDS = "trace"
 COMPLETE = {"files": "file", "output": "file"}
-EXAMPLES = ("boot.trace -o boot.html", "healthy.trace failing.trace -o both.html --force")
+EXAMPLES = ("boot.trace -o boot.html", "healthy.trace failing.trace -o both.html --overwrite")
 NOTES = """\
 The page is one file that asks nothing of any network; open it in a browser. Keys: / searches, + - 0 and the arrow keys
 zoom and move the timeline, Esc closes what was opened.
@@ -27,7 +27,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         "files", metavar="FILE", nargs="*", help="a recorded trace (default: the last one), and one to compare with"
     )
     parser.add_argument("-o", "--output", metavar="HTML", required=True, help="the file to write")
-    parser.add_argument("--force", action="store_true", help="replace it where it exists")
+    outfile.add_overwrite(parser, "replace it where it exists")
     parser.add_argument(
         "--rules",
         metavar="PATH",
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     rules = diagnosing.load(args.rules)
     files = args.files or [trace_meant(None, ui)]
     with ExitStack() as stack:
-        write = stack.enter_context(outfile.create(args.output, force=args.force))
+        write = stack.enter_context(outfile.create(args.output, force=args.overwrite))
         traces = [stack.enter_context(Trace(file)) for file in files]
         guests = [page_guest.read(*item, rules) for item in zip("AB", files, traces)]
         difference = comparison.compare(traces[0], traces[1], progress=ui.progress) if len(traces) == 2 else None

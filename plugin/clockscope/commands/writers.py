@@ -23,6 +23,6 @@ def prepare_parser(parser: "argparse.ArgumentParser") -> None:
 
 
 def run(args: "argparse.Namespace", ui: Ui) -> int:
-    answer = Xref(chosen_kernel.chosen(args.elf)).writers(args.variable)
+    answer = Xref(chosen_kernel.chosen(args.elf, "variable", args.variable)).writers(args.variable)
     ui.out(xref.format_accesses(answer, "writers", args.format, ui))
     return 0

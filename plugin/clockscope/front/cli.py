@@ -68,7 +68,24 @@ def _complete(line: str, word: str) -> None:
     sys.stdout.write("\n".join(completion.tails(found, line, word)))
 
 
+def _check_verb(asked: str) -> None:
+    """UserError for a verb that there is not, or not here."""
+    known = verbs.names()
+    if asked.startswith("-") or (asked in known and _load([asked])):
+        return
+    if asked in known:
+        from clockscope.base import places
+
+        raise UserError(f"{asked} works in GDB: `source {places.SOURCED}` there, then `help clock {asked}`")
+    from clockscope.front import mistakes
+
+    close = mistakes.meant(asked, known)
+    raise UserError(f"there is no verb {asked}{close}; see clockscope --help")
+
+
 def _parse(arguments: Sequence[str]) -> "argparse.Namespace":
+    if arguments:
+        _check_verb(arguments[0])
     offered = find_verbs(arguments)
     args = plain.parse(offered[0], arguments[1:]) if len(offered) == 1 and offered[0].NAME in arguments[:1] else None
     if args:
@@ -93,8 +110,8 @@ def _run_loaded(arguments: Sequence[str]) -> int:
     if arguments[:1] == ["--complete"] and len(arguments) == 3:
         _complete(*arguments[1:])
         return 0
-    args = _parse(arguments)
     try:
+        args = _parse(arguments)
         ui = TerminalUi()
         verbs.dress(args, ui)
         status: int = args.run(args, ui)

@@ -31,6 +31,7 @@ def complete(verb: Verb, parser: argparse.ArgumentParser, typed: str, known: Kno
     """The words that may stand for the last one of what is typed after the verb."""
     words, word = split(typed)
     options = {name: action for action in parser._actions for name in action.option_strings}
+    options = {name: action for name, action in options.items() if action.help != argparse.SUPPRESS}
     if word.startswith("-") and "--" not in words:
         option, equals, value = word.partition("=")
         if not equals:

@@ -5,8 +5,9 @@ import argparse
 from typing import NoReturn
 
 from clockscope.base import settings
-from clockscope.front import advice, completion, parsing, verbs
+from clockscope.front import advice, completion, mistakes, parsing, verbs
 from clockscope.gdbside import commands, console, symbols
+from clockscope.profiles import profile
 from clockscope.live import private_folders, session
 from clockscope._core import Error
 from clockscope.base.errors import UserError
@@ -30,13 +31,28 @@ INFO_HELP = "Say which guest is attached, what is recorded, and which trace was 
 _registered = False
 
 
+def _check_profile(value: str) -> None:
+    if value:
+        profile.load(value)
+
+
+def _check_breakpoints(value: str) -> None:
+    if value not in _BREAKPOINTS:
+        raise UserError(f"{one_line(value)}: expected is {' or '.join(_BREAKPOINTS)}")
+
+
+_BREAKPOINTS = ("auto", "hardware")
+_CHECKS = {settings.PROFILE: _check_profile, settings.BREAKPOINTS: _check_breakpoints}
+"""They raise UserError for a value that a setting cannot have."""
+
+
 class _Leave(Exception):
     """The parser has said all: help was asked for."""
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {message}; see `help {self.prog}`")
+        raise UserError(f"{self.prog}: {mistakes.worded(self, message)}; see `help {self.prog}`")
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise _Leave(message or "")
@@ -59,7 +75,7 @@ def register() -> None:
     commands.add_command(f"info {PREFIX}", INFO_HELP, _tell, lambda _typed, _word: [])
     commands.add_setting_prefix(PREFIX, "how clockscope behaves", [setting.full_name for setting in settings.ALL])
     for setting in settings.ALL:
-        commands.add_parameter(setting.full_name, setting.default, setting.text)
+        commands.add_parameter(setting.full_name, setting.default, setting.text, _CHECKS.get(setting))
     for name in verbs.names():
         _register_verb(verbs.load(name))
 
@@ -102,7 +118,8 @@ def _run(verb: Verb, words: list[str], ui: console.Ui) -> None:
 def _advise(words: list[str], _typed: bool) -> None:
     """`clock` alone: what to do next."""
     if words:
-        raise commands.Refusal(f"clock: no such command: {one_line(words[0])}; `help clock` lists them")
+        close = mistakes.meant(words[0], verbs.names())
+        raise commands.Refusal(f"clock: no such command: {one_line(words[0])}{close}; `help clock` lists them")
     console.Ui().out(advice.next_step())
 
 

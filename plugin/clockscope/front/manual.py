@@ -75,7 +75,7 @@ def _verb(verb: Verb) -> Iterator[str]:
     usage = parser.format_usage().removeprefix("usage: ").replace("[-h] ", "").strip()
     yield f".SS {_escape(usage)}\n{_escape(parser.description or '')}\n"
     for action in parser._actions:
-        if action.dest != "help":
+        if action.dest != "help" and action.help != argparse.SUPPRESS:
             said = (action.help or "") % {"default": action.default}
             yield f".TP\n{_name(action)}\n{_escape(said)}\n"
     notes = str(getattr(verb, "NOTES", "")).strip()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 from clockscope import __version__
 from clockscope.base import places
 from clockscope.base.ui import one_line
-from clockscope.front import verbs
+from clockscope.front import mistakes, verbs
 from clockscope.front.verbs import Verb
 
 DESCRIPTION = "Show how a guest kernel brought up its clocks, from a trace that was recorded in GDB."
@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog, formatter_class=Help, **given)
 
     def error(self, message: str) -> "NoReturn":
-        self.exit(_TROUBLE, f"{self.prog}: {one_line(message)}; see {self.prog} --help\n")
+        self.exit(_TROUBLE, f"{self.prog}: {one_line(mistakes.worded(self, message))}; see {self.prog} --help\n")
 
 
 class _Version(argparse.Action):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 
 import gdb
 
+from clockscope.base.errors import UserError
+from clockscope.base.ui import one_line
 from clockscope.gdbside.console import expand
 
 
@@ -50,8 +52,9 @@ Completer = Callable[[str, str], list[str]]
 """What is typed, and what GDB takes for its last word -> what may stand for that word."""
 
 
-def add_parameter(name: str, default: int | str, text: str) -> None:
-    """Add a setting: a whole number, or text. `text` says what it is, from "the …" on."""
+def add_parameter(name: str, default: int | str, text: str, check: Callable[[str], None] | None = None) -> None:
+    """Add a setting: a whole number, or text. `text` says what it is, from "the …" on. `check` raises UserError for a text
+    that it cannot be."""
     kind = gdb.PARAM_ZUINTEGER if isinstance(default, int) else gdb.PARAM_STRING
 
     class Parameter(gdb.Parameter):
@@ -59,7 +62,16 @@ def add_parameter(name: str, default: int | str, text: str) -> None:
         set_doc = f"Set {text}."
         show_doc = f"Show {text}."
 
+        kept = default
+
         def get_set_string(self) -> str:
+            if check is not None:
+                try:
+                    check(str(self.value or ""))
+                except UserError as error:
+                    self.value = self.kept
+                    raise Refusal(one_line(str(error))) from None
+            self.kept = self.value
             return ""
 
         def get_show_string(self, value: str) -> str:

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 from clockscope.base.errors import UserError
 
-REPLACE = ""
-"""What --force without a value stands for: replace the trace."""
-
 _PLACE = r"(?P<function>[A-Za-z_][\w.$]*)(?::(?P<line>\d+)|:\*(?P<address>0x[0-9a-fA-F]+)|\+(?P<offset>0x[0-9a-fA-F]+))"
 _FORCE = re.compile(_PLACE + r"=(?P<way>true|false|taken|not)(?:,times=(?P<times>[1-9]\d{0,17}))?")
 # The first `=` that is no part of a comparison.
@@ -51,12 +48,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--force",
         metavar="FUNCTION:LINE=true|false[,times=N]",
-        nargs="?",
-        const=REPLACE,
         action="append",
         default=[],
         help="have the condition at a source line be true, or false, as `path` says it; taken or not are the jump's own"
-        " words, where the source is not at hand. Without a value: replace FILE if it exists",
+        " words, where the source is not at hand",
     )
     group.add_argument(
         "--set",
@@ -78,15 +73,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 COMPLETE = {"force": "function", "set": "function", "returns": "function"}
 
 
-def replaces(args: argparse.Namespace) -> bool:
-    """Whether --force was given without a value."""
-    return REPLACE in args.force
-
-
 def wishes(args: argparse.Namespace) -> list[Wish]:
     """The interventions that were asked for, by kind and then in the order given; UserError for what is none."""
     given: list[tuple[str, Sequence[str]]] = [("force", args.force), ("set", args.set), ("return", args.returns)]
-    return [parse(kind, text) for kind, texts in given for text in texts if text != REPLACE]
+    return [parse(kind, text) for kind, texts in given for text in texts]
 
 
 def parse(kind: str, text: str) -> Wish:

@@ -32,7 +32,7 @@ from clockscope.profiles.profile import Branches
 from clockscope.live.observer import Observer
 from clockscope.model import disturbed
 from clockscope.live.traced_kernel import Target
-from clockscope.base.ui import one_line
+from clockscope.base.ui import counted, one_line
 from clockscope.live.watch import Watcher
 
 
@@ -308,7 +308,7 @@ class Recording:
         if self.goal is not None:
             self._reached = self._reached or (self.boot >= self.boots and self.goal.met_by(observation))
             what = " ".join(filter(None, (observation.rule.what.replace(".", " "), observation.clock)))
-            self._ui.progress(0, 0, f"{self.events} events, {what}")
+            self._ui.progress(0, 0, f"{counted(self.events, 'event')}, {what}")
         return self._reached
 
     def _write(self, observation: Observation, tsc: int | None) -> None:
@@ -458,7 +458,7 @@ class Recording:
         if self._disturbed:
             self._ui.note("A replay is not disturbed (clock launch --replay); --no-branches stops your guest less.")
         state = "complete" if complete else "incomplete"
-        self._ui.note(f"Recorded {self.events} events to {self.path}, {state}: {one_line(reason)}.")
+        self._ui.note(f"Recorded {counted(self.events, 'event')} to {self.path}, {state}: {one_line(reason)}.")
 
     def _lift(self) -> None:
         if Connection.leaving and happenings.runs():
@@ -560,7 +560,7 @@ def describe() -> list[tuple[str, str]]:
         return [("recording", "none")]
     profile = current.target.profile
     rows = [
-        ("recording", f"{current.path}, {current.events} events so far"),
+        ("recording", f"{current.path}, {counted(current.events, 'event')} so far"),
         ("profile", f"{profile.name} ({profile.path})" if profile else "none"),
         ("until", str(current.goal) if current.goal else "`clock record --stop`"),
     ]

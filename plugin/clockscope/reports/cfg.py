@@ -6,7 +6,7 @@ from typing import Any
 
 from clockscope.reports.path import short
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.base.ui import Ui, cut, one_line
+from clockscope.base.ui import counted, Ui, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/cfg.schema.json."""
@@ -39,9 +39,10 @@ def text(graph: Record, ui: Ui, *, everything: bool = False) -> str:
 def _head(graph: Record, ui: Ui) -> Iterator[str]:
     name = one_line(graph["function"])
     yield styled(f"{name}  {one_line(graph['source']) or graph['entry']}", "bold", ui.colour)
-    counts = f"{len(graph['blocks'])} blocks, {graph['branches']} branches, {len(graph['windows'])} timing windows"
+    counts = f"{counted(len(graph['blocks']), 'block')}, {graph['branches']} branch{'es' * (graph['branches'] != 1)}"
+    counts += f", {counted(len(graph['windows']), 'timing window')}"
     if graph["invocations"] is not None:
-        counts += f", called {graph['invocations']} times"
+        counts += f", called {counted(graph['invocations'], 'time')}"
     yield "  " + counts
     yield "  " + _plan(graph)
     for window in graph["windows"]:
@@ -55,14 +56,15 @@ def _plan(graph: Record) -> str:
     if not graph["traceable"]:
         return "no probes: its entry lies on text that the kernel patches, or in a timing window"
     count = sum(bool(one["probe"]) for block in graph["blocks"] for one in block["instructions"])
-    told = "tell every path" if graph["determined"] else "leave some ways open (marked ?)"
+    verb = "s" * (count == 1)
+    told = f"tell{verb} every path" if graph["determined"] else f"leave{verb} some ways open (marked ?)"
     stops = graph["stops"]
     cost = (
         ""
         if stops is None
         else f"; expected {stops:.2f} stops a call for the branches, {graph['naive_stops']:.2f} if each had one"
     )
-    return f"{count} probes {told}{cost}"
+    return f"{counted(count, 'probe')} {told}{cost}"
 
 
 def _body(graph: Record, ui: Ui, everything: bool) -> Iterator[str]:

@@ -10,7 +10,7 @@ from clockscope.model import changes_made
 from clockscope.model.axis import Axis
 from clockscope.reports import values
 from clockscope.reports.table import Column, fold, render, styled
-from clockscope.base.ui import Ui, cut, one_line, prose_width
+from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
 
 Record = dict[str, Any]
 """An object of schemas/diagnose.schema.json."""
@@ -52,19 +52,23 @@ def _file(file: Record, axis: Axis, rules: int, ui: Ui) -> Iterator[str]:
 def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
     """That nothing was found, and in how much."""
     seen = file["seen"]
-    counts = f"{file['events']} events and {file['invocations']} calls of traced functions"
+    counts = f"{counted(file['events'], 'event')} and {counted(file['invocations'], 'call')} of traced functions"
     if not seen["enough"]:
         ended = "its end was not seen" if not file["complete"] else "the guest was up when it began"
         why = "no clock was seen chosen" if not seen["active"] else ended
         yield from _folded(
-            "  ", f"Too little was seen to say that nothing is wrong: {why}; {rules} rules, {counts}.", ui
+            "  ", f"Too little was seen to say that nothing is wrong: {why}; {counted(rules, 'rule')}, {counts}.", ui
         )
     else:
-        yield f"  Nothing wrong found: {rules} rules, {counts}."
+        yield f"  Nothing wrong found: {counted(rules, 'rule')}, {counts}."
     if file["events"]:
         active = f", {one_line(seen['active'])} in use at the end" if seen["active"] else ""
-        parts = f"{seen['clocks']} clocks and {seen['devices']} event devices registered"
-        yield from _folded("  ", f"Seen: {parts}, {seen['frequencies']} frequencies told or measured{active}.", ui)
+        parts = f"{counted(seen['clocks'], 'clock')} and {counted(seen['devices'], 'event device')} registered"
+        yield from _folded(
+            "  ",
+            f"Seen: {parts}, {seen['frequencies']} frequenc{'y' if seen['frequencies'] == 1 else 'ies'} told or measured{active}.",
+            ui,
+        )
     if seen["last"] and not seen["up"]:
         last = cut(one_line(seen["last"]["text"]), _SAID_LIMIT)
         yield from _folded(

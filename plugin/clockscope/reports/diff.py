@@ -12,7 +12,7 @@ from clockscope.profiles.reading import Words
 from clockscope.reports import values
 from clockscope.reports.path import compared, short, way
 from clockscope.reports.table import Cell, Column, render, styled
-from clockscope.base.ui import Ui, cut, one_line, prose_width
+from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
 
 Record = dict[str, Any]
 """An object of schemas/diff.schema.json."""
@@ -51,7 +51,9 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
         lines += [styled(f"{side.upper()}: {line}", "red", ui.colour) for line in said]
     if result["same"]:
         compared = result["functions"]["compared"]
-        lines.append(f"No difference: frequencies within {result['ppm']:g} ppm, {compared} functions compared")
+        lines.append(
+            f"No difference: frequencies within {result['ppm']:g} ppm, {counted(compared, 'function')} compared"
+        )
     return lines
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from clockscope.model import changes_made
 from clockscope.model.axis import Axis
 from clockscope.reports.table import Column, file_line, render, styled
-from clockscope.base.ui import Ui, cut, one_line
+from clockscope.base.ui import Ui, counted, cut, one_line
 
 Record = dict[str, Any]
 """An object of schemas/path.schema.json."""
@@ -208,8 +208,8 @@ def compared(decision: Record) -> str:
 def _window(window: Record) -> list[str]:
     low, high, inside = window["tries_min"], window["tries_max"], window["stops_inside"]
     tries = f"{low}" if low == high else f"{low} to {high}" if high is not None else f"at least {low}"
-    rounds = f", {tries} tries" if window["polls"] or high != 1 else ""
-    stops = f"{inside} stops inside" if inside else "no stop inside"
+    rounds = f", {tries} tr{'y' if tries == '1' else 'ies'}" if window["polls"] or high != 1 else ""
+    stops = f"{counted(inside, 'stop')} inside" if inside else "no stop inside"
     return [short(window["lines"]) or window["from"], f"… timing window, {stops}{rounds}", "", "", ""]
 
 
@@ -221,7 +221,7 @@ def _intervention(one: Record) -> list[str]:
 
 
 def _gap(gap: Record) -> list[str]:
-    seen = f": at least {gap['at_least']} times before the probe was lifted" if gap["at_least"] else ""
+    seen = f": at least {counted(gap['at_least'], 'time')} before the probe was lifted" if gap["at_least"] else ""
     return [short(gap["lines"]) or "?", f"… not determined{seen}", "", "", ""]
 
 

@@ -9,7 +9,7 @@ from clockscope.model.axis import Axis
 from clockscope.profiles import reading
 from clockscope.reports import event_rows, values
 from clockscope.reports.table import Cell, Column, file_line, fold, length, render, styled
-from clockscope.base.ui import Ui, cut, one_line, prose_width
+from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,10 +77,12 @@ def _head(content: Record, time: Clock, under_way: bool, ui: Ui) -> list[str]:
     name = guest_name(content["guest"])
     registered = [clock["kind"] == "event device" for clock in content["clocks"] if clock["registered"] is not None]
     devices = sum(registered)
-    clocks = _count(len(registered) - devices, "clock") + (f" and {_count(devices, 'event device')}" if devices else "")
+    clocks = counted(len(registered) - devices, "clock") + (
+        f" and {counted(devices, 'event device')}" if devices else ""
+    )
     lines = [
         name,
-        f"{_count(len(content['events']), 'event')}, {clocks} registered; times in {time.unit}: {time.name}",
+        f"{counted(len(content['events']), 'event')}, {clocks} registered; times in {time.unit}: {time.name}",
     ]
     if time.is_log:
         lines.append("from a log: nothing is known beyond what the kernel printed")
@@ -102,10 +104,6 @@ def guest_name(guest: Record) -> str:
     """ "Linux 6.1.0-56-cloud-amd64" """
     system = _SYSTEMS.get(guest["os"], guest["os"])
     return " ".join(_name(part) for part in (system, guest["release"]) if part) or "unknown guest"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
 def _name(text: str | None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from clockscope.model import changes_made
 from clockscope.reports.table import Cell, Column, file_line, render, styled
-from clockscope.base.ui import Ui, one_line
+from clockscope.base.ui import Ui, counted, one_line
 
 TYPE_CHECKING = False  # what types need takes longer to import than most answers to be given
 if TYPE_CHECKING:
@@ -124,4 +124,4 @@ def _reached_row(function: Record) -> list[Cell | str]:
 def _branch(branch: Record) -> str:
     way = "was taken" if branch["taken"] else "was not taken"
     where = f" at {one_line(branch['source'])}" if branch["source"] else ""
-    return f"{one_line(branch['caller'])}{where}: {one_line(branch['instruction'])} {way} ({branch['times']} times)"
+    return f"{one_line(branch['caller'])}{where}: {one_line(branch['instruction'])} {way} ({counted(branch['times'], 'time')})"

@@ -31,7 +31,7 @@ def recorded(machine: Machine, directory: Path) -> float:
             f"file {machine.vmlinux}",
             machine.launch(directory / "serial.log"),
             "python import time; began = time.monotonic()",
-            f"clock record --force -o {directory}/boot.trace --until exit",
+            f"clock record --overwrite -o {directory}/boot.trace --until exit",
             "python print('seconds:', time.monotonic() - began)",
         ],
         directory,

@@ -47,7 +47,7 @@ def record(guest: Machine, directory: Path) -> str:
         [
             f"file {guest.vmlinux}",
             guest.launch(serial),
-            f"clock record --force -o {directory}/boot.trace --until exit",
+            f"clock record --overwrite -o {directory}/boot.trace --until exit",
         ],
         directory,
         limit=600,

@@ -214,9 +214,9 @@ def test_nothing_is_replaced_unasked(program: Program, tmp_path: Path) -> None:
     out.write_text("mine")
     done = program("export", trace, "--format", "csv", "-o", out)
     assert done.returncode == 2 and "exists already" in done.stderr and out.read_text() == "mine"
-    assert program("export", trace, "--format", "csv", "-o", out, "--force").returncode == 0
+    assert program("export", trace, "--format", "csv", "-o", out, "--overwrite").returncode == 0
     assert out.read_text().startswith("seq,ms,")
-    done = program("export", trace, "--format", "csv", "-o", trace, "--force")
+    done = program("export", trace, "--format", "csv", "-o", trace, "--overwrite")
     assert done.returncode == 2 and "is the trace itself" in done.stderr and trace.read_bytes() == before
     done = program("export", trace, "--format", "dot", "-o", tmp_path / "out.dot")
     assert done.returncode == 2 and "no branch traces" in done.stderr

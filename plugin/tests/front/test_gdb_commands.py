@@ -228,7 +228,7 @@ def test_output_that_cannot_be_written(boot: Callable[..., Guest], gdb: Gdb, tmp
 def test_output_is_replaced_by_force(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:
     kept = tmp_path / "kept.trace"
     kept.write_text("precious")
-    result = gdb(attached(boot(), f"clock record --force -o {kept}", "clock record --stop", "kill"))
+    result = gdb(attached(boot(), f"clock record --overwrite -o {kept}", "clock record --stop", "kill"))
     assert result.status == 0
     assert opened(kept) == (True, "ended by `clock record --stop`", 0)
 

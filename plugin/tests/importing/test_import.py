@@ -49,7 +49,9 @@ def timeline(log: str | bytes, directory: Path, *options: str) -> dict[str, Any]
     verb = importlib.import_module("clockscope.commands.import")
     parser = argparse.ArgumentParser()
     verb.prepare_parser(parser)
-    assert verb.run(parser.parse_args(["dmesg", str(path), "-o", str(made), "--force", *options]), TerminalUi()) == 0
+    assert (
+        verb.run(parser.parse_args(["dmesg", str(path), "-o", str(made), "--overwrite", *options]), TerminalUi()) == 0
+    )
     with Trace(str(made)) as trace:
         content = disturbed.timeline(trace)
     jsonschema.validate(content, json.loads((ROOT / "schemas/timeline.schema.json").read_text()))
@@ -246,7 +248,7 @@ def test_nothing_is_replaced_unasked(program: Program, tmp_path: Path) -> None:
     done = program("import", "dmesg", "serial.log", cwd=tmp_path)
     assert done.returncode == 2 and "exists" in done.stderr
     assert (tmp_path / "serial.trace").read_bytes() == made
-    assert program("import", "dmesg", "serial.log", "--force", cwd=tmp_path).returncode == 0
+    assert program("import", "dmesg", "serial.log", "--overwrite", cwd=tmp_path).returncode == 0
 
 
 def test_a_quiet_boot(program: Program, tmp_path: Path) -> None:

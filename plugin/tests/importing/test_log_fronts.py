@@ -353,7 +353,9 @@ def test_a_boot_by_its_number(capsys: pytest.CaptureFixture[str], tmp_path: Path
     for number, mhz in (("1", "1000.000"), ("2", "2400.000"), ("-1", "2400.000"), ("-2", "1000.000")):
         made = tmp_path / "x.trace"
         assert (
-            cli.main(["import", "dmesg", str(tmp_path / "boots.log"), f"--boot={number}", "--force", "-o", str(made)])
+            cli.main(
+                ["import", "dmesg", str(tmp_path / "boots.log"), f"--boot={number}", "--overwrite", "-o", str(made)]
+            )
             == 0
         )
         assert "The log tells of 2 boots" in capsys.readouterr().err

@@ -50,7 +50,7 @@ def test_frequencies_are_those_of_an_untouched_boot(name: str, gdb: Callable[...
             [
                 f"file {guest.vmlinux}",
                 guest.launch(serial),
-                f"clock record --force -o {tmp_path}/a.trace --until exit",
+                f"clock record --overwrite -o {tmp_path}/a.trace --until exit",
             ]
         )
         recorded.append(frequencies(read_serial(serial)))

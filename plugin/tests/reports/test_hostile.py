@@ -104,7 +104,7 @@ def runs(trace: str, out: str) -> dict[str, list[list[str]]]:
         "diff": [[trace, str(ROOT / "traces/linux-healthy.trace")], [str(ROOT / "traces/linux-healthy.trace"), trace],
                  [trace, f"{trace}.copy", "--format", "json"]],
         "diagnose": [[trace], [trace, "--format", "json"]],
-        "report": [[trace, "-o", out, "--force"]],
+        "report": [[trace, "-o", out, "--overwrite"]],
         "export": [[trace, "--format", "dot"], [trace, "--format", "csv"], [trace, "--format", "csv", "--table", "clocks"]],
         "cfg": [["--trace", trace, "*"], ["--trace", trace, "*", "--format", "json"]],
     }  # fmt: skip

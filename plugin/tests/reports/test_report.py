@@ -502,7 +502,7 @@ def test_mistakes_are_one_line(program: Program, tmp_path: Path) -> None:
     for arguments in mistakes:
         run = program("report", *arguments, cwd=tmp_path)
         assert run.returncode == 2 and run.stderr.count("\n") == 1 and not run.stdout
-    assert program("report", HEALTHY, "-o", "there.html", "--force", cwd=tmp_path).returncode == 0
+    assert program("report", HEALTHY, "-o", "there.html", "--overwrite", cwd=tmp_path).returncode == 0
 
 
 def test_a_page_that_was_not_built_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

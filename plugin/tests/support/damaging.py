@@ -92,9 +92,9 @@ def questions(trace: Path, out: Path) -> Iterator[list[str]]:
     yield ["diff", file, str(HEALTHY)]
     yield ["diff", str(HEALTHY), file, "--format", "json"]
     yield ["diagnose", file]
-    yield ["report", file, "-o", str(out), "--force"]
+    yield ["report", file, "-o", str(out), "--overwrite"]
     yield ["export", file, "--format", "dot"]
-    yield ["export", file, "--format", "perfetto", "-o", str(out), "--force"]
+    yield ["export", file, "--format", "perfetto", "-o", str(out), "--overwrite"]
     for table in ("timeline", "clocks", "invocations", "decisions", "stops", "interventions"):
         yield ["export", file, "--format", "csv", "--table", table]
     yield ["cfg", "--trace", file, "*", "--format", "json"]

@@ -32,7 +32,7 @@ class Exported:
 
     def __init__(self, trace: Path) -> None:
         self.path = trace.with_suffix(".pftrace")
-        options = ["--format", "perfetto", "-o", str(self.path), "--force"]
+        options = ["--format", "perfetto", "-o", str(self.path), "--overwrite"]
         subprocess.run([ROOT / "build/clockscope", "export", trace, *options], check=True, capture_output=True)
         decoded = messages().Trace()
         decoded.ParseFromString(self.path.read_bytes())
