@@ -89,7 +89,7 @@ class Relay:
     def restart_time(self) -> None:
         """Count the guest's run time anew: it boots again. Marks that were made before mean nothing any more."""
     def set_idle_limit(self, seconds: float) -> None:
-        """Interrupt the guest once it has run so long without a stop; 0 switches it off."""
+        """Interrupt the guest once it has run so long from now on; 0 switches it off."""
     @property
     def idle_reached(self) -> bool:
         """Whether the last stop was made by the idle limit."""

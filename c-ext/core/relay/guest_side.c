@@ -61,9 +61,21 @@ static bool ran_into_breakpoint(const struct relay *relay, const struct stop_rep
 	       (relay->resume_kind == RESUME_CONTINUE || relay->resume_kind == RESUME_STEP) && relay->resume;
 }
 
+/* Nobody sent the guest a signal: it is only that it was idle. */
+static struct cs_error *deliver_idle(struct relay *relay, const struct stub_reply *reply)
+{
+	FREE char *text = strdup(reply->text);
+
+	if (!text)
+		return &cs_error_no_memory;
+	text[1] = text[2] = '0'; /* of "T02…" */
+	return relay_deliver_stop(relay, text, strlen(text), text);
+}
+
 static struct cs_error *deliver(struct relay *relay, const struct stub_reply *reply)
 {
 	struct stop_reply stop;
+	bool idle;
 
 	reply_parse_stop(reply->text, reply->length, &stop);
 	relay->stopped_at_breakpoint = ran_into_breakpoint(relay, &stop);
@@ -76,10 +88,12 @@ static struct cs_error *deliver(struct relay *relay, const struct stub_reply *re
 		relay->statistics.gdb_stops++;
 		pthread_mutex_unlock(&relay->lock);
 	}
+	idle = relay->idle_interrupt && stop.kind == STOP_SIGNAL && stop.signal == SIGNAL_INT;
 	relay->stop = stop;
 	relay->idle_interrupt = false;
 	relay_set_state(relay, stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED);
-	return relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
+	return idle ? deliver_idle(relay, reply)
+		    : relay_deliver_stop(relay, reply->raw, reply->raw_length, reply->text);
 }
 
 /* A stop in the relay's own words. */
@@ -267,7 +281,6 @@ static struct cs_error *own_stop(struct relay *relay, const char *thread, struct
 	uint64_t began = util_now_ns();
 	struct cs_error *error;
 
-	relay->last_progress = began;
 	error = pass_probes(relay, thread, registers, reply);
 	pthread_mutex_lock(&relay->lock);
 	relay->statistics.own_stops++;
@@ -411,7 +424,6 @@ static struct cs_error *resume_guest(struct relay *relay, const char *payload, s
 	CLEANUP(registers_clear) struct registers registers = {0};
 	bool probed;
 
-	relay->last_progress = util_now_ns();
 	relay->stopped_at_breakpoint = false;
 	breakpoints_clear(&relay->lifted_since);
 	pthread_mutex_lock(&relay->lock);

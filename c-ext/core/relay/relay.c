@@ -201,17 +201,19 @@ static struct cs_error *drain_stub(struct relay *relay)
 static struct cs_error *look_at_clock(struct relay *relay, uint64_t *last_tick)
 {
 	uint64_t now = util_now_ns();
-	uint64_t limit;
+	uint64_t limit, begin, ran;
 
 	CS_TRY(client_look_at_clock(relay));
 	if (relay_state(relay) != RELAY_RUNNING || now - *last_tick < TICK_NS)
 		return NULL;
 	*last_tick = now;
 	relay_run_ticks(relay);
+	ran = relay_run_ns(relay);
 	pthread_mutex_lock(&relay->lock);
 	limit = relay->idle_limit_ns;
+	begin = relay->idle_from_ns;
 	pthread_mutex_unlock(&relay->lock);
-	if (!limit || relay->idle_interrupt || now - relay->last_progress < limit)
+	if (!limit || relay->idle_interrupt || ran < begin + limit)
 		return NULL;
 	relay->idle_interrupt = true;
 	return guest_interrupt(relay);
@@ -672,6 +674,7 @@ void relay_restart_time(struct relay *relay)
 {
 	pthread_mutex_lock(&relay->lock);
 	relay->statistics.run_ns = 0;
+	relay->idle_from_ns = 0;
 	if (relay->resumed_at)
 		relay->resumed_at = util_now_ns();
 	pthread_mutex_unlock(&relay->lock);
@@ -708,7 +711,10 @@ bool relay_is_replay(struct relay *relay)
 
 void relay_set_idle_limit(struct relay *relay, uint64_t nanoseconds)
 {
+	uint64_t ran = relay_run_ns(relay);
+
 	pthread_mutex_lock(&relay->lock);
+	relay->idle_from_ns = ran;
 	relay->idle_limit_ns = nanoseconds;
 	pthread_mutex_unlock(&relay->lock);
 }

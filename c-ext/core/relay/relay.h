@@ -191,7 +191,8 @@ struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plan
 void relay_set_replay(struct relay *relay, bool replay);
 bool relay_is_replay(struct relay *relay);
 
-/* Interrupts the guest once it has run for so long without a stop; 0 for never. */
+/* Interrupts the guest once it has run for so long from now on, whatever stops there are; 0 for never. GDB is told of a
+ * stop without a signal. */
 void relay_set_idle_limit(struct relay *relay, uint64_t nanoseconds);
 bool relay_idle_reached(struct relay *relay);
 

@@ -162,7 +162,8 @@ struct relay {
 	uint64_t stopped_at; /* the same; 0 before it first ran */
 	struct relay_statistics marks[RELAY_MARKS];
 	uint64_t marks_made, marks_passed;
-	uint64_t idle_limit_ns;
+	uint64_t idle_limit_ns; /* 0: none */
+	uint64_t idle_from_ns;  /* the run time from which it counts */
 	bool idle_reached;
 	bool replay;
 	char *borrow_never;            /* why nothing is borrowed from this stub any more; NULL: nothing has failed */
@@ -184,7 +185,6 @@ struct relay {
 	char step_thread[REPLY_THREAD_MAX];
 	uint64_t step_from;
 	struct registers step_registers; /* as GDB's step off a probe found them; empty where there is none under way */
-	uint64_t last_progress;          /* ns: the last resume by GDB or own stop */
 	struct stop_reply stop;          /* the last one that was passed on */
 	char guest_process[REPLY_THREAD_MAX]; /* the guest's, as the stub's thread ids name it; empty where they do not
 					       */

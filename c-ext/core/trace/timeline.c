@@ -116,7 +116,8 @@ static bool is_unseen(struct timeline *timeline, const struct row_expectation *r
 static struct coverage_span span_of(const struct timeline *timeline)
 {
 	return (struct coverage_span){
-		.complete = !strcmp(timeline_fact(timeline, "complete"), "1"),
+		.complete = !strcmp(timeline_fact(timeline, "complete"), "1") &&
+			    strcmp(timeline_fact(timeline, "plan.ended"), "early") != 0,
 		.late = !strcmp(timeline_fact(timeline, "plan.began"), "late"),
 		.log = !strcmp(timeline_fact(timeline, "stub.mode"), "log"),
 	};

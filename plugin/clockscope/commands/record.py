@@ -33,7 +33,7 @@ EXAMPLES = (
 NOTES = """\
 Without --until, the recording is armed and you go on as you like: your own breakpoints, stepping and Ctrl-C work.
 It ends with --stop, with the guest, or when GDB lets go of it. With --until, the guest runs until that happens:
-an event (such as clock.registered, or clock.registered:tsc), "idle" (no event for `show clockscope idle-seconds`),
+an event (such as clock.registered, or clock.registered:tsc), "idle" (no event for `show clockscope idle-seconds`, and the boot awaits none),
 or "exit".
 
 A trace is one boot: it ends where your guest restarts. With --boots the next boot goes to the next trace, whose name is
@@ -141,7 +141,7 @@ def _stop() -> int:
     if Recording.current is None:
         raise UserError("nothing is being recorded: `clock record` begins")
     connection.require_standing()
-    Recording.current.end(True, "ended by `clock record --stop`")
+    Recording.current.stop()
     return 0
 
 
@@ -150,6 +150,9 @@ def run_guest(current: Recording, ui: Ui) -> None:
     ui.note(f"Recording to {current.path} until {current.goal}.")
     try:
         console.execute("continue")
+        while Recording.current is not None and Recording.current.waits_on:
+            Recording.current.waits_on = False
+            console.execute("continue")
     except console.Error as error:
         if Recording.current is not None:
             raise UserError(f"your guest cannot go on: {error}") from error

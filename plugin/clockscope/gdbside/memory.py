@@ -29,3 +29,21 @@ def read_string(address: int) -> str:
         if end or not piece:
             break
     return text[:_STRING_LIMIT].decode("utf-8", "replace")
+
+
+def halted() -> bool:
+    """Whether all of the guest's processors stand behind an instruction that waits for an interrupt: hlt, mwait."""
+    selected = gdb.selected_thread()
+    try:
+        return all(_halted(thread) for thread in gdb.selected_inferior().threads())
+    except gdb.error:
+        return False
+    finally:
+        if selected is not None and selected.is_valid():
+            selected.switch()
+
+
+def _halted(thread: gdb.InferiorThread) -> bool:
+    thread.switch()
+    code = read_memory(int(gdb.parse_and_eval("(unsigned long)$pc")) - 3, 3)
+    return code.endswith(b"\xf4") or code == b"\x0f\x01\xc9"

@@ -17,6 +17,7 @@ from clockscope.gdbside import console, happenings, own_breakpoints, symbols, va
 from clockscope.gdbside.frames import Stop
 from clockscope.live import qemu, restart, restart_signs
 from clockscope._core import Error, ExistsError, RefusedError, TraceWriter
+from clockscope.live.boot_end import PATIENCE, BootEnd
 from clockscope.live.borrowing import Borrowing
 from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtual
 from clockscope.live.connection import Connection, close_all
@@ -139,6 +140,9 @@ class Recording:
         run_ns = connection.relay.run_ns
         self._engine = Engine(target.plan, target.offset, limit, run_ns, self._take, self._observer)
         self._coverage = Coverage(target.plan, self._engine.tally, self._writer)
+        self._boot_end = BootEnd(target.plan.expectations, self._engine.tally)
+        self._silences = 0  # in a row, each as long as makes a guest idle
+        self.waits_on = False  # the guest stands for a silence that was none of its own
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
 
     def arm(self) -> list[str]:
@@ -183,8 +187,7 @@ class Recording:
             notes += self._trace_branches()
         # Last: where breakpoints are few, what was asked for is worth more.
         self._restarts.plant(self._starts_again)
-        if self.goal is not None and self.goal.what == "idle":
-            relay.set_idle_limit(console.number(settings.IDLE_SECONDS.full_name))
+        self._listen()
         return notes
 
     def _cover(self, refused: Sequence[tuple[int, str]], *, stands: bool) -> None:
@@ -305,6 +308,9 @@ class Recording:
             self._failure = str(error)
             return True
         self.events += 1
+        self._boot_end.take(observation)
+        self._silences = 0
+        self._listen()
         if self.goal is not None:
             self._reached = self._reached or (self.boot >= self.boots and self.goal.met_by(observation))
             what = " ".join(filter(None, (observation.rule.what.replace(".", " "), observation.clock)))
@@ -362,11 +368,37 @@ class Recording:
         if self._failure:
             self.end(False, self._failure)
         elif self._reached:
+            if not self._boot_end.seen():
+                self._attempt("how far it came could not be kept", lambda: self._writer.meta("plan.ended", "early"))
             self.end(True, f"reached {self.goal}")
         elif restarted := self._restarts.at_stop():
             self._boots_again(restarted)
         elif self.goal == Goal("idle") and self._connection.relay.idle_reached:
-            self.end(True, f"no event for {console.number(settings.IDLE_SECONDS.full_name)} s")
+            self._is_idle()
+
+    def _is_idle(self) -> None:
+        """Nothing was heard of the guest for so long: end, unless more is to come."""
+        seconds = console.number(settings.IDLE_SECONDS.full_name)
+        self._silences += PATIENCE if self._boot_end.measuring() else 1
+        to_come = self._boot_end.to_come()
+        if not to_come:
+            self.end(True, f"no event for {seconds} s")
+        elif self._silences >= PATIENCE:
+            self.end(False, f"no event for {PATIENCE * seconds} s, but {to_come}")
+        else:
+            self.waits_on = True
+            self._ui.note(f"No event for {self._silences * seconds} s, but {to_come}: waiting on.")
+            self._listen()
+
+    def _listen(self) -> None:
+        """Be told when nothing was heard of the guest for long: in the midst of a measurement it is not stopped."""
+        if self.goal == Goal("idle"):
+            patience = PATIENCE if self._boot_end.measuring() else 1
+            self._connection.relay.set_idle_limit(patience * console.number(settings.IDLE_SECONDS.full_name))
+
+    def stop(self) -> None:
+        """The user ends it, wherever the boot is."""
+        self.end(self._boot_end.seen(), "ended by `clock record --stop`")
 
     def _starts_again(self, stop: Stop) -> bool:
         """The guest stands where another boot begins; True keeps it there."""

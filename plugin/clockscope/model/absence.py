@@ -91,5 +91,6 @@ def never(content: Record, what: str) -> str:
     if not kinds and any(item["optional"] for item in content["coverage"]):
         return ""  # such a kernel has nothing of the kind
     known = not kinds or any(item["state"] in (*CERTAIN, "not known") for item in kinds)
-    late = content["provenance"].get("plan.began") == "late"
-    return "never" if content["complete"] and not late and known else "not seen"
+    said = content["provenance"]
+    whole = content["complete"] and said.get("plan.began") != "late" and said.get("plan.ended") != "early"
+    return "never" if whole and known else "not seen"

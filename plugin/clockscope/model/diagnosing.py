@@ -156,7 +156,9 @@ def _seen(trace: Trace, meta: Mapping[str, str]) -> Record:
     last = (
         {"line": int(meta["log.last_line"]), "text": meta.get("log.last_text", "")} if "log.last_line" in meta else None
     )
-    enough = row["active"] and trace.complete() and meta.get("plan.began") != "late"
+    enough = (
+        row["active"] and trace.complete() and meta.get("plan.began") != "late" and meta.get("plan.ended") != "early"
+    )
     return {**row, "enough": bool(enough), "up": "log.up" in meta, "last": last}
 
 

@@ -54,7 +54,7 @@ def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
     seen = file["seen"]
     counts = f"{counted(file['events'], 'event')} and {counted(file['invocations'], 'call')} of traced functions"
     if not seen["enough"]:
-        ended = "its end was not seen" if not file["complete"] else "the guest was up when it began"
+        ended = "the end of its boot was not seen"
         why = "no clock was seen chosen" if not seen["active"] else ended
         yield from _folded(
             "  ", f"Too little was seen to say that nothing is wrong: {why}; {counted(rules, 'rule')}, {counts}.", ui

@@ -87,7 +87,9 @@ def _head(content: Record, time: Clock, under_way: bool, ui: Ui) -> list[str]:
     if time.is_log:
         lines.append("from a log: nothing is known beyond what the kernel printed")
     if content["complete"]:
-        lines.append("complete: " + one_line(content["end_reason"]))
+        early = content["provenance"].get("plan.ended") == "early"
+        later = "; the boot's end was not seen, and what came later is not known" if early else ""
+        lines.append("complete: " + one_line(content["end_reason"]) + later)
     elif under_way:
         lines.append(styled("being recorded: more may follow", "yellow", ui.colour))
     else:

@@ -230,7 +230,7 @@ def test_output_is_replaced_by_force(boot: Callable[..., Guest], gdb: Gdb, tmp_p
     kept.write_text("precious")
     result = gdb(attached(boot(), f"clock record --overwrite -o {kept}", "clock record --stop", "kill"))
     assert result.status == 0
-    assert opened(kept) == (True, "ended by `clock record --stop`", 0)
+    assert opened(kept) == (False, "ended by `clock record --stop`", 0)
 
 
 @pytest.mark.parametrize(
