@@ -8,6 +8,7 @@ from typing import Any
 
 from clockscope.model import absence, changes_made, comparison_log, comparison_paths, disturbed, told
 from clockscope.model.axis import Axis
+from clockscope.model.conclusion import conclude
 from clockscope.model.source_text import Source
 from clockscope._core import Trace
 
@@ -63,7 +64,11 @@ def compare(
         for side, axis in zip("ab", axes):
             divergence[side]["when"] = axis.said(divergence[side])
         divergence["clocks"] = sorted(_clocks_behind(divergence["function"], timelines))
-    return {"same": _is_same(result), **result}
+    return {
+        "same": _is_same(result),
+        **result,
+        "conclusion": conclude(result, lambda name, kinds: _clocks_behind(name, timelines, kinds)),
+    }
 
 
 def status(result: Record) -> int:
@@ -90,18 +95,18 @@ def _guest(a: Record, b: Record) -> Iterator[Record]:
     names = [name for name in dict.fromkeys([*a["guest"], *b["guest"]]) if name not in _NOT_COMPARED]
     for name in names:
         here, there = a["guest"].get(name), b["guest"].get(name)
-        if here != there:
+        if here != there and here is not None and there is not None:
             yield {"what": name.replace("_", " "), "a": here, "b": there}
 
 
-def _clocks_behind(function: str, timelines: Iterable[Record]) -> set[str]:
-    """The clocks that were registered or lost in calls of a function, on either side."""
+def _clocks_behind(function: str, timelines: Iterable[Record], kinds: Sequence[str] = ()) -> set[str]:
+    """The clocks that were registered or lost in calls of a function, on either side; or had events of these kinds."""
     name = comparison_paths.base_name(function)
     return {
         event["clock"]
         for timeline in timelines
         for event in timeline["events"]
-        if event["clock"] and event["what"].startswith("clock.")
+        if event["clock"] and (event["what"] in kinds if kinds else event["what"].startswith("clock."))
         if any(comparison_paths.base_name(frame["function"]) == name for frame in event["backtrace"])
     }
 
@@ -132,7 +137,8 @@ def _clock(clock: Record) -> Record:
 def _clock_values(a: Record, b: Record, ppm: float) -> Iterator[Record]:
     for field in _FIELDS:
         here, there = _plain(field, a[field]), _plain(field, b[field])
-        if not _is_equal(field, here, there, ppm):
+        # That a clock was not lost is known.
+        if not _is_equal(field, here, there, ppm) or (field == "lost" and here != there):
             yield {"name": a["name"], "kind": a["kind"], "what": field, "a": here, "b": there}
 
 
@@ -144,7 +150,8 @@ def _plain(field: str, value: Any) -> Any:
 
 
 def _is_equal(name: str, a: Any, b: Any, ppm: float) -> bool:
-    if a == b or _IGNORED.search(name):
+    """What could not be read, or is not told by this kernel, is no difference."""
+    if a == b or a is None or b is None or _IGNORED.search(name):
         return True
     if not _MEASURED.search(name):
         return False
@@ -166,10 +173,14 @@ def _number(value: Any) -> float | None:
 
 def _events(a: Sequence[Record], b: Sequence[Record], ppm: float, axes: tuple[Axis, Axis]) -> Record:
     result: Record = {"only_a": [], "only_b": [], "differ": []}
+    chain = 0
     for here, there in _align(a, b):
         if here is None or there is None:
-            result["only_b" if here is None else "only_a"].append(_event(here or there or {}, axes[here is None]))
-        elif values := list(_event_values(here["values"], there["values"], ppm)):
+            event = {**_event(here or there or {}, axes[here is None]), "chain": chain}
+            result["only_b" if here is None else "only_a"].append(event)
+            continue
+        chain += 1
+        if values := list(_event_values(here["values"], there["values"], ppm)):
             result["differ"].append({**_event(here, axes[0]), "seq": [here["seq"], there["seq"]], "values": values})
     return result
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The branch traces of two traces compared: which functions one side alone reached, and where decisions parted."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -146,6 +147,7 @@ def _side(guest: Guest, function: Record, point: Record) -> Record:
     return {
         "position": position,
         **{key: own[key] for key in _SHOWN},
+        "condition": own["condition"] if own["condition"] is not None else _came_to(own, later),
         # A gap may have gone round the branch; it surely did not go the other side's way.
         **({} if point["reached"] else {"taken": None, "condition": None, "to": ""}),
         "in_gap": not point["decided"],
@@ -153,6 +155,12 @@ def _side(guest: Guest, function: Record, point: Record) -> Record:
         "then": [_step(decision) for decision in later[:_FOLLOWING]],
         "events": _events_after(trace, position),
     }
+
+
+def _came_to(own: Record, later: Sequence[Record]) -> bool | None:
+    """What the other operands of a condition made of it, of which one did not decide it yet."""
+    same = itertools.takewhile(lambda one: one["source"] == own["source"] and own["source"], later)
+    return next((one["condition"] for one in same if one["condition"] is not None), None)
 
 
 def _invocation(trace: Trace, number: int) -> Record:

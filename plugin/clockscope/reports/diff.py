@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: MIT
 """A diff for people: first what differs at a glance, then where the two first decided differently."""
 
-import itertools
 import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from clockscope.model import changes_made, disturbed
+from clockscope.model.conclusion import names_of
 from clockscope.profiles import reading
 from clockscope.profiles.reading import Words
-from clockscope.reports import values
+from clockscope.reports import diff_events, values
 from clockscope.reports.path import compared, short, way
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
@@ -54,7 +54,33 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
         lines.append(
             f"No difference: frequencies within {result['ppm']:g} ppm, {counted(compared, 'function')} compared"
         )
-    return lines
+    sentence = conclusion_line(result)
+    return [*lines, "", *textwrap.wrap(sentence, prose_width(ui))] if sentence else lines
+
+
+def conclusion_line(result: Record) -> str:
+    """What B lacks, and the decision that lost it, in one sentence; empty where nothing differs that makes one."""
+    found = result["conclusion"]
+    decision, first = found["decision"], found["first"]
+    if not found["lacking"] and first is None:
+        return ""
+    lacks = ", ".join(_cut(name) for name in names_of(found["lacking"]))
+    who, other = found["side"].upper(), "A" if found["side"] == "b" else "B"
+    said = f"{who} lacks {lacks}, which {other} has" if lacks else "Neither lacks a clock of the other's"
+    if decision is None:
+        before = f"; the first that differs: {_parted(first)}" if first else ""
+        return f"{said}: no decision that was traced tells why{before}."
+    before = f"; before it {_parted(first)}" if first and first != decision else ""
+    return f"{said}: {_parted(decision)}{before}."
+
+
+def _parted(decision: Record) -> str:
+    """ "f at tsc.c:330 decided otherwise: `if (x)` is true in A and false in B"."""
+    a, b = (taken(decision[side]) for side in "ab")
+    known = all(decision[side]["condition"] is not None for side in "ab")
+    text = f"`{_cut(decision['text'].rstrip(' {').strip())}`{' is' if known else ':'} " if decision["text"] else ""
+    place = " at " + short(decision["source"]) if decision["source"] else ""
+    return f"{_cut(decision['function'])}{place} decided otherwise ({text}{a} in A, {b} in B)"
 
 
 def _title(text: str, ui: Ui) -> str:
@@ -129,32 +155,12 @@ def _events(result: Record, ui: Ui) -> list[str]:
 
 def event_rows(result: Record) -> list[list[str]]:
     """Kind, clock, what differs and when, in the order of A's and B's times."""
-    events, known = result["events"], _words(result)
-    rows: list[tuple[int, str, str, str, str]] = []
-    for key, letter in (("only_a", "A"), ("only_b", "B")):
-        for event in events[key]:
-            other = f"; not known in {'B' if letter == 'A' else 'A'}: {_cut(event['unknown'])}" * bool(event["unknown"])
-            said = f"only in {letter}{other}"
-            rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said, event["when"]))
-    for event in events["differ"]:
-        said = "; ".join(_pair(item, event["what"], known) for item in event["values"])
-        rows.append((event["run_ns"], _what(event), _cut(event["clock"] or ""), said, event["when"]))
-    rows.sort(key=lambda row: row[0])
-    return [_alike(list(group)) for _, group in itertools.groupby(rows, key=lambda row: row[1:4])]
+    known = _words(result)
+    return diff_events.rows(result["events"], lambda item, what: _pair(item, what, known))
 
 
 def _what(event: Record) -> str:
     return cut(values.words(event["what"]), _TEXT_LIMIT)
-
-
-def _alike(group: Sequence[tuple[int, str, str, str, str]]) -> list[str]:
-    """One row for events that follow each other and are the same but for their time."""
-    (_, what, clock, said, first), last = group[0], group[-1][4]
-    unit = "" if last.startswith("[") else " ms"
-    when = f"at {first}{unit}"
-    if len(group) > 1:
-        when = f"{len(group)} times, from {first} to {last}{unit}"
-    return [what, clock, f"{said}, {when}"]
 
 
 def _words(result: Record) -> tuple[Words, Words]:

@@ -96,6 +96,49 @@ def test_rating_has_no_tolerance(tmp_path: Path) -> None:
     assert compare(a, b, ppm=1e6)["clocks"]["differ"][0]["what"] == "rating"
 
 
+def test_what_cannot_be_read_is_no_difference(tmp_path: Path) -> None:
+    """Neither a value that one trace could not read, nor one that only the other kernel tells."""
+    event = {"what": "clock.registered", "clock": "hpet"}
+    a = write(tmp_path / "a", {**event, "values": [("name", "hpet"), ("rating", 250), ("flags", 1), ("mask", 7)]})
+    b = write(tmp_path / "b", {**event, "values": [("name", "hpet"), ("rating", None), ("flags", 1)]})
+    assert compare(a, b)["same"] and compare(b, a)["same"]
+    c = write(tmp_path / "c", {**event, "values": [("name", "hpet"), ("rating", None), ("flags", 3)]})
+    assert [item["name"] for item in compare(a, c)["events"]["differ"][0]["values"]] == ["flags"]
+
+
+def test_what_follows_from_one_cause_is_one_row(tmp_path: Path, program: Program) -> None:
+    """Events that follow one another, values that differ by one factor, and what only came in another order."""
+    hz = [("frequency_hz", 1_000_000_000), ("period_ns", 400)]
+    slow = [("frequency_hz", 2_000_000_000), ("period_ns", 200)]
+    begin, again = {"what": "frequency.detected", "clock": "tsc"}, registered("hpet")
+    chain = [registered("tsc"), selected("tsc"), {"what": "clock.unregistered", "clock": "tsc-early"}]
+    early = {"what": "clock.registered", "clock": "tsc-early"}
+    others = [registered("x"), registered("y"), registered("z")]
+    a = write(tmp_path / "a", *others, {**begin, "values": hz[:1]}, {**early, "values": hz}, again, *chain)
+    b = write(tmp_path / "b", *others[1:], others[0], {**begin, "values": slow[:1]}, {**early, "values": slow}, again)
+    text = program("diff", a, b).stdout
+    events = text.split("Events\n")[1].split("\n\n")[0].splitlines()[1:]
+    assert len(events) == 3, text
+    assert "in another order" in events[0] and " x " in events[0]
+    assert "(and so clock registered tsc-early)" in events[1]
+    assert "only in A, and what followed: clock selected, clock unregistered tsc-early" in events[2]
+    assert "B lacks tsc (clocksource), which A has: no decision that was traced tells why." in text
+
+
+def test_the_sentence_names_what_is_lost_and_by_what(program: Program) -> None:
+    found = compare(TRACES / "linux-healthy.trace", TRACES / "linux-samples-rejected.trace")["conclusion"]
+    assert found["side"] == "b" and found["lacking"] == [{"name": "tsc", "kind": "clocksource"}]
+    assert found["decision"]["function"] == "tsc_refine_calibration_work"
+    assert found["decision"]["source"].endswith("tsc.c:1348")
+    assert found["first"]["function"] == "tsc_read_refs"
+    # The other way round it is A that lacks it.
+    other = compare(TRACES / "linux-samples-rejected.trace", TRACES / "linux-healthy.trace")["conclusion"]
+    assert other["side"] == "a" and other["lacking"] == found["lacking"]
+    # That the refinement asks the HPET is a consequence, not why it is missing.
+    hpet = compare(TRACES / "linux-healthy.trace", TRACES / "linux-no-hpet.trace")["conclusion"]
+    assert hpet["lacking"][0]["name"] == "hpet" and hpet["decision"] is None and hpet["first"] is not None
+
+
 def test_clocks_of_one_side(tmp_path: Path) -> None:
     """A frequency alone makes no clock: that is the picture of one that never registers."""
     detected = {"what": "frequency.detected", "clock": "tsc", "values": [("frequency_khz", 3_000_000)]}

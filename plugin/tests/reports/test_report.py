@@ -151,7 +151,7 @@ def test_the_decision_that_differs_is_marked_in_both_graphs(browser: Browser, pr
         if item["divergence"] is None:
             continue
         marked = browser.texts(f"[id='function-{item['function']}'] .node.marked")
-        ways = ["taken" if item["divergence"][side]["taken"] else "not taken" for side in "ab"]
+        ways = ["jump taken" if item["divergence"][side]["taken"] else "jump not taken" for side in "ab"]
         assert [f"the decision that differs: {way}" in block for way, block in zip(ways, marked, strict=True)] == [
             True
         ] * 2
