@@ -26,6 +26,8 @@ WRITTEN = "variable.written"
 _SIZES = (1, 2, 4, 8)
 _PER_CPU = ".data..percpu"
 _LONGEST = 15  # bytes of an instruction
+_DOWNWARDS = 0x400  # of the flags: DF
+_BESIDE = 8  # bytes: so near, a watchpoint of QEMU's hits on stores that are unaligned
 
 
 @dataclass(frozen=True)
@@ -218,9 +220,25 @@ class _Writes:
         here = (stop.register("rip") - self._offset) % (1 << 64)
         # A repeated store stands on itself until it is done, and its pointer behind what it wrote last.
         last = stop.register("rdi") - 1 - self._offset - self._variable.address
-        if 0 <= last < self._variable.size and symbols.disassemble(here, 1)[0][2].startswith("rep"):
+        if 0 <= last < self._variable.size and self._repeats(here):
             return last == self._variable.size - 1 and self._tell(self._last, here, stop)
-        return self._tell(self._last, self._instruction_before(here), stop, self._stores_here)
+        before = self._instruction_before(here)
+        if self._has_passed(here, stop) and not self._stores_here(before, stop):
+            return self._tell(self._last, here, stop)
+        return self._tell(self._last, before, stop, self._stores_here)
+
+    def _repeats(self, at: int) -> bool:
+        return symbols.disassemble(at, 1)[0][2].startswith("rep")
+
+    def _has_passed(self, at: int, stop: Stop) -> bool:
+        """Whether a repeated store has gone past the variable: QEMU 10 stops it at the end of a page, or of its work."""
+        found = self._store_at(at)
+        if found is None or not found["string"] or not self._repeats(at):
+            return False
+        address, pointer = self._variable.address + self._offset, stop.register("rdi")
+        downwards = stop.register("eflags") & _DOWNWARDS
+        distance = address - pointer if downwards else pointer - address - self._variable.size
+        return distance > _BESIDE + int(found["width"])
 
     def _will_store(self, store: int, after: own_breakpoints.Probe, stop: Stop) -> bool:
         self._before[stop.thread, store] = self._read()
@@ -254,6 +272,8 @@ class _Writes:
         found = self._store_at(at)
         if found is None or found["updates"]:
             return False
+        if self._has_passed(at, stop):
+            return True
         try:
             place = _place(found, stop)
         except (console.Error, ValueError):

@@ -6,9 +6,14 @@ c-ext/core/trace/coverage.h has the states). All readers speak of it in the word
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
 
-Record = dict[str, Any]
+TYPE_CHECKING = False  # `typing` takes longer to import than a timeline to be made
+if TYPE_CHECKING:
+    from typing import Any
+
+    Record = dict[str, Any]
+else:
+    Record = dict
 """An object of schemas/timeline.schema.json, of which `coverage` and `never_reached` are lists."""
 
 Time = Callable[[int], str]

@@ -22,7 +22,7 @@ from model import model
 from relay_world import BODY, CALL, END, ROUNDS, hits, make, relayed, run_out
 from scripted_quirks import FirecrackerStub, QemuStub
 
-from clockscope._core import Analyser, ArgumentError, Interventions, Trace, TraceWriter
+from clockscope._core import Analyser, ArgumentError, Interventions, Trace, TraceWriter, Xref
 
 Gdb = Callable[..., Transcript]
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -43,6 +43,13 @@ TAIL = line_of("workload.c", "if (value > 100)")
 RARE = line_of("workload.c", "if (__builtin_expect(value % 16 == 13, 0))")
 FREQUENCY = line_of("netbsd/tsc.c", "tsc_timecounter.tc_frequency = tsc_freq;")
 REGISTER = line_of("netbsd/tsc.c", "tc_init(&tsc_timecounter);")
+
+
+def frequency_register() -> str:
+    """What the compiler keeps the frequency in where it is stored."""
+    stores = Xref(str(GUEST.vmlinux)).writers("tsc_timecounter.tc_frequency")["writers"]
+    (instruction,) = (str(store["instruction"]) for store in stores if store["function"] == "tsc_tc_init")
+    return instruction.split()[1].strip("%,")
 
 
 def branches_of(function: str) -> list[Record]:
@@ -126,7 +133,7 @@ def test_each_use_is_recorded(forced: tuple[Run, list[int]]) -> None:
 CHANGES = {
     "force": [f"work_tail:{TAIL}=not,times=3"],
     "set": [
-        f"tsc_tc_init:{FREQUENCY}:$rdi=123456789",
+        f"tsc_tc_init:{FREQUENCY}:${frequency_register()}=123456789",
         f"tsc_tc_init:{REGISTER}:*(unsigned long *)&tsc_freq=42",
         f"work_rare:{RARE}:value=29",
         f"work_rare:{RARE}:$r9=7",  # at the same place; nobody uses it
