@@ -118,9 +118,9 @@ def test_the_timeline_shows_the_change(gdb: Callable[..., Transcript], program: 
     options = f"-o {trace} --no-branches --watch lapic_per_second --until exit"
     record(gdb, machine.vmlinux, machine.launch(serial), options)
     first = parse_clocks(read_serial(serial)).calibrated[0][1]
-    words = [line.split() for line in program("timeline", trace).stdout.splitlines()]
-    shown = ["variable", "written", "lapic_per_second", "0", "→", str(first), "lapic_calibrate_timer"]
-    assert shown in [line[3:-1] for line in words]  # behind two times and the processor
+    lines = [" ".join(line.split()) for line in program("timeline", trace).stdout.splitlines()]
+    shown = f"variable written lapic_per_second 0 → {first} lapic_calibrate_timer"
+    assert any(shown in line for line in lines)
 
 
 @pytest.mark.parametrize(
