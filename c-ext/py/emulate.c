@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* emulate(): what the recorder does instead of a single step, for tests against a processor; condition_holds(); and
- * store_of(): where an instruction has written. */
+/* emulate(): what the recorder does instead of a single step, for tests against a processor; condition_holds();
+ * store_of(): where an instruction has written; disassemble(): what bytes are instructions. */
 #include <string.h>
 
 #include "convert.h"
@@ -139,8 +139,49 @@ static PyObject *store_of_code(PyObject *module, PyObject *args)
 	return give_store(&store);
 }
 
+static int append_insn(PyObject *list, struct insn_decoder *decoder, const struct insn *insn)
+{
+	char text[128];
+	PyObject *item;
+	int result;
+
+	insn_text(decoder, insn, text, sizeof(text));
+	item = Py_BuildValue("(Kis)", (unsigned long long)insn->address, (int)insn->length, text);
+	result = item ? PyList_Append(list, item) : -1;
+	Py_XDECREF(item);
+	return result;
+}
+
+static PyObject *disassemble(PyObject *module, PyObject *args)
+{
+	struct insn_decoder *decoder = NULL;
+	unsigned long long address;
+	struct cs_error *error;
+	struct insn insn;
+	PyObject *list;
+	const char *bytes;
+	Py_ssize_t size, at = 0;
+
+	(void)module;
+	if (!PyArg_ParseTuple(args, "y#K", &bytes, &size, &address))
+		return NULL;
+	error = insn_decoder_create(&decoder);
+	if (error)
+		return raise_error(error);
+	list = PyList_New(0);
+	while (list && at < size &&
+	       insn_decode(decoder, (const uint8_t *)bytes + at, (size_t)(size - at), address + (uint64_t)at, &insn)) {
+		if (append_insn(list, decoder, &insn) < 0)
+			Py_CLEAR(list);
+		at += insn.length;
+	}
+	insn_decoder_destroy(decoder);
+	return list;
+}
+
 static PyMethodDef methods[] = {
 	{"condition_holds", condition_holds, METH_VARARGS, NULL},
+	{"disassemble", disassemble, METH_VARARGS, NULL},
 	{"emulate", emulate, METH_VARARGS, NULL},
 	{"store_of", store_of_code, METH_VARARGS, NULL},
 	{NULL, NULL, 0, NULL},

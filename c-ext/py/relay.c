@@ -499,15 +499,18 @@ static PyObject *read_registers(PyObject *self, PyObject *args)
 
 static PyObject *add_counter(PyObject *self, PyObject *args)
 {
-	unsigned long long address;
+	unsigned long long address, offset = 0;
+	struct placement placement;
 	struct cs_error *error;
 	const char *name;
 	PyObject *result;
 	int number = 0;
 
-	if (!is_open(self) || !PyArg_ParseTuple(args, "Ks", &address, &name))
+	if (!is_open(self) || !PyArg_ParseTuple(args, "Ks|K", &address, &name, &offset))
 		return NULL;
-	WITHOUT_GIL(error, counters_add(SELF(self)->counters, address, name, &number));
+	placement.offset = offset;
+	WITHOUT_GIL(error,
+		    counters_add(SELF(self)->counters, (struct link_address){address}, &placement, name, &number));
 	result = relay_outcome(error);
 	Py_XDECREF(result);
 	return result ? PyLong_FromLong(number) : NULL;

@@ -60,8 +60,9 @@ class Relay:
     def write_memory(self, address: int, data: bytes) -> None: ...
     def read_registers(self, thread: str = "") -> bytes:
         """The reply to `g` as bytes; `capabilities()["registers"]` says where each register lies."""
-    def add_counter(self, address: int, name: str) -> int:
-        """Plant an entry counter; its number. The guest must be stopped."""
+    def add_counter(self, address: int, name: str, offset: int = 0) -> int:
+        """Plant an entry counter; its number. The guest must be stopped, and run `offset` further than the ELF file says,
+        whose address is told."""
     def remove_counter(self, number: int) -> None: ...
     def counters(self) -> list[dict[str, Any]]:
         """[{"number", "address", "name", "hits", "first_run_ns", "first_cpu", "first_icount", "planted"}]"""
@@ -373,6 +374,10 @@ def store_of(code: bytes, address: int, /) -> dict[str, Any] | None:
     {"updates": it reads that first, and may write what was there, "string": RDI is behind what it wrote, "segment": "gs",
     "fs" or "", "width", "base", "index": a register's name or "", "scale", "displacement"}
     """
+
+def disassemble(code: bytes, address: int, /) -> list[tuple[int, int, str]]:
+    """The instructions at the start of `code`, which lies at `address`, as (address, length, text as objdump prints it), up
+    to the first that is none, or is cut off."""
 
 def emulate(code: bytes, registers: Sequence[int], loaded: int = 0, /) -> list[int] | None:
     """The registers (sixteen general ones in the order of encodings, RIP, RFLAGS) after one instruction, worked out as the

@@ -112,7 +112,8 @@ void counters_destroy(struct counters *counters)
 	cs_error_destroy(planted);
 }
 
-static struct cs_error *item_create(struct counters *counters, uint64_t address, const char *name, struct item **ret)
+static struct cs_error *item_create(struct counters *counters, struct link_address address,
+				    const struct placement *placement, const char *name, struct item **ret)
 {
 	struct item *item = calloc(1, sizeof(*item));
 
@@ -121,10 +122,10 @@ static struct cs_error *item_create(struct counters *counters, uint64_t address,
 		return &cs_error_no_memory;
 	}
 	item->owner = counters;
-	item->probe.address = address;
+	item->probe.address = placement_run(placement, address).value;
 	item->probe.hit = on_hit;
 	item->counter = (struct counter){
-		.address = address,
+		.address = address.value,
 		.name = item->name,
 		.planted = true,
 		.first_run_ns = RECORD_UNKNOWN,
@@ -173,12 +174,13 @@ static void unlist(struct counters *counters, const struct item *item)
 	pthread_mutex_unlock(&counters->lock);
 }
 
-struct cs_error *counters_add(struct counters *counters, uint64_t address, const char *name, int *number)
+struct cs_error *counters_add(struct counters *counters, struct link_address address, const struct placement *placement,
+			      const char *name, int *number)
 {
 	struct cs_error *error;
 	struct item *item;
 
-	CS_TRY(item_create(counters, address, name, &item));
+	CS_TRY(item_create(counters, address, placement, name, &item));
 	error = list(counters, item);
 	if (!error) {
 		*number = item->counter.number;

@@ -10,12 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/placement.h"
 #include "relay/relay.h"
 #include "trace/store.h"
 
 struct counter {
-	int number; /* from 1, never used twice */
-	uint64_t address;
+	int number;       /* from 1, never used twice */
+	uint64_t address; /* by the ELF file */
 	const char *name;
 	bool planted;
 	uint64_t hits;
@@ -34,9 +35,10 @@ struct cs_error *counters_create(struct relay *relay, struct counters **ret);
  */
 void counters_destroy(struct counters *counters);
 
-/* Plants one; the guest must stand. Its number, from 1. The name is copied. One that cannot be planted leaves
- * no trace: it must not look like a function that was never reached. */
-struct cs_error *counters_add(struct counters *counters, uint64_t address, const char *name, int *number);
+/* Plants one where the placement has it run; the guest must stand. Its number, from 1. The name is copied. One that
+ * cannot be planted leaves no trace: it must not look like a function that was never reached. */
+struct cs_error *counters_add(struct counters *counters, struct link_address address, const struct placement *placement,
+			      const char *name, int *number);
 
 /* Lifts one; its counts stay. CS_ERROR_NOT_FOUND for a number that was never given. */
 struct cs_error *counters_remove(struct counters *counters, int number);

@@ -43,11 +43,13 @@ static void tear_down(struct counted *counted)
 	free(counted);
 }
 
+static const struct placement in_place;
+
 static int add(struct counted *counted, uint64_t address, const char *name)
 {
 	int number = 0;
 
-	succeed(counters_add(counted->counters, address, name, &number));
+	succeed(counters_add(counted->counters, (struct link_address){address}, &in_place, name, &number));
 	return number;
 }
 
@@ -151,7 +153,8 @@ static void a_counter_that_cannot_be_planted_is_none(void **state)
 
 	(void)state;
 	add(counted, 0x2000, "one");
-	fails(counters_add(counted->counters, 0xbad, "two", &number), CS_ERROR_REFUSED, "bad");
+	fails(counters_add(counted->counters, (struct link_address){0xbad}, &in_place, "two", &number),
+	      CS_ERROR_REFUSED, "bad");
 	add(counted, 0x3000, "three");
 	assert_int_equal(counters_each(counted->counters, number_of, &numbers), 0);
 	assert_int_equal(numbers, 13);
@@ -167,7 +170,8 @@ static void counts_are_recorded(void **state)
 
 	add(counted, 0x2000, "f");
 	add(counted, 0x9000, "never");
-	fails(counters_add(counted->counters, 0xbad, "refused", &number), CS_ERROR_REFUSED, "bad");
+	fails(counters_add(counted->counters, (struct link_address){0xbad}, &in_place, "refused", &number),
+	      CS_ERROR_REFUSED, "bad");
 	succeed(counters_set_store(counted->counters, store));
 	run_to_the_end(counted);
 	succeed(counters_set_store(counted->counters, NULL)); /* writes what is pending */

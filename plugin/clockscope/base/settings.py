@@ -31,6 +31,11 @@ BREAKPOINTS = Setting(
 DISTURBED_PPM = Setting(
     "disturbed-ppm", 100, "the parts per million by which stops may have moved a calibrated value before it is marked"
 )
+KASLR = Setting(
+    "kaslr",
+    "auto",
+    "how far the guest's kernel lies from where its symbol file says: auto (it is found), off, or that offset in bytes",
+)
 
 ALL = (
     CONNECT_TIMEOUT,
@@ -41,4 +46,5 @@ ALL = (
     REPLAY_SECONDS,
     BREAKPOINTS,
     DISTURBED_PPM,
+    KASLR,
 )

@@ -3,7 +3,7 @@
 
 import argparse
 
-from clockscope.live import connection
+from clockscope.live import connection, relocation
 from clockscope.base.ui import Ui
 
 NAME = "attach"
@@ -31,6 +31,8 @@ def _shift(text: str) -> int:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     connection.check_free()
-    connection.establish(args.address, None, ui, args.shift)
+    relocation.forget()
+    made = connection.establish(args.address, None, ui, args.shift)
+    relocation.look(made, ui)
     ui.note(f"Attached to {args.address}. Next: `clock record`.")
     return 0

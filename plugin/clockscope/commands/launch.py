@@ -10,7 +10,7 @@ from clockscope.base import settings
 from clockscope.gdbside import console, symbols
 from clockscope.kernel import boot_image
 from clockscope.kernel.elffile import ElfFile
-from clockscope.live import connection, qemu
+from clockscope.live import connection, qemu, relocation
 from clockscope.base.errors import UserError
 from clockscope.live.guest_process import Guest, check_program, free_port
 from clockscope.base.ui import Ui
@@ -76,6 +76,7 @@ def _start(command: list[str], replay: str | None, ui: Ui) -> None:
     connection.check_free()
     _check(command, ui)
     _last_command[:] = command
+    relocation.forget()
     guest = Guest(command)
     try:
         _launch(guest, replay, ui)

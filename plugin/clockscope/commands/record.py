@@ -5,7 +5,7 @@ import argparse
 
 from clockscope.gdbside import console
 from clockscope.kernel import wish
-from clockscope.live import branches, changer, connection, session, traced_kernel
+from clockscope.live import branches, changer, connection, relocation, session, traced_kernel
 from clockscope.base.errors import UserError
 from clockscope.profiles.profile import Branches
 from clockscope.live.session import Goal, Recording
@@ -110,7 +110,11 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
     wishes = wish.wishes(args)
     if wishes and made.replay:
         raise UserError(f"--{wishes[0].kind}: a replay cannot be changed; start the guest itself, not its replay")
+    placed = relocation.settle(made, ui)
     found = traced_kernel.prepare(args.profile, session.names_of(args.functions), session.names_of(args.watch))
+    boots = getattr(args, "boots", 1)  # an experiment is one boot
+    if found.offset and boots > 1:
+        raise UserError("--boots: your guest's kernel lies elsewhere in each boot (KASLR): boot it with nokaslr")
     current = Recording(
         made,
         found,
@@ -120,11 +124,15 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
         branches=_branches(args, found),
         intrusive=args.intrusive,
         interventions=changer.prepare(wishes, found),
-        boots=getattr(args, "boots", 1),  # an experiment is one boot
+        boots=boots,
+        at_start=placed.at_start,
+        early=placed.early,
     )
     current.note("plan.functions", args.functions)
     for line in current.arm():
         ui.note(line)
+    if placed.at_start:
+        current.begin_here()
     return current
 
 

@@ -63,6 +63,14 @@ def execute(command: str) -> None:
         catch_up()
 
 
+def run_quietly(command: str) -> str:
+    """The same, with what GDB prints meanwhile for the caller alone."""
+    try:
+        return ask(command)
+    finally:
+        catch_up()
+
+
 def ask(command: str) -> str:
     """What a command prints."""
     return str(gdb.execute(command, to_string=True))

@@ -99,3 +99,14 @@ class Watchpoint(_Own):
         if self.type != gdb.BP_HARDWARE_WATCHPOINT:
             self.delete()
             raise gdb.error("no hardware watchpoint")
+
+
+class Access(_Own):
+    """An internal hardware watchpoint behind each access, be it a read. Raises Error where only single steps would do; where
+    the stub has none, the guest's resume does."""
+
+    def __init__(self, address: int, hit: Callable[[Stop], bool]) -> None:
+        text = f"!*(unsigned long *){address:#x}"  # `!`: as in Watchpoint
+        super().__init__(text, type=gdb.BP_WATCHPOINT, wp_class=gdb.WP_ACCESS, internal=True)
+        self.silent = True
+        self.stop = true_if_interrupted(partial(_stays, hit))

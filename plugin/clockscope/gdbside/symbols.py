@@ -15,6 +15,9 @@ from clockscope.gdbside.console import ask, setting
 from clockscope.gdbside.memory import MASK64
 
 
+_moved: dict[str, int] = {}  # how far symbol files' code lies from where they say
+
+
 def symbol_at(address: int) -> str:
     """The symbol that holds an address, as the kernel's %pS prints it."""
     text = gdb.execute(f"info symbol {address:#x}", to_string=True).split()
@@ -47,6 +50,17 @@ def read_symbols_again(path: str) -> None:
         breakpoint.enabled = True  # without symbols GDB disabled those that it could not place
 
 
+def move_symbols(path: str, offset: int) -> None:
+    """Have GDB take a symbol file's code and data to lie so much further than the file says; the user's breakpoints move
+    too. GDB reads the file anew."""
+    enabled = [breakpoint for breakpoint in gdb.breakpoints() if breakpoint.enabled]
+    with setting("confirm", "off"):
+        ask(f"symbol-file {shlex.quote(path)} -o {offset:#x}")
+    _moved[path] = offset
+    for breakpoint in enabled:
+        breakpoint.enabled = True
+
+
 def inlined_copies(name: str) -> list[int]:
     """Where a function's inlined copies begin; empty where GDB knows none."""
     try:
@@ -70,22 +84,6 @@ def warm_up(addresses: Iterable[int], functions: Iterable[str], variables: Itera
             continue
 
 
-def disassemble(address: int, count: int) -> list[tuple[int, int, str]]:
-    """Instructions of the symbol file's text, as (address, length, text): the guest's memory may hold none yet."""
-    return _disassemble(address, count=count)
-
-
-def disassemble_range(start: int, last: int) -> list[tuple[int, int, str]]:
-    """The same from one instruction to the one that holds the byte at `last`."""
-    return _disassemble(start, end_pc=last)
-
-
-def _disassemble(start: int, **limit: int) -> list[tuple[int, int, str]]:
-    with setting("trust-readonly-sections", "on"):
-        found = gdb.selected_inferior().architecture().disassemble(start, **limit)
-    return [(part["addr"], part["length"], part["asm"]) for part in found]
-
-
 def address_of(symbol: str) -> int | None:
     """Where GDB takes a function or variable to be."""
     try:
@@ -97,9 +95,10 @@ def address_of(symbol: str) -> int | None:
 def source_file(file: str, address: int) -> str | None:
     """The file on this machine that a line table calls `file`, by GDB's own search (`set substitute-path`).
 
-    `address`: one that the line table places in it. Of an address between functions that were inlined into each other GDB
-    may name another file than libdw does; the text of that file's line would be another's.
+    `address`: one that the line table places in it, the symbol file's own. Of an address between functions that were
+    inlined into each other GDB may name another file than libdw does; the text of that file's line would be another's.
     """
+    address += _moved.get(symbol_file() or "", 0)
     found = (symtab for symtab in _symtabs(file, address) if _same_file(symtab.filename, file))
     path = next((symtab.fullname() for symtab in found), "")
     return path if path and os.path.exists(path) else None

@@ -13,11 +13,12 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from clockscope._core import Analyser
+from clockscope._core import Analyser, disassemble
 from clockscope.base.errors import UserError
 
 _EM_X86_64 = 62
 _ET_REL = 1
+_LONGEST = 15  # bytes of an instruction
 _SHT_SYMTAB, _SHT_NOTE, _SHT_NOBITS = 2, 7, 8
 _SHF_EXECINSTR = 4
 _PT_LOAD = 1
@@ -242,6 +243,17 @@ class ElfFile:
                     at = section.offset + address - section.address
                     return self.data[at : at + min(size, section.address + section.size - address)]
         return b""
+
+    def disassemble(self, address: int, count: int) -> list[tuple[int, int, str]]:
+        """Instructions of the file's text, as (address, length, text): fewer where it ends, or holds none. GDB would read
+        them where the kernel runs."""
+        return disassemble(self.read(address, count * _LONGEST), address)[:count]
+
+    def instruction_before(self, address: int) -> int | None:
+        """Where the instruction begins that ends at an address, as the function is decoded from its start."""
+        start = self.function_start(address - 1)
+        found = disassemble(self.read(start, address - start), start) if start is not None else []
+        return found[-1][0] if found and found[-1][0] + found[-1][1] == address else None
 
     def string(self, address: int, limit: int = 1024) -> str:
         """The C string at a virtual address; bytes that are no UTF-8 become replacement characters."""

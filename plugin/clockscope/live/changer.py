@@ -58,8 +58,8 @@ class Intervening:
         self._made = dict.fromkeys((one.number for one in planned), 0)  # by GDB
         self._failures: dict[int, str] = {}
         for one in planned:
-            wish, address = one.wish, one.address + offset
-            writer.intervention(one.number, wish.kind, wish.option, one.function, one.file, one.line, address)
+            wish = one.wish
+            writer.intervention(one.number, wish.kind, wish.option, one.function, one.file, one.line, one.address)
 
     @property
     def replaced(self) -> set[int]:

@@ -114,6 +114,10 @@ class Engine:
         `scarce`: the guest's breakpoints are bytes in memory, or a processor's few slots.
         """
         self._first, self._scarce = (address, call), scarce
+        self.begin_here()
+
+    def begin_here(self) -> None:
+        """The guest stands early in its boot, before all that opens a gate."""
         self._gates = self._plan.gates
         for gate in self._gates:
             if not gate.during and not gate.after and not gate.after_event:

@@ -36,6 +36,18 @@ def kernel(command: Sequence[str]) -> str | None:
     return option(command, "kernel") or (machine[1] if machine else None)
 
 
+def may_move_its_kernel(command: Sequence[str]) -> bool:
+    """Whether the kernel that the machine boots may choose its place (KASLR): no ELF file, which has no decompressor, nor
+    one that is told not to. Of a disk it is not known."""
+    if "nokaslr" in (option(command, "append") or "").split():
+        return False
+    try:
+        with open(kernel(command) or "/dev/null", "rb") as file:
+            return file.read(4) != b"\x7fELF"
+    except OSError:
+        return True
+
+
 # What a firmware may find a system in, and what puts one into memory. A network card alone is in most machines.
 _BOOTABLE = (
     *"hda hdb hdc hdd drive blockdev cdrom fda fdb sd mtdblock pflash bios boot device option-rom".split(),

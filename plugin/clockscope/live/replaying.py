@@ -17,9 +17,14 @@ from clockscope.live import qemu
 def shift_at(address: str) -> int | None:
     """The shift of the QEMU whose stub listens at an address (HOST:PORT, or a socket's path), where that is a process
     of this machine that may be looked at."""
-    inodes = set(_unix_sockets(address) if "/" in address or ":" not in address else _tcp_sockets(address))
-    shifts = {qemu.icount_shift(command) for command in _commands(inodes)} if inodes else set()
+    shifts = {qemu.icount_shift(command) for command in commands_at(address)}
     return shifts.pop() if len(shifts) == 1 else None
+
+
+def commands_at(address: str) -> list[list[str]]:
+    """The command lines of the QEMUs whose stub listens at an address, where they are processes of this machine."""
+    inodes = set(_unix_sockets(address) if "/" in address or ":" not in address else _tcp_sockets(address))
+    return list(_commands(inodes)) if inodes else []
 
 
 def _rows(table: str) -> Iterator[list[str]]:

@@ -81,10 +81,11 @@ class Recording:
         boots: int = 1,
         boot: int = 1,
         at_start: bool = False,
+        early: bool = False,
     ) -> None:
         """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows. `boots`: how many
         boots are to be recorded, each to a trace of its own; `boot`: which of them this is; `at_start`: the guest stands
-        where the profile says that one begins."""
+        where the profile says that one begins; `early`: not far behind, before all that opens a gate."""
         self.path = path
         self.boot, self.boots = boot, boots
         self._again = functools.partial(
@@ -99,6 +100,7 @@ class Recording:
             boots=boots,
             boot=boot + 1,
         )
+        self._early = early
         self._named = path  # the first boot's trace: the others are named after it
         self._notes: dict[str, str] = {}
         self.target = target
@@ -169,6 +171,9 @@ class Recording:
         if self._check.early is not None:
             scarce = not self._virtual and not self._few
             self._engine.begin_at(self._check.early, self._meet_kernel, scarce=scarce)
+        elif self._early:
+            self._engine.begin_here()
+            self._note_command_line()
         refused = self._engine.plant()
         # Where breakpoints are bytes in memory, they wait for the kernel's text.
         waits = self._check.early is not None and not self._virtual
@@ -176,7 +181,7 @@ class Recording:
         self._coverage.add(watched)
         self._cover(refused, stands=self._check.early is None)
         for symbol in self.target.counted:
-            self._counters.append(relay.add_counter(symbol.address + self.target.offset, symbol.name))
+            self._counters.append(relay.add_counter(symbol.address, symbol.name, self.target.offset))
         relay.set_trace(self._writer)
         notes = [*self._describe(refused), *interventions]
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
@@ -208,7 +213,7 @@ class Recording:
         if self._few:
             return ["Branches are not traced: hardware breakpoints are too few for that."]
         if target.offset:
-            return ["Branches are not traced: your guest does not run at the addresses of its symbol file."]
+            return ["Branches are not traced where the code was moved; a kernel stays in its place with nokaslr."]
         options = Options(
             replay=self._connection.replay,
             intrusive=self._intrusive,
@@ -229,6 +234,7 @@ class Recording:
             "guest.elf": target.elf.path,
             "guest.build_id": target.elf.build_id,
             "guest.banner": target.banner,
+            "guest.offset": f"{target.offset:#x}" if target.offset else "",
             "stub.address": connection.address,
             "stub.capabilities": json.dumps(connection.relay.capabilities(), sort_keys=True),
             "stub.mode": "replay" if connection.replay else "live",
@@ -320,7 +326,9 @@ class Recording:
     def _write(self, observation: Observation, tsc: int | None) -> None:
         relay, shift = self._connection.relay, self._connection.replay_shift
         instructions = self._instructions()
-        place = observation.backtrace[0]
+        link = self.target.place.link
+        backtrace = [frame._replace(address=link(frame.address)) for frame in observation.backtrace]
+        place = backtrace[0]
         run_ns = relay.run_ns()
         values = [*observation.values, *self._observed(observation)]
         self._writer.event(
@@ -338,7 +346,7 @@ class Recording:
             line=place.line,
             address=place.address,
             values=values,
-            backtrace=observation.backtrace,
+            backtrace=backtrace,
         )
 
     def _instructions(self) -> int | None:
@@ -440,6 +448,10 @@ class Recording:
             except ExistsError:
                 continue
         raise AssertionError("numbers do not end")
+
+    def begin_here(self) -> None:
+        """The same, once it is armed, of a guest that no probe of ours has just stopped."""
+        self._begin_at(Stop())
 
     def _begin_at(self, stop: Stop) -> bool:
         """The guest stands at the profile's early function."""

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is to be recorded: the symbol file, its profile, the plan made of both, and functions to count."""
 
+import functools
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,24 +11,30 @@ from itertools import chain
 from clockscope._core import Xref
 from clockscope.base import settings
 from clockscope.gdbside import console, symbols
-from clockscope.kernel import event_sites
+from clockscope.kernel import event_sites, placement
 from clockscope.live import watch
 from clockscope.kernel.elffile import ElfFile, Symbol
 from clockscope.base.errors import UserError
 from clockscope.profiles import profile
 from clockscope.profiles.profile import Profile
 from clockscope.kernel.event_sites import Plan
+from clockscope.kernel.placement import Placement
 from clockscope.live.watch import Variable
 
 
 @dataclass(frozen=True)
 class Target:
     elf: ElfFile
-    offset: int  # of the guest's addresses from the file's
+    place: Placement
     profile: Profile | None
     plan: Plan
     counted: tuple[Symbol, ...]
     watched: tuple[Variable, ...]
+
+    @property
+    def offset(self) -> int:
+        """Of the guest's addresses from the file's."""
+        return self.place.offset
 
     @property
     def banner(self) -> str:
@@ -38,17 +46,31 @@ class Target:
 
 def prepare(profile_name: str | None, functions: Sequence[str], variables: Sequence[str] = ()) -> Target:
     """Find everything out that can be known before the guest runs; UserError says what is missing."""
+    elf = loaded()
+    chosen = _choose(elf, profile_name or console.text(settings.PROFILE.full_name), bool(functions or variables))
+    place = placement.of_image(elf, offset_of(elf))
+    made = event_sites.make_plan(chosen, elf, elf.disassemble, _locate(elf.path)) if chosen else Plan()
+    if chosen is not None:
+        symbols.warm_up(map(place.run, made.sites()), chosen.frames, _variables(chosen, elf))
+    return Target(elf, place, chosen, made, _find(elf, functions), watch.resolve(elf, variables))
+
+
+def loaded() -> ElfFile:
+    """The symbol file; UserError where there is none, or it has no symbols."""
     path = symbols.symbol_file()
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
-    elf = ElfFile(path)
+    status = os.stat(path)
+    elf = _opened(path, status.st_mtime_ns, status.st_size)
     if elf.stripped:
         raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
-    chosen = _choose(elf, profile_name or console.text(settings.PROFILE.full_name), bool(functions or variables))
-    made = event_sites.make_plan(chosen, elf, symbols.disassemble, _locate(path)) if chosen else Plan()
-    if chosen is not None:
-        symbols.warm_up(made.sites(), chosen.frames, _variables(chosen, elf))
-    return Target(elf, offset_of(elf), chosen, made, _find(elf, functions), watch.resolve(elf, variables))
+    return elf
+
+
+@functools.lru_cache(maxsize=1)
+def _opened(path: str, *_state: int) -> ElfFile:
+    """A kernel's symbols take time to read: they are kept while the file is as it was."""
+    return ElfFile(path)
 
 
 def _locate(path: str) -> event_sites.Locate:

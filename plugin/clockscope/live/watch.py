@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clockscope.gdbside import console, memory, own_breakpoints, symbols, values
+from clockscope.gdbside import console, memory, own_breakpoints, values
 from clockscope._core import Analyser, Error, Relay, Xref, store_of
 from clockscope.gdbside.frames import Frame, Stop
 from clockscope.kernel.elffile import ElfFile
@@ -197,7 +197,7 @@ class _Writes:
 
     def plant(self, store: int) -> list[own_breakpoints.Probe]:
         """A probe on an instruction that stores, and one behind it that is in place only until that is reached."""
-        behind = store + symbols.disassemble(store, 1)[0][1]
+        behind = store + self._elf.disassemble(store, 1)[0][1]
         after = own_breakpoints.Probe(behind + self._offset, lambda stop: self._has_stored(store, after, stop))
         after.switch(False)
         try:
@@ -284,9 +284,10 @@ class _Writes:
         address = (at + self._offset) % (1 << 64)
         return store_of(memory.read_memory(address, _LONGEST) or self._elf.read(at, _LONGEST) or b"", address)
 
+    def _repeats(self, here: int) -> bool:
+        return any(text.startswith("rep") for _, _, text in self._elf.disassemble(here, 1))
+
     def _instruction_before(self, here: int) -> int:
         """The instruction that has just written: the one that ends where the guest stands."""
-        start = self._elf.function_start(here - 1)
-        found = symbols.disassemble_range(start, here - 1) if start is not None else []
-        address, length = found[-1][:2] if found else (here, 0)
-        return address if address + length == here else here - 1
+        before = self._elf.instruction_before(here)
+        return here - 1 if before is None else before

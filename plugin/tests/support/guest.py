@@ -48,6 +48,7 @@ class Machine:
     options: tuple[str, ...] = ()
     kernel: str = "6.1"
     xen: bool = False  # the kernel as the first domain of Xen (6.1 only)
+    image: bool = False  # as people boot it: a bzImage, which chooses its place (6.1 only)
 
     @property
     def vmlinux(self) -> Path:
@@ -55,7 +56,8 @@ class Machine:
         return existing(GUESTS / f"linux-{self.kernel}" / "vmlinux")
 
     def environment(self, serial: Path) -> dict[str, str]:
-        environment = {**os.environ, "KERNEL": str(self.vmlinux), "SERIAL": f"file:{serial}"}
+        kernel = existing(self.vmlinux.parent / "modules" / "vmlinuz") if self.image else self.vmlinux
+        environment = {**os.environ, "KERNEL": str(kernel), "SERIAL": f"file:{serial}"}
         if self.xen:
             xen = GUESTS / "xen-4.17"
             environment.update(XEN=str(existing(xen / "xen")), KERNEL=str(existing(xen / "dom0")))

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""Where a kernel runs. Link addresses are those of its ELF file, run addresses those of the guest; with KASLR they differ by
+one offset for the whole image. Found by what the guest's memory holds.
+
+Facts of Linux on x86-64: the image moves within 1 GiB, by steps of CONFIG_PHYSICAL_ALIGN (at least 2 MiB); the IDT lies at
+the start of the CPU entry area, wherever the kernel does (since 4.15), and is mapped in user mode too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clockscope.kernel.elffile import ElfFile
+
+STEP = 2 << 20
+RANGE = 1 << 30
+_MASK64 = (1 << 64) - 1
+_PER_CPU = ".data..percpu"
+_IDT = 0xFFFFFE0000000000
+_FIRST_HANDLERS = ("asm_exc_divide_error", "divide_error")
+_PIECE = 32  # of the banner, by which a place is looked at first
+_BANNER = "linux_banner"
+_MOVES = "kaslr_get_random_long"  # arch/x86/lib/kaslr.c: with CONFIG_RANDOMIZE_BASE alone
+
+Read = Callable[[int, int], bytes]
+"""Guest memory, read(address, size); empty where it cannot be read."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How far the image lies from where its ELF file says. What is outside of the image lies where it lies."""
+
+    offset: int = 0
+    low: int = 0  # the image's first link address, and the one behind its last
+    high: int = 1 << 64
+
+    def run(self, link: int) -> int:
+        return (link + self.offset) & _MASK64
+
+    def link(self, run: int) -> int:
+        found = (run - self.offset) & _MASK64
+        return found if self.low <= found < self.high else run
+
+
+def of_image(elf: ElfFile, offset: int) -> Placement:
+    own = [section for section in elf.sections if section.address and section.name != _PER_CPU]
+    low = min((section.address for section in own), default=0)
+    high = max((section.address + section.size for section in own), default=1 << 64)
+    return Placement(offset, low, high)
+
+
+def can_move(elf: ElfFile) -> bool:
+    """Whether a kernel chooses its place while it boots."""
+    return elf.find(_MOVES) is not None and bool(_banner(elf)[1])
+
+
+def find(elf: ElfFile, read: Read) -> int | None:
+    """The offset at which the guest's memory holds this very kernel; None where it holds none, or another one."""
+    if holds(elf, read, 0):
+        return 0
+    told = _by_interrupts(elf, read)
+    if told is not None and (holds(elf, read, told) or not _shows(elf, read, told)):
+        return told
+    return next((offset for offset in range(STEP, RANGE, STEP) if holds(elf, read, offset)), None)
+
+
+def holds(elf: ElfFile, read: Read, offset: int) -> bool:
+    address, text = _banner(elf)
+    place = (address + offset) & _MASK64
+    return read(place, _PIECE) == text[:_PIECE] and read(place, len(text)) == text
+
+
+def _shows(elf: ElfFile, read: Read, offset: int) -> bool:
+    """Whether memory can be read there: not in user mode, where only the entries are mapped."""
+    return bool(read((_banner(elf)[0] + offset) & _MASK64, 1))
+
+
+def _banner(elf: ElfFile) -> tuple[int, bytes]:
+    address = elf.find(_BANNER)
+    return (address, elf.string(address).encode()) if address is not None else (0, b"")
+
+
+def _by_interrupts(elf: ElfFile, read: Read) -> int | None:
+    """The offset by the handler of interrupt 0."""
+    link = next(filter(None, map(elf.find, _FIRST_HANDLERS)), None)
+    gate = read(_IDT, 16)
+    if link is None or len(gate) != 16:
+        return None
+    # Intel SDM vol. 3, "64-Bit IDT Gate Descriptors".
+    handler = int.from_bytes(gate[0:2] + gate[6:8] + gate[8:12], "little")
+    offset = handler - link
+    return offset if 0 <= offset < RANGE and offset % STEP == 0 else None
+
+
+def foreign(read: Read, near: int) -> str:
+    """The version of the Linux whose code holds a run address, as far as it is found without long search; empty else."""
+    for offset in range(0, 48 << 20, STEP):
+        place = (near - near % STEP + offset) & _MASK64
+        at = read(place, 1024).find(b"Linux version ")
+        if at >= 0:
+            return read(place + at, 200).split(b" (", 1)[0].decode("utf-8", "replace")
+    return ""

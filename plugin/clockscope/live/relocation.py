@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""Where this guest's kernel runs, found and told to GDB: a kernel with KASLR chooses its place while it boots.
+
+One that is up is found by its memory. One that has yet to boot is let run up to where it is mapped: to its first use of the
+early_ioremap slots, which KASLR never moves and setup_arch() reads through before any clock is looked at, by one access
+watchpoint; without watchpoints, to start_kernel() in whichever place, by a breakpoint in each.
+"""
+
+from dataclasses import dataclass
+
+from clockscope.base import settings
+from clockscope.base.errors import UserError
+from clockscope.base.ui import Ui, one_line
+from clockscope.gdbside import console, own_breakpoints, symbols, values
+from clockscope.gdbside.frames import Stop
+from clockscope._core import RefusedError
+from clockscope.kernel import boot_image, placement
+from clockscope.kernel.elffile import ElfFile
+from clockscope.live import qemu, replaying, traced_kernel
+from clockscope.live.connection import Connection
+
+_START = "start_kernel"
+# arch/x86/include/asm/fixmap.h: FIXADDR_TOP, and FIX_BTMAP_BEGIN where the debug information has it.
+_FIXADDR_TOP = 0xFFFFFFFFFF7FF000
+_PAGE = 4096
+_SLOT = 0x5FF
+
+_moved: list[tuple[str, int]] = []  # the symbol file that was moved last, and how far
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where the guest stands now that its kernel was found."""
+
+    at_start: bool = False  # at its start_kernel()
+    early: bool = False  # in its setup_arch(), no clock having been looked at
+
+
+def settle(made: Connection, ui: Ui) -> Found:
+    """Find where the kernel runs, and move GDB's symbols there; the guest may have to run for that. UserError where it is
+    another kernel, or was not found."""
+    elf = traced_kernel.loaded()
+    if not _look(made, elf, ui):
+        return Found()
+    search = _Search(made, elf)
+    ui.note("Your guest's kernel chooses its place while it boots (KASLR): it runs until that is known …")
+    offset = search.run()
+    _move(elf, traced_kernel.offset_of(elf), offset, ui)
+    return Found(search.at_start, not search.at_start)
+
+
+def look(made: Connection, ui: Ui) -> None:
+    """The same for a guest that was just attached to, as far as its memory tells."""
+    path = symbols.symbol_file()
+    if path is None:
+        return
+    try:
+        _look(made, traced_kernel.loaded(), ui)
+    except UserError as error:
+        ui.note(one_line(str(error)))
+
+
+def forget() -> None:
+    """Another guest's kernel lies elsewhere: put GDB's symbols back."""
+    while _moved:
+        path, _ = _moved.pop()
+        if symbols.symbol_file() == path:
+            symbols.move_symbols(path, 0)
+
+
+def _look(made: Connection, elf: ElfFile, ui: Ui) -> bool:
+    """Do what the user has set, or memory tells; whether the kernel must be searched for."""
+    asked = console.text(settings.KASLR.full_name)
+    if asked == "off":
+        forget()
+        return False
+    now = traced_kernel.offset_of(elf)
+    if asked != "auto":
+        _move(elf, now, _offset(asked), ui)
+        return False
+    if not _may_move(made) or not placement.can_move(elf) or (now and (elf.path, now) not in _moved):
+        return False  # that, the user has moved
+    found = placement.find(elf, _reader(made))
+    if found is not None:
+        _move(elf, now, found, ui)
+    return found is None
+
+
+def _offset(text: str) -> int:
+    try:
+        offset = int(text, 0)
+    except ValueError:
+        offset = -1
+    if not 0 <= offset < 1 << 64:
+        raise UserError(
+            f"set {settings.KASLR.full_name}: auto, off or an offset such as 0x1a000000 is expected, not {text!r}"
+        )
+    return offset
+
+
+def _move(elf: ElfFile, now: int, offset: int, ui: Ui) -> None:
+    if offset == now:
+        return
+    symbols.move_symbols(elf.path, offset)
+    _moved[:] = [(elf.path, offset)] if offset else []
+    ui.note(f"Your guest's kernel runs {offset:#x} further than its file says (KASLR): GDB's symbols were moved there.")
+
+
+def _may_move(made: Connection) -> bool:
+    """As far as the command line tells that started the guest; one of another machine is not known."""
+    commands = [made.guest.command] if made.guest is not None else replaying.commands_at(made.address)
+    known = [command for command in commands if qemu.is_system_emulator(command)]
+    return not known or any(map(qemu.may_move_its_kernel, known))
+
+
+def _reader(made: Connection) -> placement.Read:
+    def read(address: int, size: int) -> bytes:
+        try:
+            return made.relay.read_memory(address, size)
+        except RefusedError:
+            return b""
+
+    return read
+
+
+class _Search:
+    """Lets a guest run up to where its kernel is mapped."""
+
+    def __init__(self, made: Connection, elf: ElfFile) -> None:
+        self._made = made
+        self._elf = elf
+        self._reads = _reader(made)
+        self._mapped = False
+        self.at_start = False  # the guest stands at its first function
+        self._probes: list[own_breakpoints.Access | own_breakpoints.Probe] = []
+
+    def run(self) -> int:
+        """The kernel's offset. UserError where it did not come, or is another one."""
+        start = self._elf.find(_START)
+        try:
+            self._probes.append(own_breakpoints.Access(self._slot(), self._is_mapped))
+            self._await_start(start, 0)
+            said = self._go_on()
+        except console.Error:
+            self._lift()
+            said = self._without_watchpoint(start)
+        finally:
+            self._lift()
+        if not self._mapped and not self.at_start:
+            raise UserError(self._missed(said))
+        found = placement.find(self._elf, self._reads)
+        if found is None:
+            here = Stop().register("rip")
+            there = placement.foreign(self._reads, here) or f"at {here:#x} there is none of its code"
+            raise boot_image.mismatch(there, self._elf, f"build id {self._elf.build_id[:12]}")
+        return found
+
+    def _without_watchpoint(self, start: int | None) -> str:
+        try:
+            for offset in range(0, placement.RANGE, placement.STEP):
+                self._await_start(start, offset)
+            return self._go_on()
+        except console.Error as error:
+            raise UserError(
+                f"your guest has neither a watchpoint nor breakpoints enough to find its kernel ({one_line(str(error))}):"
+                f" boot it with nokaslr, or `set {settings.KASLR.full_name} OFFSET`"
+            ) from error
+
+    def _slot(self) -> int:
+        known = values.evaluate("(long)FIX_BTMAP_BEGIN") if self._elf.section(".debug_info") is not None else None
+        return _FIXADDR_TOP - (known if isinstance(known, int) else _SLOT) * _PAGE
+
+    def _await_start(self, start: int | None, offset: int) -> None:
+        if start is not None:
+            self._probes.append(own_breakpoints.Probe(start + offset, self._starts))
+
+    def _is_mapped(self, stop: Stop) -> bool:
+        self._mapped = True
+        return True
+
+    def _starts(self, stop: Stop) -> bool:
+        self.at_start = True
+        return True
+
+    def _go_on(self) -> str:
+        return console.run_quietly("continue")
+
+    def _lift(self) -> None:
+        while self._probes:
+            self._probes.pop().remove()
+
+    def _missed(self, said: str) -> str:
+        relay = self._made.relay
+        if relay.state in ("closed", "exited"):
+            return f"your guest ended before its kernel was mapped: is {self._elf.path} its kernel?"
+        return (
+            f"your guest stopped before its kernel was found ({one_line(said.strip()) or 'no reason was told'}): `clock record`"
+            f" goes on searching; `set {settings.KASLR.full_name} off` does not"
+        )
