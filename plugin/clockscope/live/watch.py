@@ -228,7 +228,7 @@ class _Writes:
         return self._tell(self._last, before, stop, self._stores_here)
 
     def _repeats(self, at: int) -> bool:
-        return symbols.disassemble(at, 1)[0][2].startswith("rep")
+        return any(text.startswith("rep") for _, _, text in self._elf.disassemble(at, 1))
 
     def _has_passed(self, at: int, stop: Stop) -> bool:
         """Whether a repeated store has gone past the variable: QEMU 10 stops it at the end of a page, or of its work."""
@@ -283,9 +283,6 @@ class _Writes:
     def _store_at(self, at: int) -> dict[str, Any] | None:
         address = (at + self._offset) % (1 << 64)
         return store_of(memory.read_memory(address, _LONGEST) or self._elf.read(at, _LONGEST) or b"", address)
-
-    def _repeats(self, here: int) -> bool:
-        return any(text.startswith("rep") for _, _, text in self._elf.disassemble(here, 1))
 
     def _instruction_before(self, here: int) -> int:
         """The instruction that has just written: the one that ends where the guest stands."""
