@@ -95,7 +95,8 @@ def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler
     said = _printed_somewhere(profile, elf, unplaced)
     for rule in profile.rules:
         only_logged = not rule.functions and rule.message is None
-        if rule.unless in placed or (rule.without_dwarf and has_dwarf) or only_logged:
+        needless = rule.without_dwarf and has_dwarf and not _prints_apart(rule.keeps_for, elf, plan)
+        if rule.unless in placed or needless or only_logged:
             continue
         if rule.message is not None:
             _expect_message(plan, rule, rule.rule in placed, rule.rule in said)
@@ -104,6 +105,14 @@ def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler
     _place_begins(profile, elf, plan)
     _place_gates(profile, elf, plan)
     return plan
+
+
+def _prints_apart(rule: str | None, elf: ElfFile, plan: Plan) -> bool:
+    """Whether a rule's line is printed in the cold part of a function, where DWARF has often lost the arguments."""
+    return any(
+        (rule or "") in (one.rule for one in site.rules) and ".cold" in elf.function_at(address)
+        for address, site in plan.messages.items()
+    )
 
 
 def _place_begins(profile: Profile, elf: ElfFile, plan: Plan) -> None:

@@ -66,6 +66,7 @@ class Rule:
     trusts: str | None = None  # the clock that a calibration trusts
     told: bool = False  # the kernel was told the value, and measured nothing
     without_dwarf: bool = False
+    keeps_for: str | None = None  # with DWARF too, where this rule's line is printed in a cold part
     saved: tuple[tuple[str, str], ...] = ()
     captures: tuple[Capture, ...] = ()
 
@@ -320,6 +321,7 @@ def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
         trusts=entry.get("trusts"),
         told=entry.get("told", False),
         without_dwarf=entry.get("without_dwarf", False),
+        keeps_for=entry.get("keeps_for"),
         saved=tuple(entry.get("saved", {}).items()),
         captures=tuple(_capture(name, value) for name, value in entry.get("values", {}).items()),
     )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from clockscope.model import absence, changes_made, diagnosing, disturbed, flow_graph, paths, told
 from clockscope._core import FormatError, Trace
-from clockscope.reports import cpuid, text, values
+from clockscope.reports import cpuid, text
 from clockscope.base.ui import cut, one_line
 
 Record = dict[str, Any]

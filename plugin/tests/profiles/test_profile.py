@@ -3,10 +3,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clockscope import __file__ as package_file
 from clockscope.base.errors import UserError
+from clockscope.kernel import event_sites
 from clockscope.profiles import profile
 
 PACKAGE = Path(package_file).parent
@@ -131,3 +133,27 @@ def test_each_linux_rule_names_its_source() -> None:
         before = text[: text.index(rule[0])]
         heading = before[before.rindex("# ------") :]
         assert re.search(r"[\w/{},]+\.c\b|\w+\(\)|include/|arch/", heading), rule[1]
+
+
+class FunctionsOf:
+    """An ELF file of which only the functions' names are asked."""
+
+    def __init__(self, names: dict[int, str]) -> None:
+        self._names = names
+
+    def function_at(self, address: int) -> str:
+        return self._names[address]
+
+
+@pytest.mark.parametrize(
+    "function, kept", [("__clocksource_register_scale.cold", True), ("__clocksource_register_scale", False)]
+)
+def test_what_a_cold_line_is_about_is_kept_at_the_entry(function: str, kept: bool) -> None:
+    """As in 7.2, where `cs` has no location at the line."""
+    known = profile.load("linux")
+    registered = next(rule for rule in known.rules if rule.rule == "clock-registered")
+    keeping = next(rule for rule in known.rules if rule.rule == "clock-being-registered")
+    call: Any = None
+    plan = event_sites.Plan(messages={7: event_sites.MessageSite(call, (registered,))})
+    elf: Any = FunctionsOf({7: function})
+    assert event_sites._prints_apart(keeping.keeps_for, elf, plan) is kept
