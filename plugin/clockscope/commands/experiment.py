@@ -7,13 +7,12 @@ import os
 
 from clockscope.gdbside import console
 from clockscope.kernel import wish
-from clockscope.live import connection
+from clockscope.live.gdb_session import here
 from clockscope.model import comparison, experiment_result
 from clockscope._core import Trace
 from clockscope.commands import launch, record
 from clockscope.commands.diff import add_tolerance
 from clockscope.base.errors import UserError
-from clockscope.live.session import Recording
 from clockscope.reports import experiment as report
 from clockscope.base.ui import Ui, damage_noted
 
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     _fresh_guest(ui)
     current = record.start(args, ui)
     record.run_guest(current, ui)
-    if Recording.current is current:
+    if here().recording is current:
         return 2  # the guest stopped before; that has been said
     result = experiment_result.compare((args.baseline, current.path), args.ppm, ui.progress)
     ui.out(json.dumps(result, indent=2) if args.format == "json" else report.experiment(result, ui))
@@ -70,7 +69,7 @@ def _as_baseline(args: argparse.Namespace) -> None:
 
 def _fresh_guest(ui: Ui) -> None:
     """Have a guest that stands at its beginning."""
-    made = connection.Connection.current
+    made = here().connection
     if made is not None and made.relay.state == "stopped" and made.relay.run_ns() == 0 and not made.replay:
         return
     if made is not None and made.guest is None:

@@ -12,6 +12,7 @@ from clockscope.kernel import boot_image
 from clockscope.kernel.elffile import ElfFile
 from clockscope.live import connection, qemu, relocation
 from clockscope.base.errors import UserError
+from clockscope.live.gdb_session import here
 from clockscope.live.guest_process import Guest, check_program, free_port
 from clockscope.base.ui import Ui
 
@@ -33,8 +34,6 @@ that very boot, which no breakpoint can change. --replay=FILE keeps the recordin
 is there; the command must be the same.
 """
 
-_last_command: list[str] = []
-
 
 def prepare_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -54,7 +53,7 @@ def normalise(words: list[str]) -> list[str]:
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
-    command = list(command or _last_command)
+    command = list(command or here().last_command)
     if not command:
         raise UserError("no command to run: clock launch -- qemu-system-x86_64 -kernel vmlinux …")
     if args.console is not None:
@@ -66,16 +65,16 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
 def again(ui: Ui) -> None:
     """Start the last guest anew, no replay of it."""
-    if not _last_command:
+    if not here().last_command:
         raise UserError("no command to start a guest is remembered: `clock launch -- CMD…` first")
-    _start(list(_last_command), None, ui)
+    _start(list(here().last_command), None, ui)
     ui.note("Started your guest again.")
 
 
 def _start(command: list[str], replay: str | None, ui: Ui) -> None:
     connection.check_free()
     _check(command, ui)
-    _last_command[:] = command
+    here().last_command = list(command)
     relocation.forget()
     guest = Guest(command)
     try:

@@ -7,6 +7,7 @@ from clockscope.gdbside import console
 from clockscope.kernel import wish
 from clockscope.live import branches, changer, connection, relocation, session, traced_kernel
 from clockscope.base.errors import UserError
+from clockscope.live.gdb_session import here
 from clockscope.profiles.profile import Branches
 from clockscope.live.session import Goal, Recording
 from clockscope.base.ui import Ui
@@ -99,8 +100,9 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
 
 def check_free() -> None:
     """UserError while something is being recorded."""
-    if Recording.current is not None:
-        raise UserError(f"a recording to {Recording.current.path} is under way: `clock record --stop` ends it")
+    recording = here().recording
+    if recording is not None:
+        raise UserError(f"a recording to {recording.path} is under way: `clock record --stop` ends it")
 
 
 def start(args: argparse.Namespace, ui: Ui) -> Recording:
@@ -146,10 +148,11 @@ def _branches(args: argparse.Namespace, found: traced_kernel.Target) -> Branches
 
 
 def _stop() -> int:
-    if Recording.current is None:
+    recording = here().recording
+    if recording is None:
         raise UserError("nothing is being recorded: `clock record` begins")
     connection.require_standing()
-    Recording.current.stop()
+    recording.stop()
     return 0
 
 
@@ -158,14 +161,14 @@ def run_guest(current: Recording, ui: Ui) -> None:
     ui.note(f"Recording to {current.path} until {current.goal}.")
     try:
         console.execute("continue")
-        while Recording.current is not None and Recording.current.waits_on:
-            Recording.current.waits_on = False
+        while (recording := here().recording) is not None and recording.waits_on:
+            recording.waits_on = False
             console.execute("continue")
     except console.Error as error:
-        if Recording.current is not None:
+        if here().recording is not None:
             raise UserError(f"your guest cannot go on: {error}") from error
         return  # the connection was lost: that has been said
-    if Recording.current is not None:
+    if here().recording is not None:
         ui.note(
             f"Your guest stopped before {current.goal}; the recording goes on. `continue`, or `clock record --stop`."
         )

@@ -6,8 +6,7 @@ import os
 
 from clockscope import __version__
 from clockscope.gdbside import console, symbols
-from clockscope.live.connection import Connection
-from clockscope.live.session import Recording
+from clockscope.live.gdb_session import here
 from clockscope.base.ui import one_line
 
 _MORE = "`help clock` lists all commands."
@@ -15,8 +14,9 @@ _MORE = "`help clock` lists all commands."
 
 def next_step() -> str:
     """What to do next, by what there is already."""
-    if Recording.current is not None:
-        path = one_line(Recording.current.path)
+    recording = here().recording
+    if recording is not None:
+        path = one_line(recording.path)
         return f"Recording to {path}. `continue` your guest; `clock record --stop` ends the recording."
     trace = console.last_trace()
     if trace is not None:
@@ -35,11 +35,12 @@ def next_step() -> str:
 def overview() -> str:
     """The answer to `info clockscope`."""
     trace = console.last_trace()
+    recording = here().recording
     rows = [
         ("clockscope", f"{__version__}, in GDB {console.version()}"),
         ("symbols", one_line(symbols.symbol_file() or "none: `file vmlinux` loads your kernel's")),
         ("guest", _guest()),
-        ("recording", one_line(Recording.current.path) if Recording.current is not None else "none"),
+        ("recording", one_line(recording.path) if recording is not None else "none"),
         ("last trace", one_line(trace) if trace is not None else "none"),
         ("next", next_step()),
     ]
@@ -47,12 +48,12 @@ def overview() -> str:
 
 
 def _attached() -> bool:
-    made = Connection.current
+    made = here().connection
     return made is not None and made.relay.state not in ("closed", "exited")
 
 
 def _guest() -> str:
-    made = Connection.current
+    made = here().connection
     if made is None or not _attached():
         return "none is attached"
     name = made.guest.name if made.guest is not None else ""

@@ -4,13 +4,13 @@
 import re
 import time
 from dataclasses import dataclass
-from typing import ClassVar
 
 from clockscope.base import settings
 from clockscope.gdbside import console, happenings, symbols
 from clockscope._core import ConnectError, Error, RefusedError, Relay
 from clockscope.base.errors import UserError
 from clockscope.live import qemu, replaying
+from clockscope.live.gdb_session import here
 from clockscope.live.guest_process import Guest
 from clockscope.base.ui import Ui, one_line
 
@@ -48,9 +48,6 @@ class Connection:
     replay: bool = False  # of a recorded boot: nothing can be changed or borrowed
     replay_shift: int | None = None  # an instruction of it takes 1 << shift ns; None: that is not known
 
-    current: ClassVar["Connection | None"] = None
-    leaving: ClassVar[bool] = False  # GDB ends
-
     def fate(self) -> str:
         """How the guest's process failed; empty where it ended in order, runs on, or is not ours."""
         if self.guest is None or "detached" in self.relay.reason:
@@ -64,7 +61,7 @@ class Connection:
         if self.guest is not None and self.guest.running and self.relay.state != "exited":
             # It is this GDB's child: left alone by GDB, but not to outlive it.
             said = f"Your guest ({self.guest.name}) runs on without GDB; it ends when GDB does."
-            _left_running.append(self.guest)
+            here().left_running.append(self.guest)
             self.guest = None
         elif "detached" in self.relay.reason:
             said = "Your guest runs on without GDB."
@@ -72,7 +69,7 @@ class Connection:
             said = f"Your guest is no longer attached: {self.relay.reason}."
         else:
             said = f"Your guest is gone: {fate or self.relay.reason}."
-        if not Connection.leaving:
+        if not here().leaving:
             console.Ui().note(one_line(said))
         self.close()
 
@@ -82,24 +79,22 @@ class Connection:
         self.patience.end()
         if self.guest is not None:
             self.guest.close()
-        if Connection.current is self:
-            Connection.current = None
-
-
-_left_running: list[Guest] = []
+        if here().connection is self:
+            here().connection = None
 
 
 def close_all() -> None:
     """At GDB's very end: before that it takes leave of the guest, through the relay."""
-    if Connection.current is not None:
-        Connection.current.close()
-    for guest in _left_running:
+    made = here().connection
+    if made is not None:
+        made.close()
+    for guest in here().left_running:
         guest.close()
 
 
 def require() -> Connection:
     """The connection; UserError where there is none."""
-    connection = Connection.current
+    connection = here().connection
     if connection is None or connection.relay.state in ("closed", "exited"):
         raise UserError("no guest is attached: `clock launch -- qemu-system-x86_64 …`, or `clock attach HOST:PORT`")
     return connection
@@ -116,7 +111,7 @@ def require_standing() -> Connection:
 def check_free() -> None:
     """UserError where GDB debugs something already."""
     busy = console.connected_to()
-    if busy and Connection.current is not None:
+    if busy and here().connection is not None:
         raise UserError("a guest is attached already: `kill` ends it, `detach` lets it run on; then try again")
     if busy:
         raise UserError(
@@ -130,8 +125,9 @@ def establish(address: str, guest: Guest | None, ui: Ui, shift: int | None = Non
     `shift`: how long an instruction takes where the guest turns out to be a replay, as far as the caller knows."""
     _avoid_osabi_clash(ui)
     relay = _connect(address, guest)
-    if Connection.current is not None:
-        Connection.current.patience.end()
+    made = here().connection
+    if made is not None:
+        made.patience.end()
     patience = Patience(console.number(settings.REQUEST_TIMEOUT.full_name))
     try:
         console.connect(relay.socket_path)
@@ -141,15 +137,15 @@ def establish(address: str, guest: Guest | None, ui: Ui, shift: int | None = Non
         if isinstance(error, console.Error):
             raise UserError(f"GDB cannot debug the guest at {address}: {error}") from error
         raise
-    Connection.current = Connection(relay, address, patience, guest, relay.replay)
+    here().connection = made = Connection(relay, address, patience, guest, relay.replay)
     if relay.replay:
-        _time_replay(Connection.current, shift, ui)
+        _time_replay(made, shift, ui)
     elif _is_recorded(relay):
         ui.note(
             "QEMU records your guest: what a debugger changes in it, or borrows from it, is not in the recording, whose"
             " replay may then differ."
         )
-    return Connection.current
+    return made
 
 
 def _is_recorded(relay: Relay) -> bool:

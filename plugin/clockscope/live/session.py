@@ -9,7 +9,6 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from clockscope import __version__
 from clockscope.base import settings
@@ -29,6 +28,7 @@ from clockscope.live.event_engine import Engine, Observation
 from clockscope.live.changer import Intervening
 from clockscope.kernel.change_sites import Planned
 from clockscope.kernel.identity import KernelCheck
+from clockscope.live.gdb_session import here
 from clockscope.profiles.profile import Branches
 from clockscope.live.observer import Observer
 from clockscope.model import disturbed
@@ -64,8 +64,6 @@ class Goal:
 
 class Recording:
     """One boot of one guest being recorded. At most one at a time."""
-
-    current: ClassVar["Recording | None"] = None
 
     def __init__(
         self,
@@ -149,7 +147,7 @@ class Recording:
 
     def arm(self) -> list[str]:
         """Plant everything; what the user should know of it. The guest must be stopped."""
-        Recording.current = self
+        here().recording = self
         try:
             return self._arm()
         except BaseException as error:
@@ -472,9 +470,9 @@ class Recording:
 
     def end(self, complete: bool, reason: str) -> None:
         """Lift all probes and close the trace, whatever fails on the way. A second call does nothing."""
-        if Recording.current is not self:
+        if here().recording is not self:
             return
-        Recording.current = None
+        here().recording = None
         complete, reason = self._judge(complete, reason)
         try:
             self._lift()
@@ -483,7 +481,7 @@ class Recording:
 
     def _judge(self, complete: bool, reason: str) -> tuple[bool, str]:
         ran = self._connection.relay.state != "closed" and self._connection.relay.run_ns() > 0
-        if ran and not Connection.leaving and self._engine.waiting and self._check.early is not None:
+        if ran and not here().leaving and self._engine.waiting and self._check.early is not None:
             start = self.target.elf.function_at(self._check.early)
             return False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
         return complete, reason
@@ -505,10 +503,10 @@ class Recording:
         self._ui.note(f"Recorded {counted(self.events, 'event')} to {self.path}, {state}: {one_line(reason)}.")
 
     def _lift(self) -> None:
-        if Connection.leaving and happenings.runs():
+        if here().leaving and happenings.runs():
             # GDB cannot take leave of a guest that runs in its background: the relay does, and lifts all of GDB's as well.
             self._connection.relay.close()
-        elif not (Connection.leaving and happenings.in_probe()):
+        elif not (here().leaving and happenings.in_probe()):
             self._attempt("what the guest is told could not be asked again", self._borrowing.end)
             self._attempt("the probes could not be lifted", self._lift_gdbs)
         self._attempt("what was watched could not be kept", self._end_coverage)
@@ -599,7 +597,7 @@ def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:
 
 def describe() -> list[tuple[str, str]]:
     """The current recording, for `status`."""
-    current = Recording.current
+    current = here().recording
     if current is None:
         return [("recording", "none")]
     profile = current.target.profile
@@ -629,31 +627,35 @@ def watch_session() -> None:
 
 
 def _under_way() -> str | None:
-    return Recording.current.written() if Recording.current is not None else None
+    recording = here().recording
+    return recording.written() if recording is not None else None
 
 
 def _stopped() -> None:
-    if Recording.current is not None:
-        Recording.current.guest_stopped()
+    recording = here().recording
+    if recording is not None:
+        recording.guest_stopped()
 
 
 def _gone() -> None:
-    connection = Connection.current
+    connection = here().connection
     if connection is None:
         return
     if connection.relay.state == "stopped":
         connection.relay.settle()
     if connection.relay.state not in ("closed", "exited"):
         return
-    if Recording.current is not None:
-        Recording.current.guest_gone()
+    recording = here().recording
+    if recording is not None:
+        recording.guest_gone()
     connection.lost()
 
 
 def _quit() -> None:
-    Connection.leaving = True
-    if Recording.current is not None:
-        Recording.current.end(False, "GDB was left")
+    here().leaving = True
+    recording = here().recording
+    if recording is not None:
+        recording.end(False, "GDB was left")
 
 
 def names_of(patterns: str) -> Sequence[str]:
