@@ -73,3 +73,19 @@ def test_each_sentence_on_security_names_a_test() -> None:
     rows = re.findall(r"^\| .* \| .* \| (`.*`) \|$", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
     assert len(rows) > 10
     assert not {name for row in rows for name in re.findall(r"`(\w+)`", row)} - known
+
+
+CHANGES = re.findall(
+    r"^\| (.*?) \| (.*) \|$",
+    (ROOT / "CONTRIBUTING.md").read_text("utf-8").partition("| change | files |\n")[2].partition("\n\n")[0],
+    re.MULTILINE,
+)[1:]
+
+
+@pytest.mark.parametrize("change,files", CHANGES)
+def test_where_a_change_goes(change: str, files: str) -> None:
+    """The files that are named are there, and three at most; NAME stands for one that is made."""
+    named = re.findall(r"`([\w./-]+/[\w.-]+)`", files)
+    assert len(named) <= 3 and named, (change, named)
+    for name in named:
+        assert list(ROOT.glob(name.replace("NAME", "*"))), name
