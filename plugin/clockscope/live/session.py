@@ -466,7 +466,7 @@ class Recording:
         self.end(complete, fate or relay.reason or "the connection was lost")
 
     def _ends_with_guest(self) -> bool:
-        return self.goal is None or self.goal.what == "exit"
+        return self.goal is None or self.goal.what in ("exit", "idle")
 
     def end(self, complete: bool, reason: str) -> None:
         """Lift all probes and close the trace, whatever fails on the way. A second call does nothing."""

@@ -112,9 +112,9 @@ def test_ctrl_c_and_on(gdb_session: Callable[..., Session], boot: Callable[..., 
 def test_idle_ends_a_recording(gdb: Gdb, tmp_path: Path) -> None:
     """Nothing happens for a second while the guest's first process sleeps."""
     here, trace = machine(), tmp_path / "boot.trace"
-    script = [f"file {here.vmlinux}", here.launch(tmp_path / "serial.log"), "set clockscope idle-seconds 2"]
+    script = [f"file {here.vmlinux}", here.launch(tmp_path / "serial.log"), "set clockscope idle-seconds 1"]
     result = gdb([*script, f"clock record --no-branches -o {trace} --until idle", "print $_siginfo", "kill"])
-    assert "complete: no event for 2 s" in result.text
+    assert "complete: no event for 1 s" in result.text
 
 
 @pytest.mark.parametrize("option", ["--functions 'tsc_*,pvclock_*'"])
