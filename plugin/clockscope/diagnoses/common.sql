@@ -90,12 +90,29 @@ lost AS (
         (SELECT clock FROM event WHERE what = 'clock.registered' AND seq < w.seq AND clock IN ('kvm-clock', 'xen', 'hpet', 'acpi_pm')
             ORDER BY clock = 'acpi_pm', clock = 'hpet' LIMIT 1)) AS likely FROM watched w)
 ),
+late(snapshot) AS ( -- what a kernel that was up had when the recording began
+    SELECT s.value FROM meta s JOIN meta b ON b.key = 'plan.began' AND b.value = 'late'
+    WHERE s.key = 'late.snapshot' AND json_valid(s.value)
+),
+found(clock) AS (
+    SELECT json_extract(c.value, '$.name') FROM late, json_each(snapshot, '$.lists') l, json_each(l.value) c
+    WHERE l.key NOT IN ('event device', 'watched clocksource') AND l.type = 'array' AND c.type = 'object'
+),
 registered AS (
-    SELECT clock, max(seq) AS seq FROM event e WHERE what = 'clock.registered' GROUP BY clock
+    SELECT clock, 0 AS seq FROM found WHERE typeof(clock) = 'text' AND NOT EXISTS (
+        SELECT 1 FROM event e WHERE e.clock = found.clock AND e.what IN ('clock.registered', 'clock.unregistered', 'clock.unstable'))
+    UNION ALL SELECT clock, max(seq) AS seq FROM event e WHERE what = 'clock.registered' GROUP BY clock
     HAVING max(seq) > coalesce((
         SELECT max(seq) FROM event l WHERE l.clock = e.clock AND l.what IN ('clock.unregistered', 'clock.unstable')), 0)
 ),
-active AS (SELECT * FROM observed WHERE what = 'clock.selected' ORDER BY seq DESC LIMIT 1),
+active AS (
+    SELECT * FROM (
+        SELECT * FROM observed WHERE what = 'clock.selected'
+        UNION ALL SELECT 0, 0, 'clock.selected', 'snapshot', json_extract(snapshot, '$.current'), 'in the kernel''s memory',
+            'in use when the recording began: ' || json_extract(snapshot, '$.current')
+        FROM late WHERE json_type(snapshot, '$.current') = 'text'
+    ) ORDER BY seq DESC LIMIT 1
+),
 call AS (
     SELECT i.id, i.seq, i.end_seq, i.run_ns, i.caller_name, i.returned, i.value, f.id AS function_id, f.name AS function,
         trim(f.name || CASE WHEN f.line > 0 THEN ' ' || f.file || ':' || f.line ELSE '' END) AS place

@@ -52,6 +52,11 @@ class RestartWatch:
         """The kernel is in the guest's memory: look whether it has come past its early function."""
         self._signs.begun = begun(elf, profile)
 
+    @property
+    def begun(self) -> bool:
+        """Whether the kernel is known to have come past its early function."""
+        return bool(self._signs.begun)
+
     def stands_at_start(self, stop: frames.Stop) -> None:
         """The guest stands where its boot begins, and is not to be told of that again."""
         self._repeats.keep(stop)

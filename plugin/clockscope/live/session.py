@@ -14,7 +14,7 @@ from clockscope import __version__
 from clockscope.base import settings
 from clockscope.gdbside import console, happenings, own_breakpoints, symbols, values
 from clockscope.gdbside.frames import Stop
-from clockscope.live import qemu, restart, restart_signs
+from clockscope.live import found_clocks, qemu, restart, restart_signs
 from clockscope._core import Error, ExistsError, RefusedError, TraceWriter
 from clockscope.live.boot_end import PATIENCE, BootEnd
 from clockscope.live.borrowing import Borrowing
@@ -31,7 +31,7 @@ from clockscope.kernel.identity import KernelCheck
 from clockscope.live.gdb_session import here
 from clockscope.profiles.profile import Branches
 from clockscope.live.observer import Observer
-from clockscope.model import disturbed
+from clockscope.model import disturbed, late
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import counted, one_line
 from clockscope.live.watch import Watcher
@@ -185,6 +185,7 @@ class Recording:
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
         if self._check.early is None:
             self._restarts.is_under_way(self.target.elf, self.target.profile)
+            notes += self._look_at_what_is()
             self._measure_clock()
             self._await_ending()
             notes += self._trace_branches()
@@ -284,6 +285,21 @@ class Recording:
         for symbol in (found for name in self.target.profile.endings for found in self.target.elf.functions(name)):
             address = symbol.address + self.target.offset
             self._endings.append(own_breakpoints.Probe(address, self._borrowing.kernel_ends, hardware=self._virtual))
+
+    def _look_at_what_is(self) -> list[str]:
+        """Of a kernel that is up already: what it has of clocks, for how it got them will not be seen."""
+        profile = self.target.profile
+        if profile is None or not self._restarts.begun:
+            return []
+        reader = found_clocks.Reader(self.target.elf)
+        found = reader.read(profile.snapshot)
+        self._writer.meta(late.BEGAN, late.LATE)
+        self._writer.meta(late.SNAPSHOT, found_clocks.as_text(found))
+        self.note("guest.command_line", reader.command_line(profile.snapshot))
+        up = found["since_boot_ns"]
+        since = f" for {up / 1e9:.3f} s" if up else ""
+        said = f"Your guest's kernel is up{since}: what it did before is not recorded, what it has now is kept"
+        return [f"{said}." if not found["doubts"] else f"{said}; {one_line('; '.join(found['doubts']))}."]
 
     def _note_command_line(self) -> None:
         profile = self.target.profile

@@ -6,7 +6,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from clockscope.model import absence, changes_made, comparison_log, comparison_paths, disturbed, told
+from clockscope.model import (
+    absence,
+    changes_made,
+    comparison_late,
+    comparison_log,
+    comparison_paths,
+    disturbed,
+    late,
+    told,
+)
 from clockscope.model.axis import Axis
 from clockscope.model.conclusion import conclude
 from clockscope.model.source_text import Source
@@ -40,7 +49,7 @@ def compare(
 ) -> Record:
     """Compare two traces, which must be two objects. Frequencies within `ppm` parts in a million are the same.
     `sources`: where the text of A's and of B's source is, if not in the traces."""
-    timelines = comparison_log.comparable(a.timeline(), b.timeline())
+    timelines = comparison_log.comparable(late.with_clocks(a.timeline()), late.with_clocks(b.timeline()))
     functions = comparison_paths.compare(a, b, progress, sources)
     axes = Axis(timelines[0], a), Axis(timelines[1], b)
     result: Record = {
@@ -57,6 +66,7 @@ def compare(
         "first_divergence": functions.pop("first_divergence"),
         "functions": functions,
     }
+    comparison_late.leave_out(result, timelines)
     for key, other in (("only_a", timelines[1]), ("only_b", timelines[0])):
         for event in result["events"][key]:
             event["unknown"] = absence.why(other["coverage"], event["rule"])

@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 
-from clockscope.model import absence, changes_made, conditions, disturbed
+from clockscope.model import absence, changes_made, conditions, disturbed, late
 from clockscope.model.source_text import Source
 from clockscope._core import ArgumentError, Trace
 from clockscope.base.errors import UserError
@@ -132,6 +132,7 @@ def examine(file: str, trace: Trace, rules: Sequence[Rule], source: Source | Non
         **counts[0],
         "seen": _seen(trace, meta),
         "interventions": changes_made.of(trace),
+        "late": list(late.said(begun)) if (begun := late.of(meta)) else [],
         "disturbed": disturbed.of(timeline),
         "unknown": [
             {"rule": item["rule"], "what": item["what"], "why": absence.why([item], item["rule"])}
@@ -153,6 +154,8 @@ SELECT (SELECT count(DISTINCT clock) FROM event WHERE what = 'clock.registered')
 def _seen(trace: Trace, meta: Mapping[str, str]) -> Record:
     """What of the clocks the trace holds: where it is little, that nothing is found says little."""
     (row,) = trace.rows(_SEEN)
+    begun = late.of(meta)
+    row["active"] = row["active"] or (begun and begun["current"])
     last = (
         {"line": int(meta["log.last_line"]), "text": meta.get("log.last_text", "")} if "log.last_line" in meta else None
     )

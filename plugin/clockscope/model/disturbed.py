@@ -4,7 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from clockscope._core import Trace
-from clockscope.model import changes_made
+from clockscope.model import changes_made, late
 from clockscope.model.axis import Axis
 from clockscope.model.doer import doer
 from clockscope.model.hertz import frequency as frequency
@@ -76,7 +76,8 @@ def timeline(trace: Trace) -> Record:
     content = changes_made.timeline(trace)
     found = of(content)
     marked = [{**clock, "disturbed": _of_clock(clock, content["events"])} for clock in content["clocks"]]
-    return {**content, **_when_and_who(content), "clocks": marked, "disturbed": found}
+    begun = {"late": late.of(content["provenance"])}
+    return {**content, **_when_and_who(content), **begun, "clocks": marked, "disturbed": found}
 
 
 def _when_and_who(content: Record) -> Record:

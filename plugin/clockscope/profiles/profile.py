@@ -14,6 +14,8 @@ from typing import Any
 import jsonschema
 
 from clockscope.base.errors import UserError
+from clockscope.profiles import snapshot
+from clockscope.profiles.snapshot import Snapshot
 from clockscope.profiles.wording import in_words
 
 GUESTS = Path(__file__).resolve().parent
@@ -157,6 +159,7 @@ class Profile:
     branches: Branches
     log: Log | None = None
     spans: tuple[Span, ...] = ()
+    snapshot: Snapshot = Snapshot()
 
     def release_of(self, banner: str) -> str:
         match = self.release.search(banner) if self.release else None
@@ -234,6 +237,7 @@ def parse(text: str, path: str) -> Profile:
         branches=_branches(data.get("branches", {}), gates),
         log=_log(data["log"], text, path) if "log" in data else None,
         spans=_spans(data.get("span", ()), rules, text, path),
+        snapshot=snapshot.parse(data.get("snapshot", {})),
     )
 
 

@@ -35,6 +35,7 @@ def _file(file: Record, axis: Axis, rules: int, ui: Ui) -> Iterator[str]:
         )
     if file["mode"] == "log":
         yield "  from a log: nothing is known beyond what the kernel printed, so much cannot be found"
+    yield from (f"  {one_line(said)}" for said in file["late"])
     yield from changes_made.lines(file["interventions"], "  ")
     for one in file["disturbed"][:_ROWS_MAX]:
         yield styled(f"  {cut(one_line(one['said']), 2 * _SAID_LIMIT)}", "red", ui.colour)
@@ -61,7 +62,7 @@ def _nothing(file: Record, rules: int, ui: Ui) -> Iterator[str]:
         )
     else:
         yield f"  Nothing wrong found: {counted(rules, 'rule')}, {counts}."
-    if file["events"]:
+    if file["events"] or file["late"]:
         active = f", {one_line(seen['active'])} in use at the end" if seen["active"] else ""
         parts = f"{counted(seen['clocks'], 'clock')} and {counted(seen['devices'], 'event device')} registered"
         yield from _folded(

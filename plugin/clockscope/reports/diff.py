@@ -45,6 +45,8 @@ def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:
         elif not complete:
             lines.append(styled(f"{letter} is incomplete: its recording did not end in order", "yellow", ui.colour))
     for side in "ab":
+        lines += [f"{side.upper()}: {one_line(said)}" for said in result["late"][side]]
+    for side in "ab":
         lines += changes_made.lines(result["interventions"][side], f"{side.upper()}: ")
     for side in "ab":
         said = [cut(one_line(one["said"]), 2 * _TEXT_LIMIT) for one in result["disturbed"][side][:_SHOWN_MAX]]

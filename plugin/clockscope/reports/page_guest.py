@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, TypeVar
 
-from clockscope.model import absence, changes_made, diagnosing, disturbed, flow_graph, paths, told
+from clockscope.model import absence, changes_made, diagnosing, disturbed, flow_graph, late, paths, told
 from clockscope._core import FormatError, Trace
 from clockscope.reports import cpuid, text
 from clockscope.base.ui import cut, one_line
@@ -159,6 +159,8 @@ def _warnings(content: Record, clock: text.Clock) -> Iterator[str]:
         yield f"This trace is damaged, and not all of it could be read: {shown(content['damage'], TEXT_LIMIT)}"
     elif not content["complete"]:
         yield f"This recording is incomplete: {shown(content['end_reason'], TEXT_LIMIT)}"
+    for said in late.said(content["late"]) if content["late"] else ():
+        yield shown(f"This recording was {said}.", TEXT_LIMIT)
     for one in content["disturbed"][:_CHANGES_MAX]:
         yield shown(f"{one['said']}.", TEXT_LIMIT)
     if content["provenance"].get("stub.tsc_while_stopped") == "runs on":

@@ -4,10 +4,10 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from clockscope._core import Trace
-from clockscope.model import absence, changes_made, disturbed
+from clockscope.model import absence, changes_made, disturbed, late
 from clockscope.model.axis import Axis
 from clockscope.profiles import reading
-from clockscope.reports import event_rows, values
+from clockscope.reports import event_rows, late as late_report, values
 from clockscope.reports.table import Cell, Column, file_line, fold, length, render, styled
 from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
 
@@ -41,6 +41,7 @@ def timeline(content: Record, ui: Ui, options: Options = Options(), *, file: str
     sections = [
         [file_line(file, ui), *fold(_head(content, time, under_way, ui), ui.width, _HANG)],
         _events(content, time, options, ui),
+        *(fold(section, ui.width, 2 * _HANG) for section in _late(content, ui)),
         *_clocks(content["clocks"], time, ui),
         *(fold(section, ui.width, 2 * _HANG) for section in _absent(content["never_reached"], time, ui)),
         *(fold(section, ui.width, 2 * _HANG) for section in _counters(content["counters"], time, ui)),
@@ -57,9 +58,12 @@ class Clock:
         self.unit = self.axis.unit
         self.is_log = self.axis.is_log
         self._never = {kind: absence.never(content, f"{kind}.registered") for kind in ("clock", "device")}
+        self._before = late.names(content.get("late"))
 
     def unregistered(self, clock: Record) -> str:
         """Of one that no event tells to have been registered."""
+        if clock["name"] in self._before:
+            return "before"
         return self._never["device" if clock["kind"] == "event device" else "clock"]
 
     def __call__(self, moment: Record) -> str:
@@ -86,6 +90,7 @@ def _head(content: Record, time: Clock, under_way: bool, ui: Ui) -> list[str]:
     ]
     if time.is_log:
         lines.append("from a log: nothing is known beyond what the kernel printed")
+    lines += late_report.lines(content["late"])
     if content["complete"]:
         early = content["provenance"].get("plan.ended") == "early"
         later = "; the boot's end was not seen, and what came later is not known" if early else ""
@@ -131,6 +136,11 @@ def _frames(event: Record) -> Iterator[str]:
         source = one_line(frame["source"])
         inlined = " (inlined)" if frame["inlined"] else ""
         yield f"      #{level:<2} {one_line(frame['function'])}" + (f" at {source}" if source else "") + inlined
+
+
+def _late(content: Record, ui: Ui) -> Iterator[list[str]]:
+    if content["late"] is not None:
+        yield from late_report.sections(content["late"], content["guest"], ui)
 
 
 def _clocks(clocks: Sequence[Record], time: Clock, ui: Ui) -> Iterator[list[str]]:
