@@ -19,6 +19,10 @@ _RAN = {
     "traced": """SELECT f.name AS function, count(*) AS times FROM invocation i JOIN function f ON f.id = i.function
                  GROUP BY f.name""",
     "event": "SELECT function, count(*) AS times FROM event WHERE function <> '' GROUP BY function",
+    "watched": """SELECT replace(x.function, ':return', '') AS function,
+                         max(coalesce(x.reached, 0), (SELECT count(*) FROM event e WHERE e.rule = x.rule)) AS times
+                  FROM expectation x WHERE x.what <> 'variable.written'
+                  AND (x.reached > 0 OR x.rule IN (SELECT rule FROM event))""",
     "in a backtrace": "SELECT function, count(*) AS times FROM frame WHERE function <> '' GROUP BY function",
 }
 
@@ -48,7 +52,7 @@ _ADDRESSES = "SELECT name AS function, entry AS address FROM function UNION SELE
 def examine(trace: Trace, pattern: str, xref: Xref | None) -> list[Record]:
     """One record for each function that matches the pattern, by name."""
     ran = _evidence(trace)
-    watched = {row["function"] for row in trace.rows(_WATCHED)}
+    watched = {row["function"] for row in trace.rows(_WATCHED) if _is_name(row["function"])}
     known = ran.keys() | watched | (xref.functions() if xref else set())
     addresses = {row["function"]: row["address"] for row in trace.rows(_ADDRESSES)}
     return [
@@ -64,8 +68,14 @@ def _evidence(trace: Trace) -> dict[str, tuple[str, int]]:
     found: dict[str, tuple[str, int]] = {}
     for kind, query in _RAN.items():
         for row in trace.rows(query):
-            found.setdefault(row["function"], (kind, row["times"]))
+            if _is_name(row["function"]):
+                found.setdefault(row["function"], (kind, row["times"]))
     return found
+
+
+def _is_name(text: str) -> bool:
+    """A rule's place may also be a line that the kernel prints."""
+    return text != "" and not any(mark in text for mark in " \t\n\"'")
 
 
 def _reached(name: str, evidence: tuple[str, int]) -> Record:

@@ -12,6 +12,8 @@ import pytest
 from guest import ROOT, Machine
 from sample_trace import write_sample
 
+from clockscope._core import TraceWriter
+
 SCHEMA = json.loads((ROOT / "schemas" / "xref.schema.json").read_text())
 Program = Callable[..., Any]
 
@@ -85,7 +87,7 @@ def test_the_branch_that_went_the_other_way(program: Program, branches: Path) ->
         "times": 1,
     }
     text = program("reached", branches, "xen_time_init").stdout
-    assert "time_init at time.c:12: je 0x1018 was taken (1 times)" in text
+    assert "time_init at time.c:12: je 0x1018 was taken (1 time)" in text
 
 
 def test_with_the_kernel(program: Program, trace: Path) -> None:
@@ -111,3 +113,19 @@ def test_no_such_function(program: Program, trace: Path) -> None:
     result = program("reached", trace, "nothing_*")
     assert (result.returncode, result.stdout) == (2, "")
     assert "no function 'nothing_*'" in result.stderr and "--elf" in result.stderr
+
+
+def test_a_rule_that_fired(program: Program, tmp_path: Path) -> None:
+    """Its function ran, wherever its event was told of; a line that the kernel prints is no function."""
+    path = tmp_path / "boot.trace"
+    writer = TraceWriter(str(path))
+    writer.expect("fired", "x-a", "fired_function:return", "planted", reached=2, matched=1)
+    writer.expect("unmet", "x-a", "unmet_function", "planted", reached=3, matched=0)
+    writer.expect("away", "x-a", "away_function", "planted", reached=0, matched=0)
+    writer.expect("line", "x-a", "a line that is printed", "planted", reached=1, matched=1)
+    writer.event(run_ns=1, cpu=0, what="x-a", rule="fired", function="its_caller", file="", line=0)
+    writer.close(True, "")
+    found = {name: (one["reached"], one["times"]) for name, one in ask(program, path, "*").items()}
+    assert found == {
+        "fired_function": ("yes", 2), "unmet_function": ("yes", 3), "away_function": ("no", 0), "its_caller": ("yes", 1)
+    }  # fmt: skip
