@@ -30,6 +30,9 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
         changed = changes_made.of(trace)
     if not functions:
         advice = "" if args.elf else "; --elf names the kernel, for functions that it does not know"
-        raise UserError(f"no function '{args.glob}' in {args.elf or file}{advice}")
+        said = f"no function '{args.glob}' in {args.elf or file}{advice}"
+        if not any(mark in args.glob for mark in "*?["):
+            raise UserError(said)
+        ui.note(f"{said[0].upper()}{said[1:]}.")  # to a pattern, that is an answer: a sourced script goes on
     ui.out(xref.format_reached({"interventions": changed, "functions": functions}, args.format, ui, file))
     return 0
