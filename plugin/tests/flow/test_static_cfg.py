@@ -39,7 +39,7 @@ def test_text(program: Program, vmlinux: Path) -> None:
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0].startswith("tsc_read_refs  arch/x86/kernel/tsc.c:")
-    assert "9 blocks, 4 branches, 1 timing windows" in done.stdout
+    assert "9 blocks, 4 branches, 1 timing window\n" in done.stdout
     assert "2 probes leave some ways open" in done.stdout
     assert "a loop polls a clock" in done.stdout
     rdtsc = [line for line in lines if " rdtsc " in line]
