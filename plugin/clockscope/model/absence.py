@@ -20,6 +20,7 @@ Time = Callable[[int], str]
 """How a moment of the guest's run time is written, with its unit."""
 
 HEADINGS = {
+    "not known": "Expected, never seen",
     "did not happen": "Did not happen",
     "condition never met": "Reached, condition never met",
     "did not return": "Called, not returned by the end",
@@ -30,9 +31,8 @@ HEADINGS = {
     "refused": "Could not be watched",
     "not told": "Not told by such a log",
     "not in the log": "Expected, not in the log",
-    "not known": "Expected, never seen",
 }
-"""By state, in the order in which they are told; the last is of older traces, which do not tell more."""
+"""By state, in the order in which they are told; the first is of older traces, which do not tell more."""
 
 CERTAIN = ("happened", "did not happen", "condition never met", "not in this kernel")
 
