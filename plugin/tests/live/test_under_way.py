@@ -34,4 +34,4 @@ def test_what_is_asked_is_of_the_recording(gdb: Gdb, tmp_path: Path) -> None:
         events = opened.timeline()["events"]
     assert shown[2].startswith(f"{len(events)} events") and len(events) > 2  # up to the last stop
     after = result.text.partition("\nafter\n")[2].splitlines()
-    assert after[0] == str(trace) and after[3].startswith("complete: ended by")
+    assert after[0] == str(trace) and "ended by `clock record --stop`" in after[3]
