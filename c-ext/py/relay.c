@@ -95,6 +95,21 @@ static struct cs_error *create(struct relay_object *self, const char *address, d
 	return NULL;
 }
 
+/* Asked with the first relay: `threading` takes long to import for those who only read traces. */
+static int find_main_thread(void)
+{
+	PyObject *threading = main_thread ? NULL : PyImport_ImportModule("threading");
+	PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
+	PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+
+	if (ident)
+		main_thread = PyLong_AsUnsignedLong(ident);
+	Py_XDECREF(ident);
+	Py_XDECREF(thread);
+	Py_XDECREF(threading);
+	return PyErr_Occurred() ? -1 : 0;
+}
+
 static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"address", "connect_timeout", "request_timeout", NULL};
@@ -110,6 +125,8 @@ static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 		return NULL;
 	if (!(connect_timeout > 0 && connect_timeout < 1e6) || !(request_timeout > 0 && request_timeout < 1e6))
 		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
+	if (find_main_thread() < 0)
+		return NULL;
 	object = SELF(allocate(type, 0));
 	if (!object)
 		return NULL;
@@ -826,19 +843,6 @@ static PyType_Spec spec = {
 };
 
 /* The thread that signals are delivered to. */
-static int find_main_thread(void)
-{
-	PyObject *threading = PyImport_ImportModule("threading");
-	PyObject *thread = threading ? PyObject_CallMethod(threading, "main_thread", NULL) : NULL;
-	PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
-
-	main_thread = ident ? PyLong_AsUnsignedLong(ident) : 0;
-	Py_XDECREF(ident);
-	Py_XDECREF(thread);
-	Py_XDECREF(threading);
-	return PyErr_Occurred() ? -1 : 0;
-}
-
 static int close_at_exit(void)
 {
 	static PyMethodDef method = {"close_all", close_all, METH_NOARGS, NULL};
@@ -854,7 +858,7 @@ static int close_at_exit(void)
 
 int relay_register(PyObject *module)
 {
-	if (find_main_thread() < 0 || close_at_exit() < 0)
+	if (close_at_exit() < 0)
 		return -1;
 	return type_register(module, &spec, &relay_type);
 }

@@ -120,11 +120,14 @@ class World:
 
     def value(self, argument: ast.arg) -> Any:
         assert argument.annotation is not None
-        kind = ast.unparse(argument.annotation).strip("'").split(" | ")[0].split("[")[0]
+        whole = ast.unparse(argument.annotation).strip("'").split(" | ")[0]
+        kind = whole.split("[")[0]
         if kind in self.objects:
             return self.objects[kind]
         plain = {"int": 1, "str": "x", "bytes": JUMP, "bool": True, "float": 0.01, "Sequence": (), "object": None}
-        return (1, 2, 3, 4) if kind == "tuple" else plain[kind]
+        if kind == "tuple":
+            return ("x",) if "str" in whole else (1, 2, 3, 4)
+        return plain[kind]
 
     def use(self, name: str, member: str) -> Any:
         """Call a method, or read a property, of the object of that type."""
