@@ -43,7 +43,7 @@ struct traced {
 	struct relation *window_callers; /* functions that call it within a timing window */
 	struct relation *window_callees; /* functions that it so calls */
 	bool returns_nothing;
-	bool broken;                     /* its text is not what was analysed: nothing it says is used */
+	bool broken; /* its text is not what was analysed: nothing it says is used */
 	struct traced *next;
 };
 

@@ -317,7 +317,8 @@ static struct cs_error *create_locked(const char *name, bool force, struct store
 		return &cs_error_no_memory;
 	CS_TRY(take_lock(name, file));
 	if (exists && !force)
-		return cs_error_create(CS_ERROR_EXISTS, "%s exists already; it is kept (--overwrite replaces it)", name);
+		return cs_error_create(CS_ERROR_EXISTS, "%s exists already; it is kept (--overwrite replaces it)",
+				       name);
 	return exists ? replace(name, file) : create_new(name, file->path, file->lock_was_left);
 }
 
