@@ -105,10 +105,13 @@ static struct cs_error *take_unseen(struct timeline *timeline, sqlite3_stmt *sta
 /* Whether a row is the next of the unseen: they come in the same order. */
 static bool is_unseen(struct timeline *timeline, const struct row_expectation *row)
 {
-	const struct row_expectation *next = timeline->unseen + timeline->unseen_taken;
-	bool same = timeline->unseen_taken < timeline->unseen_count && !strcmp(next->rule, row->rule) &&
-		    !strcmp(next->function, row->function);
+	const struct row_expectation *next;
+	bool same;
 
+	if (timeline->unseen_taken == timeline->unseen_count)
+		return false;
+	next = &timeline->unseen[timeline->unseen_taken];
+	same = !strcmp(next->rule, row->rule) && !strcmp(next->function, row->function);
 	timeline->unseen_taken += same;
 	return same;
 }
