@@ -60,14 +60,14 @@ Event devices
   name  rating  registered  selected
   hpet      50      21.000  22.000, in use
 
+Expected, never seen
+  refine-finished  calibration finished  tsc_refine_calibration_work
+
 Not in this kernel
   kvm-clock  clock registered  kvmclock_init  no such function
 
 Could not be watched
   lapic  calibration started  calibrate_APIC_clock  the stub has no free slot
-
-Expected, never seen
-  refine-finished  calibration finished  tsc_refine_calibration_work
 
 Functions reached
   function     calls  first ms  cpu
