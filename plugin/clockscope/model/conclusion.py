@@ -11,7 +11,7 @@ Behind = Callable[[str, Sequence[str]], set[str]]
 """The clocks that had events of some kinds in calls of a function."""
 
 _REGISTERED = ("clock.registered", "device.registered")
-_LOST = ("clock.rejected", "clock.unstable", "clock.unregistered", "device.rejected")
+_LOST = ("clock.rejected", "clock.unstable", "clock.unregistered")
 _SELECTED = ("clock.selected", "device.selected")
 
 
