@@ -38,7 +38,8 @@ def _check_profile(value: str) -> None:
 
 def _check_breakpoints(value: str) -> None:
     if value not in _BREAKPOINTS:
-        raise UserError(f"{one_line(value)}: expected is {' or '.join(_BREAKPOINTS)}")
+        expected = " or ".join(_BREAKPOINTS)
+        raise UserError(f"set {settings.BREAKPOINTS.full_name}: {expected} is expected, not {one_line(value)!r}")
 
 
 _BREAKPOINTS = ("auto", "hardware")

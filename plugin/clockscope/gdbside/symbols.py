@@ -36,9 +36,12 @@ def statements(file: str, line: int) -> list[int]:
 
 
 def symbol_file() -> str | None:
-    """The file whose symbols GDB has: the program's or the kernel's."""
+    """The file whose symbols GDB has, the program's or the kernel's; not one that it reads through the stub."""
     files = [file.filename for file in gdb.objfiles() if file.filename and os.path.isfile(file.filename)]
-    return gdb.current_progspace().filename or (files[0] if files else None)
+    path: str | None = gdb.current_progspace().filename
+    if path is None or path.startswith("target:"):
+        return files[0] if files else None
+    return path
 
 
 def read_symbols_again(path: str) -> None:

@@ -93,6 +93,7 @@ class Engine:
         self._offset = offset
         self._limit = backtrace_limit
         self._take = take
+        self.on_return: Callable[[], None] = lambda: None  # after each call whose return was awaited
         self._repeats = Repeats(run_ns)
         self._probes: dict[int, own_breakpoints.Probe] = {}
         self._hits: Counter[int] = Counter()
@@ -280,7 +281,9 @@ class Engine:
         self.tally.unfinished.subtract(rule.rule for rule in call.rules)
         variables = {**call.variables, "ret": stop.return_value(call.return_type)}
         with self._variables(variables, call.rules):
-            return self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace, begun=call.begun))
+            stay = self._observe_all(call.rules, _Scene(stop, lambda: call.backtrace, begun=call.begun))
+        self.on_return()
+        return stay
 
     def _observe_all(self, rules: Iterable[Rule], scene: _Scene) -> bool:
         stay = False

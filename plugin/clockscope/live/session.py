@@ -141,6 +141,8 @@ class Recording:
         self._engine = Engine(target.plan, target.offset, limit, run_ns, self._take, self._observer)
         self._coverage = Coverage(target.plan, self._engine.tally, self._writer)
         self._boot_end = BootEnd(target.plan.expectations, self._engine.tally)
+        self._engine.on_return = self._has_returned
+        self._patience = 1  # silences that are waited for before it is asked whether the guest is idle
         self._silences = 0  # in a row, each as long as makes a guest idle
         self.waits_on = False  # the guest stands for a silence that was none of its own
         self._watcher = Watcher(target.elf, target.offset, target.watched, limit, self._take)
@@ -415,8 +417,16 @@ class Recording:
     def _listen(self) -> None:
         """Be told when nothing was heard of the guest for long: in the midst of a measurement it is not stopped."""
         if self.goal == Goal("idle"):
-            patience = PATIENCE if self._boot_end.measuring() else 1
-            self._connection.relay.set_idle_limit(patience * console.number(settings.IDLE_SECONDS.full_name))
+            self._patience = self._patience_now()
+            self._connection.relay.set_idle_limit(self._patience * console.number(settings.IDLE_SECONDS.full_name))
+
+    def _patience_now(self) -> int:
+        return PATIENCE if self._boot_end.measuring() else 1
+
+    def _has_returned(self) -> None:
+        """A call that measured may be over without an event: then no more patience is due."""
+        if self._patience != self._patience_now():
+            self._listen()
 
     def stop(self) -> None:
         """The user ends it, wherever the boot is."""
@@ -591,10 +601,7 @@ class Recording:
 
 def _wants_hardware() -> bool:
     """Whether the user wants hardware breakpoints alone."""
-    chosen = console.text(settings.BREAKPOINTS.full_name)
-    if chosen not in ("auto", "hardware"):
-        raise UserError(f"set clockscope breakpoints: auto or hardware is expected, not {chosen!r}")
-    return chosen == "hardware"
+    return console.text(settings.BREAKPOINTS.full_name) == "hardware"
 
 
 def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:

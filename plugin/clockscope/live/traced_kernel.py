@@ -60,8 +60,11 @@ def loaded() -> ElfFile:
     path = symbols.symbol_file()
     if path is None:
         raise UserError("GDB has no symbols of your guest: load its kernel's debug ELF with `file vmlinux`")
-    status = os.stat(path)
-    elf = _opened(path, status.st_mtime_ns, status.st_size)
+    try:
+        status = os.stat(path)
+        elf = _opened(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; load the kernel's debug ELF with `file vmlinux`") from None
     if elf.stripped:
         raise UserError(f"{path}: it has no symbols (stripped): load the kernel's debug ELF with `file vmlinux`")
     return elf
