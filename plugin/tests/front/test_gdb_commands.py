@@ -320,7 +320,8 @@ def test_kill_ends_both(gdb: Gdb, tmp_path: Path) -> None:
     result = gdb(script)
     assert failure(result).startswith("nothing is being recorded")
     complete, reason, events = opened(trace)
-    assert complete and reason == "reached clock.registered:hpet" and events >= 3
+    # How many come before depends on whether the PIT could calibrate the TSC.
+    assert complete and reason == "reached clock.registered:hpet" and events >= 2
     assert opened(Path(f"{trace}.more"))[:2] == (False, "GDB killed the guest")
 
 
