@@ -114,26 +114,45 @@ static PyObject *give_store(const struct store *store)
 			     (long long)place->displacement);
 }
 
-static PyObject *store_of_code(PyObject *module, PyObject *args)
-{
-	struct insn_decoder *decoder = NULL;
-	unsigned long long address;
-	struct cs_error *error;
-	struct store store;
-	struct insn insn;
+/* Machine code, and a decoder for it: what functions of bytes and an address begin with. */
+struct machine_code {
 	const char *bytes;
 	Py_ssize_t size;
+	unsigned long long address;
+	struct insn_decoder *decoder;
+};
+
+/* False with an exception set. */
+static bool take_code(PyObject *args, struct machine_code *ret)
+{
+	struct cs_error *error;
+
+	if (!PyArg_ParseTuple(args, "y#K", &ret->bytes, &ret->size, &ret->address))
+		return false;
+	error = insn_decoder_create(&ret->decoder);
+	if (error)
+		raise_error(error);
+	return !error;
+}
+
+static bool decode_at(const struct machine_code *code, Py_ssize_t at, struct insn *ret)
+{
+	return at < code->size && insn_decode(code->decoder, (const uint8_t *)code->bytes + at,
+					      (size_t)(code->size - at), code->address + (uint64_t)at, ret);
+}
+
+static PyObject *store_of_code(PyObject *module, PyObject *args)
+{
+	struct machine_code code;
+	struct store store;
+	struct insn insn;
 	bool stores;
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, "y#K", &bytes, &size, &address))
+	if (!take_code(args, &code))
 		return NULL;
-	error = insn_decoder_create(&decoder);
-	if (error)
-		return raise_error(error);
-	stores = insn_decode(decoder, (const uint8_t *)bytes, (size_t)size, address, &insn) &&
-		 store_of(decoder, &insn, &store);
-	insn_decoder_destroy(decoder);
+	stores = decode_at(&code, 0, &insn) && store_of(code.decoder, &insn, &store);
+	insn_decoder_destroy(code.decoder);
 	if (!stores)
 		Py_RETURN_NONE;
 	return give_store(&store);
@@ -154,28 +173,19 @@ static int append_insn(PyObject *list, struct insn_decoder *decoder, const struc
 
 static PyObject *disassemble(PyObject *module, PyObject *args)
 {
-	struct insn_decoder *decoder = NULL;
-	unsigned long long address;
-	struct cs_error *error;
+	struct machine_code code;
 	struct insn insn;
+	Py_ssize_t at = 0;
 	PyObject *list;
-	const char *bytes;
-	Py_ssize_t size, at = 0;
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, "y#K", &bytes, &size, &address))
+	if (!take_code(args, &code))
 		return NULL;
-	error = insn_decoder_create(&decoder);
-	if (error)
-		return raise_error(error);
 	list = PyList_New(0);
-	while (list && at < size &&
-	       insn_decode(decoder, (const uint8_t *)bytes + at, (size_t)(size - at), address + (uint64_t)at, &insn)) {
-		if (append_insn(list, decoder, &insn) < 0)
+	for (; list && decode_at(&code, at, &insn); at += insn.length)
+		if (append_insn(list, code.decoder, &insn) < 0)
 			Py_CLEAR(list);
-		at += insn.length;
-	}
-	insn_decoder_destroy(decoder);
+	insn_decoder_destroy(code.decoder);
 	return list;
 }
 

@@ -179,7 +179,6 @@ static struct cs_error *shared_breakpoint(struct relay *relay, const struct gdb_
 
 	*done = request->kind == GDB_BREAKPOINT && !relay->all_lifted &&
 		breakpoints_has(table, request->address, request->type, BREAKPOINT_OF_RELAY);
-	relay->watchpoints_used |= request->kind == GDB_WATCHPOINT && request->insert;
 	if (!*done)
 		return NULL;
 	if (request->insert)

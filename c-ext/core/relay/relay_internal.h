@@ -172,7 +172,7 @@ struct relay {
 
 	/* The guest's side, the thread's own. */
 	struct breakpoints breakpoints;
-	struct watchpoints watchpoints; /* GDB's */
+	struct watchpoints watchpoints; /* GDB's: while there are any, what touches memory must really run */
 	/* Whether the stop that was passed on is one of a guest that ran into a breakpoint; and which were lifted
 	 * since: GDB takes its own out before it says that the guest stands. */
 	bool stopped_at_breakpoint;
@@ -198,10 +198,9 @@ struct relay {
 	enum { IN_PLACE_UNKNOWN, IN_PLACE_WORKS, IN_PLACE_FAILS } step_in_place[2];
 	struct register_map map;
 	struct insn_decoder *decoder;
-	bool step_only;        /* the stub refuses to write a register */
-	bool step_unfinished;  /* the last step was one round of a repeated string instruction, which goes on */
-	bool watchpoints_used; /* by GDB: what touches memory must then really run */
-	bool lifted;           /* a probe is lifted while GDB steps off it */
+	bool step_only;       /* the stub refuses to write a register */
+	bool step_unfinished; /* the last step was one round of a repeated string instruction, which goes on */
+	bool lifted;          /* a probe is lifted while GDB steps off it */
 	uint64_t lifted_address;
 	struct left_behind *left_behind;
 	struct deferred *deferred; /* changes that probes asked for during a stop */

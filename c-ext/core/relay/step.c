@@ -516,7 +516,7 @@ static struct cs_error *by_emulation(struct relay *relay, const char *thread, co
 		return NULL;
 	CS_TRY(find_insn(relay, probe, registers->pc, &insn, &found));
 	need = found ? emulate_need(&insn) : EMULATE_IMPOSSIBLE;
-	if (need == EMULATE_IMPOSSIBLE || (need != EMULATE_REGISTERS_ONLY && relay->watchpoints_used))
+	if (need == EMULATE_IMPOSSIBLE || (need != EMULATE_REGISTERS_ONLY && relay->watchpoints.count))
 		return NULL;
 	before = after = load_state(&relay->map, registers);
 	if (need == EMULATE_LOAD)

@@ -24,6 +24,8 @@ class GdbSession:
     """Guests that GDB has let go, and that are to end with it."""
     leaving: bool = False
     """GDB ends."""
+    moved: list[tuple[str, int]] = field(default_factory=list)
+    """The symbol file that was moved last to where its kernel runs, and how far."""
     last_command: list[str] = field(default_factory=list)
     """What `clock launch` started last."""
 

@@ -16,7 +16,7 @@ from clockscope.gdbside.frames import Stop
 from clockscope._core import RefusedError
 from clockscope.kernel import boot_image, placement
 from clockscope.kernel.elffile import ElfFile
-from clockscope.live import qemu, replaying, traced_kernel
+from clockscope.live import gdb_session, qemu, replaying, traced_kernel
 from clockscope.live.connection import Connection
 
 _START = "start_kernel"
@@ -24,8 +24,6 @@ _START = "start_kernel"
 _FIXADDR_TOP = 0xFFFFFFFFFF7FF000
 _PAGE = 4096
 _SLOT = 0x5FF
-
-_moved: list[tuple[str, int]] = []  # the symbol file that was moved last, and how far
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ def look(made: Connection, ui: Ui) -> None:
 
 def forget() -> None:
     """Another guest's kernel lies elsewhere: put GDB's symbols back."""
-    while _moved:
-        path, _ = _moved.pop()
+    while moved := gdb_session.here().moved:
+        path, _ = moved.pop()
         if symbols.symbol_file() == path:
             symbols.move_symbols(path, 0)
 
@@ -78,7 +76,7 @@ def _look(made: Connection, elf: ElfFile, ui: Ui) -> bool:
     if asked != "auto":
         _move(elf, now, _offset(asked), ui)
         return False
-    if not _may_move(made) or not placement.can_move(elf) or (now and (elf.path, now) not in _moved):
+    if not _may_move(made) or not placement.can_move(elf) or (now and (elf.path, now) not in gdb_session.here().moved):
         return False  # that, the user has moved
     found = placement.find(elf, _reader(made))
     if found is not None:
@@ -102,7 +100,7 @@ def _move(elf: ElfFile, now: int, offset: int, ui: Ui) -> None:
     if offset == now:
         return
     symbols.move_symbols(elf.path, offset)
-    _moved[:] = [(elf.path, offset)] if offset else []
+    gdb_session.here().moved = [(elf.path, offset)] if offset else []
     ui.note(f"Your guest's kernel runs {offset:#x} further than its file says (KASLR): GDB's symbols were moved there.")
 
 

@@ -66,13 +66,19 @@ def test_a_kernel_that_is_up(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Pat
         "print/x (long)&linux_banner",
         f"clock record --no-branches -o {tmp_path}/late.trace",
         "clock record --stop",
+        f"set clockscope kaslr {offset:#x}",
+        f"clock record --no-branches -o {tmp_path}/told.trace",
+        "clock record --stop",
         "set clockscope kaslr off",
         f"clock record --no-branches -o {tmp_path}/off.trace",
+        "print/x (long)&linux_banner",
     ]
     done = gdb(script)
-    assert f"runs {offset:#x} further" in done.text and f"{link + offset:#x}" in done.text
-    with Trace(str(tmp_path / "late.trace")) as recorded:
-        assert recorded.meta()["guest.offset"] == f"{offset:#x}"
+    assert f"runs {offset:#x} further" in done.text
+    assert re.findall(r"^\$\d+ = (0x[0-9a-f]+)$", done.text, re.MULTILINE) == [f"{link + offset:#x}", f"{link:#x}"]
+    for name in ("late", "told"):
+        with Trace(str(tmp_path / f"{name}.trace")) as recorded:
+            assert recorded.meta()["guest.offset"] == f"{offset:#x}"
 
 
 def test_a_stub_without_watchpoints(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from clockscope._core import Trace
 from clockscope.model import disturbed, paths
 
 VERSIONS = Path(__file__).with_name("versions")
+STORED = sorted([*VERSIONS.glob("*.trace"), *(ROOT / "traces").glob("*.trace")])
 _SQL = (ROOT / "schemas/trace.sql").read_text()
 _HERE = re.search(r"PRAGMA user_version = (\d+);", _SQL)
 NEWEST = int(_HERE[1]) if _HERE else 0
@@ -49,6 +50,15 @@ def trace_of(version: int) -> Path:
 def state(path: Path) -> tuple[str, int, list[str]]:
     files = sorted(file.name for file in path.parent.iterdir())
     return hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns, files
+
+
+@pytest.mark.parametrize("path", STORED, ids=[path.name for path in STORED])
+def test_what_is_kept_names_no_machine(path: Path) -> None:
+    """A recording that is committed was made from the project's own folder, and says no other."""
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        meta = dict(database.execute("SELECT key, value FROM meta"))
+    named = [meta.get("guest.elf", ""), *json.loads(meta.get("stub.command") or "[]")]
+    assert not [word for word in named if word.startswith(("/", "file:/"))]
 
 
 def test_there_is_a_trace_of_every_version() -> None:
