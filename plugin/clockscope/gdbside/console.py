@@ -50,6 +50,11 @@ def connected_to() -> str:
     return f"process {inferior.pid}" if inferior.pid else ""
 
 
+def has_connection() -> bool:
+    """Whether GDB holds the connection to what it debugs; no longer where that is told of as ended by `disconnect`."""
+    return gdb.selected_inferior().connection is not None
+
+
 def connect(socket_path: str) -> None:
     """`target remote`; raises Error."""
     execute(f"target remote {socket_path}")

@@ -47,6 +47,7 @@ class Connection:
     guest: Guest | None = None
     replay: bool = False  # of a recorded boot: nothing can be changed or borrowed
     replay_shift: int | None = None  # an instruction of it takes 1 << shift ns; None: that is not known
+    abandoned: bool = False  # by GDB's `disconnect`, which tells nobody: the guest is left as it is
 
     def fate(self) -> str:
         """How the guest's process failed; empty where it ended in order, runs on, or is not ours."""
@@ -58,7 +59,9 @@ class Connection:
     def lost(self) -> None:
         """GDB has let go of the guest, or it has ended: say which."""
         fate = self.fate()
-        if self.guest is not None and self.guest.running and self.relay.state != "exited":
+        if self.abandoned:
+            said = self._leave()
+        elif self.guest is not None and self.guest.running and self.relay.state != "exited":
             # It is this GDB's child: left alone by GDB, but not to outlive it.
             said = f"Your guest ({self.guest.name}) runs on without GDB; it ends when GDB does."
             here().left_running.append(self.guest)
@@ -72,6 +75,21 @@ class Connection:
         if not here().leaving:
             console.Ui().note(one_line(said))
         self.close()
+
+    def _leave(self) -> str:
+        """Let the guest be as GDB's `disconnect` means it, without our probes; what became of it."""
+        if self.relay.state == "stopped":
+            self.relay.close()
+            said = f"stands where it stood, without GDB: `clock attach {self.address}` goes on with it"
+        else:
+            self.relay.detach()
+            said = "runs on without GDB"
+        if self.guest is None:
+            return f"Your guest {said}."
+        here().left_running.append(self.guest)
+        said = f"Your guest ({self.guest.name}) {said}; it ends when GDB does."
+        self.guest = None
+        return said
 
     def close(self) -> None:
         """Let go of everything; a guest that clockscope started ends."""

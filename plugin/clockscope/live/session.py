@@ -488,6 +488,9 @@ class Recording:
         """The guest has ended, or GDB let go of it."""
         relay = self._connection.relay
         fate = self._connection.fate()
+        if self._connection.abandoned:
+            self.end(False, "GDB has disconnected")
+            return
         complete = relay.state == "exited" and "kill" not in relay.reason and not fate and self._ends_with_guest()
         self.end(complete, fate or relay.reason or "the connection was lost")
 
@@ -667,7 +670,9 @@ def _gone() -> None:
     if connection.relay.state == "stopped":
         connection.relay.settle()
     if connection.relay.state not in ("closed", "exited"):
-        return
+        if console.has_connection():
+            return  # one of several programs has ended
+        connection.abandoned = True
     recording = here().recording
     if recording is not None:
         recording.guest_gone()

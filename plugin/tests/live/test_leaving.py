@@ -93,6 +93,21 @@ def test_a_kill_by_k_is_told_as_it_was(gdb: Gdb, kind: type[FakeStub], said: str
     assert "Your guest is attached" not in text
 
 
+def test_disconnect_leaves_the_guest_where_it_stands(gdb: Gdb, tmp_path: Path) -> None:
+    """GDB tells no stub of it. A recording ends, its probes are lifted, and the guest can be attached to again."""
+    guest, trace = model("netbsd"), tmp_path / "boot.trace"
+    again = "python gdb.execute('clock attach ' + __import__('clockscope').live.connection.here().left_running[0].socket_path)"
+    text = gdb([
+        "set osabi none", f"file {guest.vmlinux}", guest.launch(tmp_path / "serial.log"), "hbreak main",
+        f"clock record -o {trace}", "continue", "disconnect", tried("clock record --stop"), again,
+        "delete", "hbreak tc_init", "continue", "backtrace",
+    ]).text  # fmt: skip
+    assert "stands where it stood, without GDB" in text and "nothing is being recorded" in text
+    assert "main () at" in text[text.index("Breakpoint 2, tc_init") :]
+    with Trace(str(trace)) as opened:
+        assert opened.timeline()["end_reason"] == "GDB has disconnected"
+
+
 @pytest.mark.parametrize("processes", ["auto", "off"])
 @pytest.mark.parametrize(("command", "says"), [("detach", "can't detach process"), ("kill", "can't kill process")])
 def test_what_was_refused_is_no_farewell(gdb: Gdb, command: str, says: str, processes: str) -> None:
