@@ -17,12 +17,12 @@ Q := $(if $(V),,@)
 
 # What is needed to build and to show the demo, and what the tests and the developers need beside it.
 PACKAGES := gcc libc6-dev python3-dev libcapstone-dev libexpat1-dev libsqlite3-dev libelf-dev libdw-dev \
-	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-jinja2
+	gdb qemu-system-x86 cpio debian-archive-keyring graphviz python3-jsonschema python3-jinja2 python3-sqlalchemy
 # The page's program is bundled by npm's esbuild. A npm that did not come from Debian conflicts with Debian's.
 PAGE_PACKAGES := $(if $(shell command -v npm 2>/dev/null),,nodejs npm)
 TEST_PACKAGES := $(PACKAGES) $(PAGE_PACKAGES) clang libclang-rt-dev clang-format clang-tidy shellcheck black \
 	python3-mypy flake8 python3-protobuf protobuf-compiler python3-pytest python3-pytest-xdist python3-hypothesis \
-	libcmocka-dev gdbserver gdb-multiarch busybox-static tmux zsh fish groff-base qemu-user binutils sqlite3 procps chromium zstd
+	libcmocka-dev postgresql python3-psycopg2 gdbserver gdb-multiarch busybox-static tmux zsh fish groff-base qemu-user binutils sqlite3 procps chromium zstd
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -288,7 +288,7 @@ fuzz: test-packages ## run each fuzz target for FUZZ_SECONDS (3600), corpora in 
 C_FILES = $(sort $(shell find c-ext -name '*.[ch]')) $(wildcard examples/model/*.[ch] examples/model/*/*.[ch])
 SCRIPTS := .ci/run .ci/hosts .ci/install-packages .ci/install-npm .ci/formatter .ci/fuzz .ci/stamp .ci/check-build .ci/install-files .ci/uninstall-files .ci/make-deb \
 	.ci/check-gdb $(addprefix examples/linux/,init init-told qemu-command fetch-file fetch-modules fetch-source \
-	make-initramfs) examples/model/qemu-command plugin/clockscope.bash \
+	make-initramfs) examples/model/qemu-command examples/ci/boot-and-check plugin/clockscope.bash \
 	plugin/tests/peers/fetch-testsuite
 
 # Long, so no part of `test`.

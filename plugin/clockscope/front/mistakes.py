@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a mistake in a command line was perhaps meant to be."""
 
-import difflib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+
+from clockscope.base.likeness import meant as meant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,12 +13,6 @@ if TYPE_CHECKING:
 _UNKNOWN = re.compile(r"unrecognized arguments: (?P<word>-[\w-]+)")
 _BARE_FORCE = "argument --force: expected one argument"
 _CHOICE = re.compile(r"(?P<before>.*invalid choice: )'(?P<word>[^']*)' \(choose from (?P<choices>.*)\)", re.DOTALL)
-
-
-def meant(word: str, known: Iterable[str]) -> str:
-    """ "; did you mean WORD?", or nothing where nothing is like it."""
-    close = difflib.get_close_matches(word, list(known), 1, 0.6)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def worded(parser: "argparse.ArgumentParser", message: str) -> str:

@@ -42,6 +42,7 @@ LINKS = {
 }
 LOGS = {
     "serial.log": "Linux version 6.1.0 (builder@host)\nclocksource: Switched to clocksource tsc-early\n",
+    "policy.toml": '[clocks]\nmust = ["hpet"]\n',
 }
 # A kernel that ends by itself without an initramfs.
 LINKS_OF = {"launch": {"vmlinux": GUESTS / "model" / "netbsd.elf"}}
