@@ -21,28 +21,13 @@ struct analyser_object {
 
 #define SELF(OBJECT) ((struct analyser_object *)(OBJECT))
 
-/* Names come from the ELF, which is not trusted to hold UTF-8. */
-static PyObject *string(const char *text)
-{
-	return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
-}
-
-/* Appends an object to a list and releases it; NULL is a failed conversion. -1 with an exception set. */
-static int append(PyObject *list, PyObject *object)
-{
-	int result = object ? PyList_Append(list, object) : -1;
-
-	Py_XDECREF(object);
-	return result;
-}
-
 /* Names of the bits set in a mask. */
 static PyObject *bits(unsigned mask, const char *const *names, size_t count)
 {
 	PyObject *list = PyList_New(0);
 
 	for (size_t i = 0; list && i < count; i++)
-		if (mask >> i & 1 && append(list, string(names[i])) < 0)
+		if (mask >> i & 1 && list_take(list, string_to_object(names[i])) < 0)
 			Py_CLEAR(list);
 	return list;
 }
@@ -63,7 +48,7 @@ static PyObject *instruction(struct analyser_object *self, const struct analysis
 			     "length", (unsigned)insn->insn.length, "kind", insn_kind_name(insn->insn.kind),
 			     "condition", insn_condition_name(insn->insn.condition), "target",
 			     insn->insn.target ? PyLong_FromUnsignedLongLong(insn->insn.target) : Py_NewRef(Py_None),
-			     "port", insn->insn.port, "text", string(text), "site",
+			     "port", insn->insn.port, "text", string_to_object(text), "site",
 			     insn->flags ? site_kind_name(insn->site) : "", "in_window",
 			     PyBool_FromLong(analysis->windows->inside[index]));
 }
@@ -74,7 +59,7 @@ static PyObject *instructions(struct analyser_object *self, const struct analysi
 	PyObject *list = PyList_New(0);
 
 	for (uint32_t i = 0; list && i < block->insn_count; i++)
-		if (append(list, instruction(self, analysis, block->insn + i)) < 0)
+		if (list_take(list, instruction(self, analysis, block->insn + i)) < 0)
 			Py_CLEAR(list);
 	return list;
 }
@@ -84,8 +69,8 @@ static PyObject *successors(const struct cfg *cfg, const struct cfg_block *block
 	PyObject *list = PyList_New(0);
 
 	for (uint32_t i = block->next; list && i < block->next + block->next_count; i++)
-		if (append(list, Py_BuildValue("{s:I,s:s}", "to", cfg->edges[i].to, "kind",
-					       cfg_edge_name(cfg->edges[i].kind))) < 0)
+		if (list_take(list, Py_BuildValue("{s:I,s:s}", "to", cfg->edges[i].to, "kind",
+						  cfg_edge_name(cfg->edges[i].kind))) < 0)
 			Py_CLEAR(list);
 	return list;
 }
@@ -111,7 +96,7 @@ static PyObject *blocks(struct analyser_object *self, const struct analysis *ana
 	PyObject *list = PyList_New(0);
 
 	for (uint32_t i = 0; list && i < analysis->cfg->block_count; i++)
-		if (append(list, one_block(self, analysis, analysis->cfg->by_address[i])) < 0)
+		if (list_take(list, one_block(self, analysis, analysis->cfg->by_address[i])) < 0)
 			Py_CLEAR(list);
 	return list;
 }
@@ -127,7 +112,7 @@ static PyObject *loops(const struct cfg *cfg)
 				      index_or_none(loop->parent), "depth", loop->depth, "blocks", loop->block_count,
 				      "irreducible", PyBool_FromLong(loop->irreducible), "rounds", loop->rounds);
 
-		if (append(list, dict) < 0)
+		if (list_take(list, dict) < 0)
 			Py_CLEAR(list);
 	}
 	return list;
@@ -143,7 +128,7 @@ static PyObject *windows(const struct windows *windows)
 					       (unsigned long long)window->to, "blocks", window->block_count, "polls",
 					       PyBool_FromLong(window->polls));
 
-		if (append(list, dict) < 0)
+		if (list_take(list, dict) < 0)
 			Py_CLEAR(list);
 	}
 	return list;
@@ -154,7 +139,7 @@ static PyObject *addresses(const uint64_t *items, uint32_t count)
 	PyObject *list = PyList_New(0);
 
 	for (uint32_t i = 0; list && i < count; i++)
-		if (append(list, PyLong_FromUnsignedLongLong(items[i])) < 0)
+		if (list_take(list, PyLong_FromUnsignedLongLong(items[i])) < 0)
 			Py_CLEAR(list);
 	return list;
 }
@@ -172,7 +157,7 @@ static PyObject *probes(const struct plan *plan)
 			PyBool_FromLong(probe->need == EMULATE_IMPOSSIBLE), "frequency", probe->frequency, "in_window",
 			PyBool_FromLong(probe->in_window), "patched", PyBool_FromLong(probe->patched));
 
-		if (append(list, dict) < 0)
+		if (list_take(list, dict) < 0)
 			Py_CLEAR(list);
 	}
 	return list;
@@ -182,16 +167,16 @@ static PyObject *describe(struct analyser_object *self, const struct analysis *a
 {
 	const struct plan *plan = analysis->plan;
 
-	return Py_BuildValue("{s:N,s:K,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:d,s:d,s:I,s:I}", "function",
-			     string(analysis->symbol.name), "entry", (unsigned long long)analysis->symbol.address,
-			     "complete", PyBool_FromLong(analysis->cfg->complete), "determined",
-			     PyBool_FromLong(plan->determined), "traceable",
-			     PyBool_FromLong(plan->entry != PLAN_NO_ENTRY), "blocks", blocks(self, analysis), "loops",
-			     loops(analysis->cfg), "windows", windows(analysis->windows), "window_callees",
-			     addresses(analysis->windows->callees, analysis->windows->callee_count), "window_pointers",
-			     addresses(analysis->windows->pointers, analysis->windows->pointer_count), "probes",
-			     probes(plan), "stops", plan->cost, "naive_stops", plan->naive_cost, "branches",
-			     plan->naive_count, "left_out", plan->left_out);
+	return Py_BuildValue(
+		"{s:N,s:K,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:N,s:d,s:d,s:I,s:I}", "function",
+		string_to_object(analysis->symbol.name), "entry", (unsigned long long)analysis->symbol.address,
+		"complete", PyBool_FromLong(analysis->cfg->complete), "determined", PyBool_FromLong(plan->determined),
+		"traceable", PyBool_FromLong(plan->entry != PLAN_NO_ENTRY), "blocks", blocks(self, analysis), "loops",
+		loops(analysis->cfg), "windows", windows(analysis->windows), "window_callees",
+		addresses(analysis->windows->callees, analysis->windows->callee_count), "window_pointers",
+		addresses(analysis->windows->pointers, analysis->windows->pointer_count), "probes", probes(plan),
+		"stops", plan->cost, "naive_stops", plan->naive_cost, "branches", plan->naive_count, "left_out",
+		plan->left_out);
 }
 
 /* --- Methods --- */
@@ -209,11 +194,11 @@ static PyObject *summary(struct analyser_object *self, const struct analysis *an
 	const struct plan *plan = analysis->plan;
 
 	(void)self;
-	return Py_BuildValue("{s:N,s:I,s:I,s:I,s:I,s:N,s:d,s:d,s:I,s:K}", "function", string(analysis->symbol.name),
-			     "blocks", analysis->cfg->block_count, "branches", plan->naive_count, "probes", plan->count,
-			     "windows", analysis->windows->count, "determined", PyBool_FromLong(plan->determined),
-			     "stops", plan->cost, "naive_stops", plan->naive_cost, "left_out", plan->left_out, "ns",
-			     (unsigned long long)ns);
+	return Py_BuildValue("{s:N,s:I,s:I,s:I,s:I,s:N,s:d,s:d,s:I,s:K}", "function",
+			     string_to_object(analysis->symbol.name), "blocks", analysis->cfg->block_count, "branches",
+			     plan->naive_count, "probes", plan->count, "windows", analysis->windows->count,
+			     "determined", PyBool_FromLong(plan->determined), "stops", plan->cost, "naive_stops",
+			     plan->naive_cost, "left_out", plan->left_out, "ns", (unsigned long long)ns);
 }
 
 /* Analyses each function that the compiler made of `name`. */
@@ -233,7 +218,7 @@ static PyObject *analyse_all(struct analyser_object *self, const char *name, con
 		error = analysis_create(self->analyser, symbol, options, &analysis);
 		if (error)
 			break;
-		if (append(list, describe_one(self, analysis, util_now_ns() - began)) < 0)
+		if (list_take(list, describe_one(self, analysis, util_now_ns() - began)) < 0)
 			Py_CLEAR(list);
 		analysis_destroy(analysis);
 	}
@@ -286,10 +271,11 @@ static PyObject *source(PyObject *object, PyObject *args)
 		return NULL;
 	count = lines_at(SELF(object)->lines, address, levels, INLINE_LEVELS);
 	for (size_t i = 0; list && i < count; i++) {
-		PyObject *level = Py_BuildValue("(N,N,i)", string(levels[i].function ? levels[i].function : ""),
-						string(levels[i].file ? levels[i].file : ""), levels[i].line);
+		PyObject *level =
+			Py_BuildValue("(N,N,i)", string_to_object(levels[i].function ? levels[i].function : ""),
+				      string_to_object(levels[i].file ? levels[i].file : ""), levels[i].line);
 
-		if (append(list, level) < 0)
+		if (list_take(list, level) < 0)
 			Py_CLEAR(list);
 	}
 	return list;
@@ -306,7 +292,7 @@ static PyObject *symbol_at(PyObject *object, PyObject *args)
 	error = elf_symbol_at(SELF(object)->elf, address, &symbol);
 	if (error)
 		return raise_error(error);
-	return string(symbol ? symbol->name : "");
+	return string_to_object(symbol ? symbol->name : "");
 }
 
 static PyObject *in_window(PyObject *object, PyObject *args)
@@ -334,7 +320,7 @@ static PyObject *find(PyObject *object, PyObject *args)
 	if (!PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
 		return NULL;
 	while (list && !(error = elf_find(SELF(object)->elf, name, symbol, &symbol)) && symbol)
-		if (append(list, PyLong_FromUnsignedLongLong(symbol->address)) < 0)
+		if (list_take(list, PyLong_FromUnsignedLongLong(symbol->address)) < 0)
 			Py_CLEAR(list);
 	if (!error)
 		return list;
@@ -362,8 +348,9 @@ static PyObject *functions(PyObject *object, PyObject *unused)
 		if (!symbol->function || symbol->address == last || elf_is_cold_part(symbol->name))
 			continue;
 		last = symbol->address;
-		if (append(list, Py_BuildValue("(N,K,K)", string(symbol->name), (unsigned long long)symbol->address,
-					       (unsigned long long)symbol->size)) < 0)
+		if (list_take(list,
+			      Py_BuildValue("(N,K,K)", string_to_object(symbol->name),
+					    (unsigned long long)symbol->address, (unsigned long long)symbol->size)) < 0)
 			Py_CLEAR(list);
 	}
 	return list;
@@ -371,29 +358,16 @@ static PyObject *functions(PyObject *object, PyObject *unused)
 
 /* --- Life --- */
 
+static struct cs_error *open_file(PyObject *object, const char *path)
+{
+	CS_TRY(elf_create(path, &SELF(object)->elf));
+	CS_TRY(analyser_create(SELF(object)->elf, &SELF(object)->analyser));
+	return lines_create(SELF(object)->elf, &SELF(object)->lines);
+}
+
 static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"path", NULL};
-	struct cs_error *error;
-	PyObject *object, *path;
-
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&:Analyser", names, PyUnicode_FSConverter, &path))
-		return NULL;
-	object = PyType_GenericAlloc(type, 0);
-	if (!object) {
-		Py_DECREF(path);
-		return NULL;
-	}
-	error = elf_create(PyBytes_AsString(path), &SELF(object)->elf);
-	if (!error)
-		error = analyser_create(SELF(object)->elf, &SELF(object)->analyser);
-	if (!error)
-		error = lines_create(SELF(object)->elf, &SELF(object)->lines);
-	Py_DECREF(path);
-	if (!error)
-		return object;
-	Py_DECREF(object);
-	return raise_error(error);
+	return instance_open(type, args, keywords, open_file);
 }
 
 static void release(void *object)
@@ -401,11 +375,6 @@ static void release(void *object)
 	analyser_destroy(SELF(object)->analyser);
 	lines_destroy(SELF(object)->lines);
 	elf_destroy(SELF(object)->elf);
-}
-
-static void destroy(PyObject *object)
-{
-	instance_destroy(object, release);
 }
 
 static PyMethodDef methods[] = {
@@ -419,23 +388,16 @@ static PyMethodDef methods[] = {
 	{NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_new, create},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, destroy},
-	{Py_tp_methods, methods},
-	{Py_tp_doc, "Static analysis of a kernel's functions; see _core.pyi."},
-	{0, NULL},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.Analyser",
-	.basicsize = sizeof(struct analyser_object),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "Static analysis of a kernel's functions; see _core.pyi.",
+	.size = sizeof(struct analyser_object),
+	.create = create,
+	.release = release,
+	.methods = methods,
 };
 
 int cfg_register(PyObject *module)
 {
-	return type_register(module, &spec, NULL);
+	return type_register(module, &description);
 }

@@ -27,25 +27,58 @@ PyObject *raise_error(struct cs_error *error);
  */
 #define INSTANCE_HEAD PyObject_HEAD bool begun; /* tp_init was called */
 
-int instance_init_once(PyObject *self, PyObject *args, PyObject *keywords);
-
-/* The end of a tp_dealloc. RELEASE is called with the object, without the GIL, for it may wait for a stub or a disk; an
- * exception that is under way stays, and no signal is looked at. NULL: there is nothing to release. */
-void instance_destroy(PyObject *self, void (*release)(void *object));
-
 /* Whether this thread is in such a RELEASE: then nothing of Python's is asked. */
 bool instance_in_destructor(void);
 
 /* Adds the module's exception classes. 0, or -1 with an exception set. */
 int errors_register(PyObject *module);
 
-/* Adds `name` -> `value` to a dict and releases `value`, which may be NULL after a failed conversion.
- * 0, or -1 with an exception set. */
-int dict_take(PyObject *dict, const char *name, PyObject *value);
+/* A type of the module. */
+struct type {
+	const char *name; /* with the module's */
+	const char *doc;
+	int size;
+	newfunc create;
+	/* The end of an object, which is given back behind it. Without the GIL, for it may wait for a stub or a disk;
+	 * an exception that is under way stays, and no signal is looked at. */
+	void (*release)(void *object);
+	void (*leave)(PyObject *object); /* may be NULL: what is done before that, with the GIL */
+	PyMethodDef *methods;
+	PyGetSetDef *properties; /* may be NULL */
 
-/* Adds the type that SPEC describes to the module, by its last name. TYPE, which may be NULL, gets a reference that
- * the caller keeps. 0, or -1 with an exception set. */
-int type_register(PyObject *module, PyType_Spec *spec, PyObject **type);
+	/* type_register() has these. */
+	PyObject *made;
+	struct type *next;
+};
+
+/* Adds a type to the module, by its last name. 0, or -1 with an exception set. */
+int type_register(PyObject *module, struct type *type);
+
+/* Whether an object is of that type; TypeError is set where it is not. */
+bool type_has(const struct type *type, PyObject *object);
+
+/* For a tp_new: an object with nothing in it, or NULL with an exception set. */
+PyObject *instance_create(PyTypeObject *type);
+
+/* A tp_new for what is made of a file, by its path alone. */
+PyObject *instance_open(PyTypeObject *type, PyObject *args, PyObject *keywords,
+			struct cs_error *(*open)(PyObject *object, const char *path));
+
+/* None, or NULL with the error raised. */
+PyObject *none_or_raise(struct cs_error *error);
+
+/* Text that may hold any bytes; those that are no UTF-8 become escapes. */
+PyObject *text_to_object(const char *text, size_t length);
+PyObject *string_to_object(const char *text);
+
+/* As text, so that no reader of JSON rounds it to a floating-point number. */
+PyObject *hexadecimal(uint64_t address);
+
+/* Each adds an object to a container and releases it; it may be NULL after a failed conversion. 0, or -1 with an
+ * exception set. */
+int dict_take(PyObject *dict, const char *name, PyObject *value);
+int list_take(PyObject *list, PyObject *item);
+int set_take(PyObject *set, PyObject *item);
 
 /* Each adds what its file defines to the module. 0, or -1 with an exception set. */
 int relay_register(PyObject *module);

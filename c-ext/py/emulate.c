@@ -42,11 +42,9 @@ static PyObject *give_state(const struct emulate_state *state)
 		uint64_t value = i < EMULATE_REGISTERS    ? state->gpr[i]
 				 : i == EMULATE_REGISTERS ? state->rip
 							  : state->rflags;
-		PyObject *item = PyLong_FromUnsignedLongLong(value);
 
-		if (!item || PyList_Append(list, item) < 0)
+		if (list_take(list, PyLong_FromUnsignedLongLong(value)) < 0)
 			Py_CLEAR(list);
-		Py_XDECREF(item);
 	}
 	return list;
 }
@@ -161,14 +159,9 @@ static PyObject *store_of_code(PyObject *module, PyObject *args)
 static int append_insn(PyObject *list, struct insn_decoder *decoder, const struct insn *insn)
 {
 	char text[128];
-	PyObject *item;
-	int result;
 
 	insn_text(decoder, insn, text, sizeof(text));
-	item = Py_BuildValue("(Kis)", (unsigned long long)insn->address, (int)insn->length, text);
-	result = item ? PyList_Append(list, item) : -1;
-	Py_XDECREF(item);
-	return result;
+	return list_take(list, Py_BuildValue("(Kis)", (unsigned long long)insn->address, (int)insn->length, text));
 }
 
 static PyObject *disassemble(PyObject *module, PyObject *args)

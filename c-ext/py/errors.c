@@ -44,7 +44,7 @@ PyObject *raise_error(struct cs_error *error)
 		return PyErr_NoMemory();
 	}
 	/* The message may quote a guest's bytes, which need not be UTF-8. */
-	text = PyUnicode_DecodeUTF8(error->message, (Py_ssize_t)strlen(error->message), "backslashreplace");
+	text = string_to_object(error->message);
 	if (text) {
 		PyErr_SetObject(class_of(error->code), text);
 		Py_DECREF(text);
@@ -71,12 +71,4 @@ int errors_register(PyObject *module)
 			return -1;
 	}
 	return 0;
-}
-
-int dict_take(PyObject *dict, const char *name, PyObject *value)
-{
-	int result = value ? PyDict_SetItemString(dict, name, value) : -1;
-
-	Py_XDECREF(value);
-	return result;
 }

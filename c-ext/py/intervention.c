@@ -17,7 +17,6 @@ struct interventions_object {
 static PyObject *interventions_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"relay", "writer", NULL};
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	PyObject *relay_object, *writer;
 	struct interventions_object *self;
 	struct cs_error *error;
@@ -28,7 +27,7 @@ static PyObject *interventions_new(PyTypeObject *type, PyObject *args, PyObject 
 		return NULL;
 	relay = relay_object_relay(relay_object);
 	store = relay ? trace_writer_store(writer) : NULL;
-	self = store ? SELF(allocate(type, 0)) : NULL;
+	self = store ? SELF(instance_create(type)) : NULL;
 	if (!self)
 		return NULL;
 	self->relay = relay_hold(relay);
@@ -148,11 +147,6 @@ static void release(void *context)
 	relay_destroy(self->relay);
 }
 
-static void interventions_dealloc(PyObject *object)
-{
-	instance_destroy(object, release);
-}
-
 static PyMethodDef methods[] = {
 	{"force", force, METH_VARARGS, NULL},
 	{"have_return", have_return, METH_VARARGS, NULL},
@@ -161,23 +155,16 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_doc, "Forces branches, and has functions return at once; see _core.pyi."},
-	{Py_tp_new, interventions_new},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, interventions_dealloc},
-	{Py_tp_methods, methods},
-	{0, NULL},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.Interventions",
-	.basicsize = sizeof(struct interventions_object),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "Forces branches, and has functions return at once; see _core.pyi.",
+	.size = sizeof(struct interventions_object),
+	.create = interventions_new,
+	.release = release,
+	.methods = methods,
 };
 
 int intervention_register(PyObject *module)
 {
-	return type_register(module, &spec, NULL);
+	return type_register(module, &description);
 }

@@ -8,58 +8,6 @@
 #include "base/libraries.h"
 #include "base/util.h"
 
-int type_register(PyObject *module, PyType_Spec *spec, PyObject **type)
-{
-	PyObject *made = PyType_FromSpec(spec);
-	int result = made ? PyModule_AddObjectRef(module, strrchr(spec->name, '.') + 1, made) : -1;
-
-	if (type && result == 0)
-		*type = Py_NewRef(made);
-	Py_XDECREF(made);
-	return result;
-}
-
-struct instance_head {
-	INSTANCE_HEAD
-};
-
-int instance_init_once(PyObject *self, PyObject *args, PyObject *keywords)
-{
-	struct instance_head *object = (struct instance_head *)self;
-
-	(void)args; /* tp_new has taken them */
-	(void)keywords;
-	if (object->begun) {
-		PyErr_Format(PyExc_TypeError, "it is made once: make another %N", (PyObject *)Py_TYPE(self));
-		return -1;
-	}
-	object->begun = true;
-	return 0;
-}
-
-static _Thread_local bool in_destructor;
-
-bool instance_in_destructor(void)
-{
-	return in_destructor;
-}
-
-void instance_destroy(PyObject *self, void (*release)(void *object))
-{
-	PyTypeObject *type = Py_TYPE(self);
-	freefunc give_back = (freefunc)PyType_GetSlot(type, Py_tp_free);
-	bool before = in_destructor;
-
-	in_destructor = true;
-	if (release) {
-		Py_BEGIN_ALLOW_THREADS release(self);
-		Py_END_ALLOW_THREADS
-	}
-	in_destructor = before;
-	give_back(self);
-	Py_DECREF(type);
-}
-
 static PyObject *do_nothing(PyObject *module, PyObject *args)
 {
 	(void)module;

@@ -9,13 +9,9 @@ static PyObject *quirk_to_object(const struct quirk *quirk)
 {
 	PyObject *features = PyList_New(0);
 
-	for (size_t i = 0; features && i < ARRAY_SIZE(quirk->features) && quirk->features[i]; i++) {
-		PyObject *feature = PyUnicode_FromString(quirk->features[i]);
-
-		if (!feature || PyList_Append(features, feature) < 0)
+	for (size_t i = 0; features && i < ARRAY_SIZE(quirk->features) && quirk->features[i]; i++)
+		if (list_take(features, string_to_object(quirk->features[i])) < 0)
 			Py_CLEAR(features);
-		Py_XDECREF(feature);
-	}
 	if (!features)
 		return NULL;
 	return Py_BuildValue("{s:s,s:s,s:s,s:s,s:s,s:N}", "name", quirk->name, "stub", quirk->stub, "what", quirk->what,

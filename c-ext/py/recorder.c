@@ -28,18 +28,13 @@ static PyObject *describe(const struct pipeline_function *added)
 {
 	const struct analysis *analysis = added->analysis;
 	const struct plan *plan = analysis->plan;
-	PyObject *name = PyUnicode_DecodeUTF8(analysis->symbol.name, (Py_ssize_t)strlen(analysis->symbol.name),
-					      "backslashreplace");
-	PyObject *dict =
-		name ? Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:O,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id,
-				     "name", name, "address", (unsigned long long)analysis->symbol.address, "probes",
-				     plan->count, "windows", analysis->windows->count, "measures",
-				     analysis->windows->measures ? Py_True : Py_False, "branches", plan->naive_count,
-				     "determined", plan->determined ? Py_True : Py_False, "note", added->note, "cost",
-				     plan->cost, "naive_cost", plan->naive_cost)
-		     : NULL;
 
-	return dict;
+	return Py_BuildValue("{s:L,s:N,s:K,s:I,s:I,s:O,s:I,s:O,s:s,s:d,s:d}", "id", (long long)added->id, "name",
+			     string_to_object(analysis->symbol.name), "address",
+			     (unsigned long long)analysis->symbol.address, "probes", plan->count, "windows",
+			     analysis->windows->count, "measures", analysis->windows->measures ? Py_True : Py_False,
+			     "branches", plan->naive_count, "determined", plan->determined ? Py_True : Py_False, "note",
+			     added->note, "cost", plan->cost, "naive_cost", plan->naive_cost);
 }
 
 /* --- Calls --- */
@@ -85,7 +80,6 @@ static PyObject *add_all(struct recorder_object *self, const char *name)
 	while (list) {
 		struct pipeline_function added = {0};
 		struct cs_error *error;
-		PyObject *dict;
 
 		WITHOUT_GIL(error, pipeline_find(self->pipeline, name, &symbol));
 		if (!error && !symbol)
@@ -93,10 +87,8 @@ static PyObject *add_all(struct recorder_object *self, const char *name)
 		if (!error)
 			WITHOUT_GIL(error, pipeline_add(self->pipeline, symbol, &added));
 		Py_XDECREF(relay_outcome(error));
-		dict = PyErr_Occurred() ? NULL : describe(&added);
-		if (!dict || PyList_Append(list, dict) < 0)
+		if (list_take(list, PyErr_Occurred() ? NULL : describe(&added)) < 0)
 			Py_CLEAR(list);
-		Py_XDECREF(dict);
 	}
 	return NULL;
 }
@@ -310,21 +302,15 @@ static int begin_object(struct recorder_object *self, const struct arguments *gi
 
 static PyObject *recorder_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	struct arguments given;
 	PyObject *object;
 
 	if (!parse(args, keywords, &given))
 		return NULL;
-	object = allocate(type, 0);
+	object = instance_create(type);
 	if (object && begin_object(SELF(object), &given) < 0)
 		Py_CLEAR(object);
 	return object;
-}
-
-static void recorder_dealloc(PyObject *object)
-{
-	instance_destroy(object, release);
 }
 
 static PyObject *statistics(PyObject *object, PyObject *unused)
@@ -355,23 +341,16 @@ static PyMethodDef methods[] = {
 	{0},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_doc, "Records the branches of functions; see _core.pyi."},
-	{Py_tp_new, recorder_new},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, recorder_dealloc},
-	{Py_tp_methods, methods},
-	{0, NULL},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.BranchRecorder",
-	.basicsize = sizeof(struct recorder_object),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "Records the branches of functions; see _core.pyi.",
+	.size = sizeof(struct recorder_object),
+	.create = recorder_new,
+	.release = release,
+	.methods = methods,
 };
 
 int recorder_register(PyObject *module)
 {
-	return type_register(module, &spec, NULL);
+	return type_register(module, &description);
 }

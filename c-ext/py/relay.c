@@ -19,7 +19,7 @@ struct relay_object {
 	struct relay_object *next, **link; /* among all there are; guarded by the GIL */
 };
 
-static PyObject *relay_type;
+static struct type description;
 static struct relay_object *all;
 static unsigned long main_thread;
 
@@ -61,11 +61,7 @@ static bool is_open(PyObject *self)
 
 struct relay *relay_object_relay(PyObject *object)
 {
-	int is = PyObject_IsInstance(object, relay_type);
-
-	if (is == 0)
-		PyErr_SetString(PyExc_TypeError, "a Relay is wanted");
-	return is > 0 && is_open(object) ? SELF(object)->relay : NULL;
+	return type_has(&description, object) && is_open(object) ? SELF(object)->relay : NULL;
 }
 
 static void list(struct relay_object *self)
@@ -77,8 +73,10 @@ static void list(struct relay_object *self)
 	all = self;
 }
 
-static void unlist(struct relay_object *self)
+static void unlist(PyObject *object)
 {
+	struct relay_object *self = SELF(object);
+
 	if (self->link)
 		*self->link = self->next;
 	if (self->next)
@@ -113,7 +111,6 @@ static int find_main_thread(void)
 static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"address", "connect_timeout", "request_timeout", NULL};
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	double connect_timeout = 5.0;
 	double request_timeout = 5.0;
 	struct relay_object *object;
@@ -127,7 +124,7 @@ static PyObject *relay_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 		return raise_error(cs_error_create(CS_ERROR_ARGUMENT, "a time limit is a number of seconds above 0"));
 	if (find_main_thread() < 0)
 		return NULL;
-	object = SELF(allocate(type, 0));
+	object = SELF(instance_create(type));
 	if (!object)
 		return NULL;
 	WITHOUT_GIL(error, create(object, address, connect_timeout, request_timeout));
@@ -147,12 +144,6 @@ static void release(void *context)
 
 	counters_destroy(object->counters);
 	relay_destroy(object->relay);
-}
-
-static void relay_dealloc(PyObject *self)
-{
-	unlist(SELF(self));
-	instance_destroy(self, release);
 }
 
 static void close_relay(struct relay_object *object)
@@ -209,7 +200,7 @@ static PyObject *get_reason(PyObject *self, void *closure)
 	FREE char *reason = SELF(self)->closed ? strdup("the connection was closed") : relay_reason(SELF(self)->relay);
 
 	(void)closure;
-	return reason ? PyUnicode_DecodeUTF8(reason, (Py_ssize_t)strlen(reason), "backslashreplace") : PyErr_NoMemory();
+	return reason ? string_to_object(reason) : PyErr_NoMemory();
 }
 
 static PyObject *get_replay(PyObject *self, void *closure)
@@ -223,7 +214,7 @@ static PyObject *get_borrow_refusal(PyObject *self, void *closure)
 	FREE char *text = relay_borrow_refusal(SELF(self)->relay);
 
 	(void)closure;
-	return text ? PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace") : PyErr_NoMemory();
+	return text ? string_to_object(text) : PyErr_NoMemory();
 }
 
 static PyObject *get_idle_reached(PyObject *self, void *closure)
@@ -232,19 +223,13 @@ static PyObject *get_idle_reached(PyObject *self, void *closure)
 	return is_open(self) ? PyBool_FromLong(relay_idle_reached(SELF(self)->relay)) : NULL;
 }
 
-/* What a stub says is ASCII by the protocol; a hostile one may say anything. */
-static PyObject *text(const char *bytes)
-{
-	return PyUnicode_DecodeUTF8(bytes, (Py_ssize_t)strlen(bytes), "backslashreplace");
-}
-
 static PyObject *features(const struct stub *stub)
 {
 	PyObject *dict = PyDict_New();
 
 	for (size_t i = 0; dict && i < stub->feature_count; i++) {
-		PyObject *name = text(stub->features[i].name);
-		PyObject *value = text(stub->features[i].value);
+		PyObject *name = string_to_object(stub->features[i].name);
+		PyObject *value = string_to_object(stub->features[i].value);
 
 		if (!name || !value || PyDict_SetItem(dict, name, value) < 0)
 			Py_CLEAR(dict);
@@ -260,7 +245,7 @@ static PyObject *registers(const struct target *target)
 
 	for (size_t i = 0; list && i < target->count; i++) {
 		const struct target_register *reg = &target->registers[i];
-		PyObject *name = text(reg->name);
+		PyObject *name = string_to_object(reg->name);
 		PyObject *item = name ? Py_BuildValue("{s:O,s:I,s:I,s:n}", "name", name, "bitsize", reg->bits, "regnum",
 						      reg->number, "offset", (Py_ssize_t)reg->offset)
 				      : NULL;
@@ -276,13 +261,9 @@ static PyObject *vcont(const struct stub *stub)
 {
 	PyObject *list = PyList_New(0);
 
-	for (const char *action = stub->vcont; list && *action; action++) {
-		PyObject *item = PyUnicode_FromStringAndSize(action, 1);
-
-		if (!item || PyList_Append(list, item) < 0)
+	for (const char *action = stub->vcont; list && *action; action++)
+		if (list_take(list, PyUnicode_FromStringAndSize(action, 1)) < 0)
 			Py_CLEAR(list);
-		Py_XDECREF(item);
-	}
 	return list;
 }
 
@@ -299,7 +280,7 @@ static PyObject *capabilities(PyObject *self, PyObject *unused)
 	    dict_take(dict, "no_ack", PyBool_FromLong(stub->no_ack)) < 0 ||
 	    dict_take(dict, "multiprocess", PyBool_FromLong(stub->multiprocess)) < 0 ||
 	    dict_take(dict, "vcont", vcont(stub)) < 0 || dict_take(dict, "features", features(stub)) < 0 ||
-	    dict_take(dict, "architecture", text(stub->target->architecture)) < 0 ||
+	    dict_take(dict, "architecture", string_to_object(stub->target->architecture)) < 0 ||
 	    dict_take(dict, "registers", registers(stub->target)) < 0)
 		Py_CLEAR(dict);
 	return dict;
@@ -419,7 +400,7 @@ static PyObject *monitor(PyObject *self, PyObject *args, PyObject *keywords)
 	result = relay_outcome(error);
 	if (result) {
 		Py_DECREF(result);
-		result = text(ask.reply.text);
+		result = string_to_object(ask.reply.text);
 	}
 	stub_reply_clear(&ask.reply);
 	return result;
@@ -556,7 +537,7 @@ static int append_counter(const struct counter *counter, void *context)
 
 	if (dict && dict_take(dict, "number", PyLong_FromLong(counter->number)) == 0 &&
 	    dict_take(dict, "address", PyLong_FromUnsignedLongLong(counter->address)) == 0 &&
-	    dict_take(dict, "name", text(counter->name)) == 0 &&
+	    dict_take(dict, "name", string_to_object(counter->name)) == 0 &&
 	    dict_take(dict, "hits", PyLong_FromUnsignedLongLong(counter->hits)) == 0 &&
 	    dict_take(dict, "first_run_ns", known(counter->first_run_ns)) == 0 &&
 	    dict_take(dict, "first_cpu", known(counter->first_cpu)) == 0 &&
@@ -825,21 +806,15 @@ static PyGetSetDef properties[] = {
 	{0},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_doc, "The one connection to a guest's gdbstub; see _core.pyi."},
-	{Py_tp_new, relay_new},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, relay_dealloc},
-	{Py_tp_methods, methods},
-	{Py_tp_getset, properties},
-	{0, NULL},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.Relay",
-	.basicsize = sizeof(struct relay_object),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "The one connection to a guest's gdbstub; see _core.pyi.",
+	.size = sizeof(struct relay_object),
+	.create = relay_new,
+	.release = release,
+	.methods = methods,
+	.properties = properties,
+	.leave = unlist,
 };
 
 /* The thread that signals are delivered to. */
@@ -860,5 +835,5 @@ int relay_register(PyObject *module)
 {
 	if (close_at_exit() < 0)
 		return -1;
-	return type_register(module, &spec, &relay_type);
+	return type_register(module, &description);
 }

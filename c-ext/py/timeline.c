@@ -8,28 +8,14 @@
 
 #include "base/util.h"
 
-PyObject *text_to_object(const char *text, size_t length)
-{
-	return PyUnicode_DecodeUTF8(text, (Py_ssize_t)length, "backslashreplace");
-}
-
 static PyObject *string(const char *text)
 {
-	return text ? text_to_object(text, strlen(text)) : Py_NewRef(Py_None);
+	return text ? string_to_object(text) : Py_NewRef(Py_None);
 }
 
 static PyObject *known(int64_t number)
 {
 	return number == RECORD_UNKNOWN ? Py_NewRef(Py_None) : PyLong_FromLongLong(number);
-}
-
-/* As text, so that no reader of JSON rounds it to a floating-point number. */
-static PyObject *hexadecimal(uint64_t address)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "0x%" PRIx64, address);
-	return string(text);
 }
 
 static PyObject *source(const char *file, int64_t line)

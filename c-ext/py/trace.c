@@ -15,26 +15,16 @@ struct trace_object {
 	unsigned users; /* calls that read it */
 };
 
-static PyObject *trace_type;
+static struct type description;
+
+static struct cs_error *open_trace(PyObject *object, const char *path)
+{
+	return trace_open(path, &((struct trace_object *)object)->trace);
+}
 
 static PyObject *trace_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"path", NULL};
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-	PyObject *path = NULL;
-	PyObject *self;
-	struct cs_error *error;
-
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&:Trace", names, PyUnicode_FSConverter, &path))
-		return NULL;
-	self = allocate(type, 0);
-	error = self ? trace_open(PyBytes_AsString(path), &((struct trace_object *)self)->trace) : NULL;
-	Py_DECREF(path);
-	if (error) {
-		Py_DECREF(self);
-		return raise_error(error);
-	}
-	return self;
+	return instance_open(type, args, keywords, open_trace);
 }
 
 static void trace_release(void *self)
@@ -42,19 +32,11 @@ static void trace_release(void *self)
 	trace_destroy(((struct trace_object *)self)->trace);
 }
 
-static void trace_dealloc(PyObject *self)
-{
-	instance_destroy(self, trace_release);
-}
-
 struct trace *trace_enter(PyObject *object)
 {
-	int is = PyObject_IsInstance(object, trace_type);
-	struct trace_object *self = is > 0 ? (struct trace_object *)object : NULL;
+	struct trace_object *self = type_has(&description, object) ? (struct trace_object *)object : NULL;
 
-	if (is == 0)
-		PyErr_SetString(PyExc_TypeError, "a Trace is wanted");
-	else if (self && self->closed)
+	if (self && self->closed)
 		raise_error(cs_error_create(CS_ERROR_STATE, "the trace is closed"));
 	if (!self || self->closed)
 		return NULL;
@@ -185,15 +167,6 @@ static uint64_t size_of_row(sqlite3_stmt *statement)
 	return size;
 }
 
-static int append_row(sqlite3_stmt *statement, PyObject *list)
-{
-	PyObject *row = row_to_object(statement);
-	int result = row ? PyList_Append(list, row) : -1;
-
-	Py_XDECREF(row);
-	return result;
-}
-
 /* Appends all rows to LIST; -1 with an exception set. */
 static int collect_rows(struct trace *trace, sqlite3_stmt *statement, PyObject *list)
 {
@@ -213,7 +186,7 @@ static int collect_rows(struct trace *trace, sqlite3_stmt *statement, PyObject *
 		}
 		if (!is_row)
 			return 0;
-		if (append_row(statement, list) < 0)
+		if (list_take(list, row_to_object(statement)) < 0)
 			return -1;
 	}
 }
@@ -356,24 +329,17 @@ static PyGetSetDef properties[] = {
 	{0},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_new, trace_new},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, trace_dealloc},
-	{Py_tp_methods, methods},
-	{Py_tp_getset, properties},
-	{Py_tp_doc, "A trace opened for reading."},
-	{0},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.Trace",
-	.basicsize = sizeof(struct trace_object),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "A trace opened for reading.",
+	.size = sizeof(struct trace_object),
+	.create = trace_new,
+	.release = trace_release,
+	.methods = methods,
+	.properties = properties,
 };
 
 int trace_register(PyObject *module)
 {
-	return type_register(module, &spec, &trace_type);
+	return type_register(module, &description);
 }

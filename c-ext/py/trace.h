@@ -19,9 +19,6 @@ struct store *trace_writer_store(PyObject *object);
 struct trace *trace_enter(PyObject *object);
 void trace_leave(PyObject *object);
 
-/* Text that may hold any bytes; those that are no UTF-8 become escapes. */
-PyObject *text_to_object(const char *text, size_t length);
-
 /* A timeline as the dict that `timeline --format json` prints. */
 PyObject *timeline_to_object(const struct timeline *timeline);
 

@@ -13,7 +13,7 @@ struct trace_writer {
 	struct store *store;
 };
 
-static PyObject *writer_type;
+static struct type description;
 
 static inline void release_guard(PyObject **object)
 {
@@ -24,16 +24,7 @@ static inline void release_guard(PyObject **object)
 
 struct store *trace_writer_store(PyObject *object)
 {
-	int is = PyObject_IsInstance(object, writer_type);
-
-	if (is == 0)
-		PyErr_SetString(PyExc_TypeError, "a TraceWriter is wanted");
-	return is > 0 ? ((struct trace_writer *)object)->store : NULL;
-}
-
-static PyObject *none_or_raise(struct cs_error *error)
-{
-	return error ? raise_error(error) : Py_NewRef(Py_None);
+	return type_has(&description, object) ? ((struct trace_writer *)object)->store : NULL;
 }
 
 /* Text as UTF-8 bytes. What Python cannot encode (a guest's stray bytes, decoded with surrogateescape)
@@ -255,7 +246,6 @@ static int take_row(PyObject *keep, const struct signature *signature, PyObject 
 static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
 	static char *names[] = {"path", "force", NULL};
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
 	OBJECT *path = NULL;
 	OBJECT *self = NULL;
 	int force = 0;
@@ -264,7 +254,7 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&|$p:TraceWriter", names, PyUnicode_FSConverter, &path,
 					 &force))
 		return NULL;
-	self = allocate(type, 0);
+	self = instance_create(type);
 	if (!self)
 		return NULL;
 	error = store_create(PyBytes_AsString(path), force, &((struct trace_writer *)self)->store);
@@ -274,11 +264,6 @@ static PyObject *writer_new(PyTypeObject *type, PyObject *args, PyObject *keywor
 static void writer_release(void *self)
 {
 	store_destroy(((struct trace_writer *)self)->store);
-}
-
-static void writer_dealloc(PyObject *self)
-{
-	instance_destroy(self, writer_release);
 }
 
 static struct store *store_of(PyObject *self)
@@ -496,24 +481,17 @@ static PyGetSetDef properties[] = {
 	{0},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_new, writer_new},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, writer_dealloc},
-	{Py_tp_methods, methods},
-	{Py_tp_getset, properties},
-	{Py_tp_doc, "A trace file being recorded. Rows are committed in batches; see schemas/trace.sql."},
-	{0},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.TraceWriter",
-	.basicsize = sizeof(struct trace_writer),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "A trace file being recorded. Rows are committed in batches; see schemas/trace.sql.",
+	.size = sizeof(struct trace_writer),
+	.create = writer_new,
+	.release = writer_release,
+	.methods = methods,
+	.properties = properties,
 };
 
 int writer_register(PyObject *module)
 {
-	return type_register(module, &spec, &writer_type);
+	return type_register(module, &description);
 }

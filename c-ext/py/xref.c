@@ -25,23 +25,9 @@ struct xref_object {
 };
 
 /* Names come from the ELF, which is not trusted to hold UTF-8. */
-static PyObject *string(const char *text)
-{
-	return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "backslashreplace");
-}
-
 static PyObject *string_or_empty(const char *text)
 {
-	return string(text ? text : "");
-}
-
-/* As text, so that no reader of JSON rounds it to a floating-point number. */
-static PyObject *hexadecimal(uint64_t address)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "0x%" PRIx64, address);
-	return string(text);
+	return string_to_object(text ? text : "");
 }
 
 /* "name+0x8"; "" for an address that no symbol covers. */
@@ -50,14 +36,14 @@ static PyObject *with_offset(const struct elf_symbol *symbol, uint64_t address)
 	FREE char *text = NULL;
 
 	if (!symbol)
-		return string("");
+		return string_to_object("");
 	if (address == symbol->address)
-		return string(symbol->name);
+		return string_to_object(symbol->name);
 	if (asprintf(&text, "%s+0x%" PRIx64, symbol->name, address - symbol->address) < 0) {
 		text = NULL;
 		return PyErr_NoMemory();
 	}
-	return string(text);
+	return string_to_object(text);
 }
 
 /* libdw keeps every line table that it has read, and sites come in the order of their addresses: what is behind
@@ -80,21 +66,20 @@ static PyObject *source(const struct line *line)
 	FREE char *text = NULL;
 
 	if (!line->file)
-		return string("");
+		return string_to_object("");
 	if (asprintf(&text, "%s:%d", line->file, line->line) < 0) {
 		text = NULL;
 		return PyErr_NoMemory();
 	}
-	return string(text);
+	return string_to_object(text);
 }
 
 /* A function's name, for a part that was split off without its suffix; "" for code that no symbol covers. */
 static PyObject *base_name(const struct elf_symbol *function)
 {
 	if (!function)
-		return string("");
-	return PyUnicode_DecodeUTF8(function->name, (Py_ssize_t)elf_base_name_length(function->name),
-				    "backslashreplace");
+		return string_to_object("");
+	return text_to_object(function->name, elf_base_name_length(function->name));
 }
 
 static PyObject *disassembly(struct xref_object *self, uint64_t address)
@@ -111,7 +96,7 @@ static PyObject *disassembly(struct xref_object *self, uint64_t address)
 			insn_text(self->decoder, &insn, text, sizeof(text));
 		break;
 	}
-	return string(text);
+	return string_to_object(text);
 }
 
 static struct cs_error *instruction_to_object(struct xref_object *self, const struct xref_site *site, PyObject **ret)
@@ -192,9 +177,8 @@ static int append_sites(struct xref_object *self, PyObject *list, const struct x
 		PyObject *object = NULL;
 		struct cs_error *error =
 			filter(&sites->items[i]) ? site_to_object(self, &sites->items[i], &object) : NULL;
-		int result = object ? PyList_Append(list, object) : 0;
+		int result = object ? list_take(list, object) : 0;
 
-		Py_XDECREF(object);
 		if (error)
 			raise_error(error);
 		if (result < 0 || PyErr_Occurred())
@@ -245,7 +229,7 @@ static PyObject *findings_to_object(struct xref_object *self, const struct findi
 		Py_CLEAR(taken);
 	if (!taken)
 		return NULL;
-	return Py_BuildValue("{s:N,s:N,s:K,s:O,s:N,s:N}", "variable", string(expression), "variable_address",
+	return Py_BuildValue("{s:N,s:N,s:K,s:O,s:N,s:N}", "variable", string_to_object(expression), "variable_address",
 			     hexadecimal(target->low), "size", (unsigned long long)(target->high - target->low),
 			     "complete", findings->complete ? Py_True : Py_False, writers ? "writers" : "readers",
 			     sites_to_object(self, &findings->instructions, writers ? writes : reads), "address_taken",
@@ -335,12 +319,11 @@ static PyObject *path_to_object(const struct xref_path *path)
 	PyObject *list = PyList_New(0);
 
 	for (size_t i = 0; list && i < path->count; i++) {
-		PyObject *step = Py_BuildValue("{s:N,s:O}", "symbol", string(path->steps[i].symbol->name), "by_pointer",
-					       path->steps[i].by_pointer ? Py_True : Py_False);
+		PyObject *step = Py_BuildValue("{s:N,s:O}", "symbol", string_to_object(path->steps[i].symbol->name),
+					       "by_pointer", path->steps[i].by_pointer ? Py_True : Py_False);
 
-		if (!step || PyList_Append(list, step) < 0)
+		if (list_take(list, step) < 0)
 			Py_CLEAR(list);
-		Py_XDECREF(step);
 	}
 	return list;
 }
@@ -349,13 +332,9 @@ static PyObject *paths_to_object(const struct xref_paths *paths)
 {
 	PyObject *list = PyList_New(0);
 
-	for (size_t i = 0; list && i < paths->count; i++) {
-		PyObject *path = path_to_object(&paths->items[i]);
-
-		if (!path || PyList_Append(list, path) < 0)
+	for (size_t i = 0; list && i < paths->count; i++)
+		if (list_take(list, path_to_object(&paths->items[i])) < 0)
 			Py_CLEAR(list);
-		Py_XDECREF(path);
-	}
 	return list;
 }
 
@@ -371,8 +350,8 @@ static PyObject *xref_callers(PyObject *self, PyObject *args)
 	error = find_callers(object, expression, &findings);
 	if (error)
 		return raise_error(error);
-	return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N}", "function", string(findings.function->name), "function_address",
-			     hexadecimal(findings.function->address), "callers",
+	return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N}", "function", string_to_object(findings.function->name),
+			     "function_address", hexadecimal(findings.function->address), "callers",
 			     sites_to_object(object, &findings.calls, is_call_or_jump), "address_taken",
 			     sites_to_object(object, &findings.pointers, takes_address), "paths",
 			     paths_to_object(&findings.paths));
@@ -386,12 +365,9 @@ struct incoming {
 static struct cs_error *note_incoming(void *context, const struct elf_symbol *from, bool by_pointer)
 {
 	struct incoming *incoming = context;
-	PyObject *name = string(from->name);
 
 	/* What fails leaves a Python exception, which is looked for at the end. */
-	if (name)
-		PySet_Add(by_pointer ? incoming->holders : incoming->callers, name);
-	Py_XDECREF(name);
+	set_take(by_pointer ? incoming->holders : incoming->callers, string_to_object(from->name));
 	return NULL;
 }
 
@@ -426,14 +402,12 @@ static PyObject *xref_incoming(PyObject *self, PyObject *args)
 static struct cs_error *note_inlined(void *context, const struct inlined_copy *copy)
 {
 	struct line line = {.file = copy->file, .line = copy->line};
-	PyObject *object =
-		Py_BuildValue("{s:N,s:N,s:N,s:N}", "function", string(copy->function), "within", string(copy->within),
-			      "address", hexadecimal(copy->address), "source", source(&line));
+	PyObject *object = Py_BuildValue("{s:N,s:N,s:N,s:N}", "function", string_to_object(copy->function), "within",
+					 string_to_object(copy->within), "address", hexadecimal(copy->address),
+					 "source", source(&line));
 
 	/* What fails leaves a Python exception, which is looked for at the end. */
-	if (object)
-		PyList_Append(context, object);
-	Py_XDECREF(object);
+	list_take(context, object);
 	return NULL;
 }
 
@@ -479,20 +453,17 @@ static PyObject *xref_functions(PyObject *self, PyObject *unused)
 	}
 	for (size_t i = 0; names && i < count; i++) {
 		size_t length = elf_base_name_length(symbols[i].name);
-		PyObject *name;
 
-		if (!symbols[i].function)
-			continue;
-		name = PyUnicode_DecodeUTF8(symbols[i].name, (Py_ssize_t)length, "backslashreplace");
-		if (!name || PySet_Add(names, name) < 0)
+		if (symbols[i].function && set_take(names, text_to_object(symbols[i].name, length)) < 0)
 			Py_CLEAR(names);
-		Py_XDECREF(name);
 	}
 	return names;
 }
 
-static struct cs_error *open_file(struct xref_object *self, const char *path)
+static struct cs_error *open_file(PyObject *object, const char *path)
 {
+	struct xref_object *self = (struct xref_object *)object;
+
 	CS_TRY(elf_create(path, &self->elf));
 	CS_TRY(xref_create(self->elf, &self->xref));
 	CS_TRY(lines_create(self->elf, &self->lines));
@@ -501,22 +472,7 @@ static struct cs_error *open_file(struct xref_object *self, const char *path)
 
 static PyObject *xref_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"path", NULL};
-	allocfunc allocate = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-	PyObject *path = NULL;
-	PyObject *self;
-	struct cs_error *error;
-
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "O&:Xref", names, PyUnicode_FSConverter, &path))
-		return NULL;
-	self = allocate(type, 0);
-	error = self ? open_file((struct xref_object *)self, PyBytes_AsString(path)) : NULL;
-	Py_DECREF(path);
-	if (error) {
-		Py_DECREF(self);
-		return raise_error(error);
-	}
-	return self;
+	return instance_open(type, args, keywords, open_file);
 }
 
 static void xref_release(void *self)
@@ -530,11 +486,6 @@ static void xref_release(void *self)
 	elf_destroy(object->elf);
 }
 
-static void xref_dealloc(PyObject *self)
-{
-	instance_destroy(self, xref_release);
-}
-
 static PyMethodDef methods[] = {
 	{"writers", xref_writers, METH_VARARGS, "Every instruction that writes a variable."},
 	{"readers", xref_readers, METH_VARARGS, "Every instruction that reads a variable."},
@@ -545,23 +496,16 @@ static PyMethodDef methods[] = {
 	{NULL, NULL, 0, NULL},
 };
 
-static PyType_Slot slots[] = {
-	{Py_tp_doc, "Static questions about a kernel's ELF file."},
-	{Py_tp_new, xref_new},
-	{Py_tp_init, instance_init_once},
-	{Py_tp_dealloc, xref_dealloc},
-	{Py_tp_methods, methods},
-	{0, NULL},
-};
-
-static PyType_Spec spec = {
+static struct type description = {
 	.name = "clockscope._core.Xref",
-	.basicsize = sizeof(struct xref_object),
-	.flags = Py_TPFLAGS_DEFAULT,
-	.slots = slots,
+	.doc = "Static questions about a kernel's ELF file.",
+	.size = sizeof(struct xref_object),
+	.create = xref_new,
+	.release = xref_release,
+	.methods = methods,
 };
 
 int xref_register(PyObject *module)
 {
-	return type_register(module, &spec, NULL);
+	return type_register(module, &description);
 }
