@@ -20,7 +20,7 @@ GDB_ONLY = ("gdb", "guest")
 
 
 class Verb(Protocol):
-    """A module of clockscope.commands. It may have two constants more:
+    """A module of clockscope.commands, or one of several in a module. It may have two constants more:
 
     GDB_EXAMPLES: examples that need GDB with the kernel's symbols and a guest attached; shown there alone.
     NOTES: what there is to say beside the options; printed above the examples.
@@ -35,16 +35,23 @@ class Verb(Protocol):
     run: "Callable[[argparse.Namespace, Ui], int]"
 
 
+def _modules() -> "dict[str, str]":
+    """The module of each verb: what it is called for, or for each of several, which are in its VERBS then."""
+    files = os.listdir(os.path.dirname(str(commands.__file__)))
+    stems = [file.removesuffix(".py") for file in files if file.endswith(".py") and file != "__init__.py"]
+    return {name: stem for stem in stems for name in stem.split("_")}
+
+
 def names() -> list[str]:
     """All verbs. None is imported: that takes as long as some need to answer."""
-    files = os.listdir(os.path.dirname(str(commands.__file__)))
-    return sorted(file.removesuffix(".py") for file in files if file.endswith(".py") and file != "__init__.py")
+    return sorted(_modules())
 
 
 def load(name: str) -> Verb:
     """Import a verb. Outside GDB, one that works in GDB alone may raise ModuleNotFoundError for `gdb`."""
-    module: Any = importlib.import_module(f"{commands.__name__}.{name}")
-    verb: Verb = module
+    stem = _modules()[name]
+    module: Any = importlib.import_module(f"{commands.__name__}.{stem}")
+    verb: Verb = module if stem == name else module.VERBS[name]
     return verb
 
 
