@@ -51,3 +51,21 @@ PyObject *hexadecimal(uint64_t address)
 	snprintf(text, sizeof(text), "0x%" PRIx64, address);
 	return string_to_object(text);
 }
+
+int take_placement(PyObject *value, void *placement)
+{
+	struct placement *ret = placement;
+	unsigned long long offset, low, last;
+
+	*ret = (struct placement){0};
+	if (value == Py_None)
+		return 1;
+	if (!PyTuple_Check(value)) {
+		PyErr_SetString(PyExc_TypeError, "a placement is (offset, first address, last address), or None");
+		return 0;
+	}
+	if (!PyArg_ParseTuple(value, "KKK:placement", &offset, &low, &last))
+		return 0;
+	*ret = (struct placement){offset, low, last};
+	return 1;
+}

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "base/placement.h"
 
 /* Sets the Python exception for a core error, consumes the error, and returns NULL. A NULL error is
  * not allowed. The caller holds the GIL. */
@@ -79,6 +80,9 @@ PyObject *hexadecimal(uint64_t address);
 int dict_take(PyObject *dict, const char *name, PyObject *value);
 int list_take(PyObject *list, PyObject *item);
 int set_take(PyObject *set, PyObject *item);
+
+/* For "O&": (offset, first address, last address); None where nothing was moved. */
+int take_placement(PyObject *value, void *placement);
 
 /* Each adds what its file defines to the module. 0, or -1 with an exception set. */
 int relay_register(PyObject *module);

@@ -16,14 +16,16 @@ struct interventions_object {
 
 static PyObject *interventions_new(PyTypeObject *type, PyObject *args, PyObject *keywords)
 {
-	static char *names[] = {"relay", "writer", NULL};
+	static char *names[] = {"relay", "writer", "placement", NULL};
 	PyObject *relay_object, *writer;
+	struct placement placement = {0};
 	struct interventions_object *self;
 	struct cs_error *error;
 	struct relay *relay;
 	struct store *store;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO:Interventions", names, &relay_object, &writer))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "OO|O&:Interventions", names, &relay_object, &writer,
+					 take_placement, &placement))
 		return NULL;
 	relay = relay_object_relay(relay_object);
 	store = relay ? trace_writer_store(writer) : NULL;
@@ -31,7 +33,7 @@ static PyObject *interventions_new(PyTypeObject *type, PyObject *args, PyObject 
 	if (!self)
 		return NULL;
 	self->relay = relay_hold(relay);
-	error = interventions_create(relay, store, &self->core);
+	error = interventions_create(relay, store, &placement, &self->core);
 	if (!error)
 		return (PyObject *)self;
 	Py_DECREF(self);
@@ -90,11 +92,12 @@ static PyObject *force(PyObject *object, PyObject *args)
 
 static PyObject *have_return(PyObject *object, PyObject *args)
 {
-	unsigned long long entry, value, ret;
+	struct link_address entry, ret;
+	unsigned long long value;
 	struct cs_error *error;
 	long long number;
 
-	if (!PyArg_ParseTuple(args, "LKKK", &number, &entry, &value, &ret) || !enter(object))
+	if (!PyArg_ParseTuple(args, "LKKK", &number, &entry.value, &value, &ret.value) || !enter(object))
 		return NULL;
 	WITHOUT_GIL(error, interventions_return(SELF(object)->core, number, entry, value, ret));
 	return leave(object, error);

@@ -116,11 +116,11 @@ static PyObject *within(PyObject *object, PyObject *args)
 
 static PyObject *gate(PyObject *object, PyObject *args)
 {
-	unsigned long long address;
+	struct link_address address;
 	long long id;
 	int opens;
 
-	if (!PyArg_ParseTuple(args, "LKp", &id, &address, &opens) || !enter_connected(object))
+	if (!PyArg_ParseTuple(args, "LKp", &id, &address.value, &opens) || !enter_connected(object))
 		return NULL;
 	return leave(object, recorder_gate(recorder_of(object), id, address, opens));
 }
@@ -217,6 +217,7 @@ static PyObject *stop(PyObject *object, PyObject *unused)
 struct arguments {
 	PyObject *relay, *writer, *references, *measuring, *pointees;
 	const char *path;
+	struct placement placement;
 	int replay, intrusive, allow_patched, probe_returns, catch_returns;
 	unsigned budget, hit_limit;
 	unsigned long long task_pointer, task_name;
@@ -227,14 +228,15 @@ static bool parse(PyObject *args, PyObject *keywords, struct arguments *ret)
 	static char *names[] = {"relay",      "writer",        "elf",           "replay",
 				"intrusive",  "allow_patched", "probe_returns", "catch_returns",
 				"budget",     "hit_limit",     "task_pointer",  "task_name",
-				"references", "measuring",     "pointees",      NULL};
+				"references", "measuring",     "pointees",      "placement",
+				NULL};
 
 	*ret = (struct arguments){.probe_returns = 1, .catch_returns = 1, .hit_limit = 1000};
-	return PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOO:BranchRecorder", names, &ret->relay,
+	return PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOOO&:BranchRecorder", names, &ret->relay,
 					   &ret->writer, &ret->path, &ret->replay, &ret->intrusive, &ret->allow_patched,
 					   &ret->probe_returns, &ret->catch_returns, &ret->budget, &ret->hit_limit,
 					   &ret->task_pointer, &ret->task_name, &ret->references, &ret->measuring,
-					   &ret->pointees);
+					   &ret->pointees, take_placement, &ret->placement);
 }
 
 /* Frees what hints_create() made, in whatever thread the last use ends. */
@@ -260,6 +262,7 @@ static struct pipeline_options options_of(const struct arguments *given, struct 
 	return (struct pipeline_options){
 		.recorder =
 			{
+				.placement = given->placement,
 				.hit_limit = given->hit_limit,
 				.intrusive = given->intrusive,
 				.replay = given->replay,

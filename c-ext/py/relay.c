@@ -497,16 +497,15 @@ static PyObject *read_registers(PyObject *self, PyObject *args)
 
 static PyObject *add_counter(PyObject *self, PyObject *args)
 {
-	unsigned long long address, offset = 0;
-	struct placement placement;
+	struct placement placement = {0};
+	unsigned long long address;
 	struct cs_error *error;
 	const char *name;
 	PyObject *result;
 	int number = 0;
 
-	if (!is_open(self) || !PyArg_ParseTuple(args, "Ks|K", &address, &name, &offset))
+	if (!is_open(self) || !PyArg_ParseTuple(args, "Ks|O&", &address, &name, take_placement, &placement))
 		return NULL;
-	placement.offset = offset;
 	WITHOUT_GIL(error,
 		    counters_add(SELF(self)->counters, (struct link_address){address}, &placement, name, &number));
 	result = relay_outcome(error);

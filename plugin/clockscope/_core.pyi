@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+Placement = tuple[int, int, int]
+"""Where an image runs: how much further than its file says, its first address, its last."""
+
 class Error(Exception):
     """Base of every error of the core: one line saying what, where, what to do."""
 
@@ -60,9 +63,8 @@ class Relay:
     def write_memory(self, address: int, data: bytes) -> None: ...
     def read_registers(self, thread: str = "") -> bytes:
         """The reply to `g` as bytes; `capabilities()["registers"]` says where each register lies."""
-    def add_counter(self, address: int, name: str, offset: int = 0) -> int:
-        """Plant an entry counter; its number. The guest must be stopped, and run `offset` further than the ELF file says,
-        whose address is told."""
+    def add_counter(self, address: int, name: str, placement: Placement | None = None) -> int:
+        """Plant an entry counter; its number. The guest must be stopped. The address is the ELF file's."""
     def remove_counter(self, number: int) -> None: ...
     def counters(self) -> list[dict[str, Any]]:
         """[{"number", "address", "name", "hits", "first_run_ns", "first_cpu", "first_icount", "planted"}]"""
@@ -128,12 +130,14 @@ class BranchRecorder:
         references: Sequence[int] = (),
         measuring: Sequence[int] = (),
         pointees: Sequence[int] = (),
+        placement: Placement | None = None,
     ) -> None:
         """`intrusive`: windows may be probed. `allow_patched`: so may text that the kernel patches, for the stub's
         breakpoints change no memory. `budget`: most probes a function; 0 for no limit. `hit_limit`: a probe hit so often
         in one invocation is lifted until it ends; 0 for never. `references`: addresses of functions that read a
         reference clock; `measuring`: of those that measure one; `pointees`: of those that the latter's pointers hold.
-        See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
+        All addresses are those of the ELF
+        file. See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
     def add(self, name: str) -> list[dict[str, Any]]:
         """Analyse what the compiler made of one function, parts included, and record how it looks. For each: {"id",
         "name", "address", "probes", "windows", "measures" (it reads a clock, waits, or calls what measures), "branches", "determined", "note", "cost", "naive_cost"}; empty where the
@@ -157,7 +161,8 @@ class BranchRecorder:
 class Interventions:
     """Changes the guest as it runs, and records each time that it did; the trace must know each one by its number."""
 
-    def __init__(self, relay: Relay, writer: "TraceWriter") -> None: ...
+    def __init__(self, relay: Relay, writer: "TraceWriter", placement: Placement | None = None) -> None:
+        """Addresses are those of the ELF file."""
     def force(self, number: int, address: int, code: bytes, taken: bool, times: int = ...) -> None:
         """Have the conditional branch at an address, whose bytes are `code`, go one way, at most so many times. The guest
         must stand. ArgumentError for one that decides by RCX; RefusedError where the stub takes no breakpoint."""

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arch/x86/moved.h"
 #include "base/util.h"
 
 #define INT3 0xcc
@@ -46,9 +47,16 @@ static void restore_breakpoints(const struct analyser *analyser, const uint8_t *
 	}
 }
 
+struct source {
+	const struct placement *placement;
+	guest_text_reader *reader;
+	void *context;
+};
+
 static struct cs_error *read_part(struct analyser *analyser, const struct analysis_range *range,
-				  guest_text_reader *reader, void *context, struct guest_text *text)
+				  const struct source *source, struct guest_text *text)
 {
+	struct run_address there = placement_run(source->placement, (struct link_address){range->start});
 	size_t size = range->end - range->start;
 	const uint8_t *original = elf_bytes(analyser_elf(analyser), range->start, size);
 	struct analysis_text *part = &text->parts[text->count];
@@ -58,13 +66,14 @@ static struct cs_error *read_part(struct analyser *analyser, const struct analys
 
 	if (!bytes)
 		return original && size ? &cs_error_no_memory : NULL;
-	error = reader(context, range->start, bytes, size);
+	error = source->reader(source->context, there, bytes, size);
 	if (error && error->code == CS_ERROR_REFUSED) {
 		cs_error_destroy(error);
 		return NULL;
 	}
 	if (error)
 		return error;
+	moved_back(source->placement, original, bytes, size);
 	restore_breakpoints(analyser, original, range->start, bytes, size);
 	*part = (struct analysis_text){range->start, bytes, size};
 	CS_TRY(analysis_compare(analyser, part, &different));
@@ -75,16 +84,18 @@ static struct cs_error *read_part(struct analyser *analyser, const struct analys
 	return NULL;
 }
 
-struct cs_error *guest_text_read(struct analyser *analyser, const struct elf_symbol *symbol, guest_text_reader *reader,
-				 void *context, struct guest_text *ret)
+struct cs_error *guest_text_read(struct analyser *analyser, const struct elf_symbol *symbol,
+				 const struct placement *placement, guest_text_reader *reader, void *context,
+				 struct guest_text *ret)
 {
+	const struct source source = {placement, reader, context};
 	struct analysis_range ranges[ANALYSIS_MAX_RANGES];
 	size_t count;
 
 	*ret = (struct guest_text){.different = UINT64_MAX};
 	CS_TRY(analysis_ranges(analyser, symbol, ranges, ANALYSIS_MAX_RANGES, &count));
 	for (size_t i = 0; i < count; i++) {
-		struct cs_error *error = read_part(analyser, &ranges[i], reader, context, ret);
+		struct cs_error *error = read_part(analyser, &ranges[i], &source, ret);
 
 		if (error) {
 			guest_text_release(ret);

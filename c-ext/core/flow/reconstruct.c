@@ -196,7 +196,7 @@ static void set_starts(struct decoder *decoder, const struct plan_probe *probe, 
 
 static struct cs_error *take_hit(struct decoder *decoder, const struct path_event *event)
 {
-	const struct plan_probe *probe = plan_probe_at(decoder->plan, event->address);
+	const struct plan_probe *probe = plan_probe_at(decoder->plan, event->address.value);
 	bool first = decoder->event == 0;
 
 	if (!probe || decoder->ended || (first && !(probe->roles & PLAN_ENTRY)) ||
@@ -232,7 +232,7 @@ static struct cs_error *take(struct decoder *decoder, const struct path_event *e
 	case PATH_RETURN: return take_return(decoder);
 	case PATH_LIFTED:
 		decoder->lifted = true;
-		probe = plan_probe_at(decoder->plan, event->address);
+		probe = plan_probe_at(decoder->plan, event->address.value);
 		if (probe)
 			decoder->witnessed[probe->block] = false;
 		return NULL;
@@ -290,7 +290,7 @@ static void count_stops(const struct decoder *decoder, const struct path_event *
 	const struct path_step *steps = decoder->path->steps + window->first;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct plan_probe *probe = plan_probe_at(decoder->plan, events[i].address);
+		const struct plan_probe *probe = plan_probe_at(decoder->plan, events[i].address.value);
 
 		if (events[i].kind == PATH_HIT && probe && probe->in_window && i >= steps[0].event &&
 		    i <= steps[window->count - 1].event)

@@ -8,6 +8,7 @@
 #ifndef CLOCKSCOPE_RECONSTRUCT_H
 #define CLOCKSCOPE_RECONSTRUCT_H
 
+#include "base/placement.h"
 #include "flow/probe_plan.h"
 
 enum path_event_kind {
@@ -19,7 +20,7 @@ enum path_event_kind {
 /* The first event of an invocation is the entry probe's hit. After a hit with PLAN_RETURN no event follows; after one
  * with PLAN_TAIL a PATH_RETURN may. */
 struct path_event {
-	uint64_t address;
+	struct link_address address;
 	enum path_event_kind kind;
 	bool taken;
 };

@@ -8,16 +8,17 @@
 #include <string.h>
 
 #include "arch/x86/emulate.h"
+#include "arch/x86/moved.h"
 #include "base/util.h"
 
 struct intervention {
 	struct probe probe; /* first: the hit gets its address */
 	struct interventions *owner;
 	int64_t number;
-	struct insn insn; /* of a forced branch; length 0: a function that returns at once */
+	struct insn insn; /* of a forced branch, where the file has it; length 0: a function that returns at once */
 	bool taken;
 	uint64_t value;
-	uint64_t ret;
+	struct link_address ret;
 	uint64_t times;
 	bool verified; /* memory holds the branch */
 	_Atomic bool other_text;
@@ -31,6 +32,7 @@ struct intervention {
 struct interventions {
 	struct relay *relay;
 	struct store *store;
+	struct placement placement;
 	const struct target_register *flags;
 	struct intervention *first;
 	bool stopped;
@@ -83,7 +85,7 @@ static bool verify(struct intervention *intervention, const struct probe_hit *hi
 	if (!intervention->insn.length || intervention->verified)
 		return true;
 	error = stub_read(hit->stub, hit->address, bytes, intervention->insn.length);
-	intervention->verified = !error && memcmp(bytes, intervention->insn.bytes, intervention->insn.length) == 0;
+	intervention->verified = !error && moved_holds(&intervention->owner->placement, &intervention->insn, bytes);
 	cs_error_destroy(error);
 	intervention->other_text = !intervention->verified;
 	return intervention->verified;
@@ -120,7 +122,7 @@ static void change(struct probe *probe, const struct probe_hit *hit, struct prob
 	} else {
 		ret->returns = true;
 		ret->value = intervention->value;
-		ret->ret = intervention->ret;
+		ret->ret = placement_run(&intervention->owner->placement, intervention->ret).value;
 	}
 }
 
@@ -162,7 +164,8 @@ static void on_hit(struct probe *probe, const struct probe_hit *hit)
 
 /* --- Life --- */
 
-struct cs_error *interventions_create(struct relay *relay, struct store *store, struct interventions **ret)
+struct cs_error *interventions_create(struct relay *relay, struct store *store, const struct placement *placement,
+				      struct interventions **ret)
 {
 	struct interventions *interventions = calloc(1, sizeof(*interventions));
 
@@ -171,6 +174,7 @@ struct cs_error *interventions_create(struct relay *relay, struct store *store, 
 	*interventions = (struct interventions){
 		.relay = relay_hold(relay),
 		.store = store_hold(store),
+		.placement = *placement,
 		.flags = target_find(relay_stub(relay)->target, "eflags"),
 	};
 	pthread_mutex_init(&interventions->lock, NULL);
@@ -208,7 +212,8 @@ void interventions_destroy(struct interventions *interventions)
 	cs_error_destroy(error);
 }
 
-static struct cs_error *add(struct interventions *interventions, const struct intervention *wanted, uint64_t address)
+static struct cs_error *add(struct interventions *interventions, const struct intervention *wanted,
+			    struct link_address address)
 {
 	struct intervention *intervention = malloc(sizeof(*intervention));
 	struct cs_error *error;
@@ -221,7 +226,11 @@ static struct cs_error *add(struct interventions *interventions, const struct in
 	}
 	*intervention = *wanted;
 	intervention->owner = interventions;
-	intervention->probe = (struct probe){.address = address, .hit = on_hit, .change = change};
+	intervention->probe = (struct probe){
+		.address = placement_run(&interventions->placement, address).value,
+		.hit = on_hit,
+		.change = change,
+	};
 	error = relay_add_probe(interventions->relay, &intervention->probe);
 	if (error) {
 		free(intervention);
@@ -244,11 +253,11 @@ struct cs_error *interventions_force(struct interventions *interventions, int64_
 		return cs_error_create(CS_ERROR_ARGUMENT,
 				       "the branch at 0x%llx decides by RCX, not by flags: it cannot be forced",
 				       (unsigned long long)insn->address);
-	return add(interventions, &wanted, insn->address);
+	return add(interventions, &wanted, (struct link_address){insn->address});
 }
 
-struct cs_error *interventions_return(struct interventions *interventions, int64_t number, uint64_t entry,
-				      uint64_t value, uint64_t ret)
+struct cs_error *interventions_return(struct interventions *interventions, int64_t number, struct link_address entry,
+				      uint64_t value, struct link_address ret)
 {
 	struct intervention wanted = {.number = number, .value = value, .ret = ret, .times = INTERVENTION_ALWAYS};
 

@@ -199,7 +199,7 @@ static bool decided(const struct cfg *cfg, const struct path *path, uint32_t i, 
 		return false;
 	address = cfg_last(cfg, step->block)->insn.address;
 	if (step->event < seen->count && seen->events[step->event].kind == PATH_HIT &&
-	    seen->events[step->event].address == address && seen->stops[step->event] != RECORD_UNKNOWN) {
+	    seen->events[step->event].address.value == address && seen->stops[step->event] != RECORD_UNKNOWN) {
 		*ret = (struct decided){address, seen->events[step->event].taken, seen->stops[step->event]};
 		return true;
 	}

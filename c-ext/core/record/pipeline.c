@@ -37,6 +37,7 @@ struct pipeline {
 	struct recorder *recorder;
 	struct material *material; /* the recorder's */
 	struct plan_options plan;
+	struct placement placement;
 };
 
 /* Of what is released with the recorder, all but what the hints point to: that is the caller's until there is one. */
@@ -98,19 +99,19 @@ static struct cs_error *material_create(const char *path, const struct pipeline_
 /* --- Names and lines, from the ELF --- */
 
 /* In the relay's thread, too. */
-static void name_address(void *context, uint64_t address, char *text, size_t size)
+static void name_address(void *context, struct link_address address, char *text, size_t size)
 {
 	struct material *material = context;
 	const struct elf_symbol *symbol = NULL;
 	struct cs_error *error;
 
 	pthread_mutex_lock(&material->lock);
-	error = elf_symbol_at(material->elf, address, &symbol);
+	error = elf_symbol_at(material->elf, address.value, &symbol);
 	pthread_mutex_unlock(&material->lock);
 	cs_error_destroy(error);
 	text[0] = '\0';
 	if (!error && symbol)
-		snprintf(text, size, "%s+0x%llx", symbol->name, (unsigned long long)(address - symbol->address));
+		snprintf(text, size, "%s+0x%llx", symbol->name, (unsigned long long)(address.value - symbol->address));
 }
 
 static bool decides(const struct insn *insn)
@@ -236,7 +237,7 @@ static struct cs_error *record_one(struct pipeline *pipeline, const struct analy
 }
 
 struct piece {
-	uint64_t address;
+	struct run_address address;
 	void *buffer;
 	size_t size;
 };
@@ -245,11 +246,11 @@ static struct cs_error *read_piece(struct stub *stub, void *context)
 {
 	const struct piece *piece = context;
 
-	return stub_read(stub, piece->address, piece->buffer, piece->size);
+	return stub_read(stub, piece->address.value, piece->buffer, piece->size);
 }
 
 /* The relay's thread may want a name before it comes to this. */
-static struct cs_error *read_guest(void *context, uint64_t address, void *buffer, size_t size)
+static struct cs_error *read_guest(void *context, struct run_address address, void *buffer, size_t size)
 {
 	struct piece piece = {address, buffer, size};
 	struct pipeline *pipeline = context;
@@ -271,7 +272,7 @@ static struct cs_error *analyse(struct pipeline *pipeline, const struct elf_symb
 		.plan = pipeline->plan,
 	};
 
-	CS_TRY(guest_text_read(material->analyser, symbol, read_guest, pipeline, &text));
+	CS_TRY(guest_text_read(material->analyser, symbol, &pipeline->placement, read_guest, pipeline, &text));
 	added->different = text.different;
 	return guest_text_analyse(material->analyser, symbol, &text, &options, ret);
 }
@@ -349,6 +350,7 @@ struct cs_error *pipeline_create(struct relay *relay, struct store *store, const
 	if (!pipeline)
 		return &cs_error_no_memory;
 	pipeline->plan = options->plan;
+	pipeline->placement = options->recorder.placement;
 	pipeline->relay = relay_hold(relay);
 	pipeline->store = store_hold(store);
 	error = begin(pipeline, elf, options);

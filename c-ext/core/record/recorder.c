@@ -42,7 +42,8 @@ static struct cs_error *write_invocation(struct recorder *recorder, const struct
 	char caller[256] = "";
 
 	if (recorder->options.name && row.caller)
-		recorder->options.name(recorder->options.context, row.caller, caller, sizeof(caller));
+		recorder->options.name(recorder->options.context, (struct link_address){row.caller}, caller,
+				       sizeof(caller));
 	row.caller_name = caller;
 	if (invocation->not_run)
 		return write_not_run(recorder, &row, traced->cfg);
@@ -182,6 +183,12 @@ static void free_invocations(struct invocation *at)
 	}
 }
 
+/* Where the relay finds what an analysis speaks of. */
+static uint64_t run_of(const struct recorder *recorder, uint64_t linked)
+{
+	return placement_run(&recorder->options.placement, (struct link_address){linked}).value;
+}
+
 static struct cs_error *traced_create(struct recorder *recorder, int64_t id, const struct cfg *cfg,
 				      const struct windows *windows, const struct plan *plan, struct traced **ret)
 {
@@ -199,7 +206,7 @@ static struct cs_error *traced_create(struct recorder *recorder, int64_t id, con
 	for (uint32_t i = 0; i < plan->count; i++) {
 		traced->sites[i].traced = traced;
 		traced->sites[i].planned = &plan->probes[i];
-		traced->sites[i].probe.address = plan->probes[i].address;
+		traced->sites[i].probe.address = run_of(recorder, plan->probes[i].address);
 		traced->sites[i].probe.hit = recorder_on_hit;
 	}
 	*ret = traced;
@@ -259,7 +266,7 @@ struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64
 	return error;
 }
 
-static struct cs_error *put_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens)
+static struct cs_error *put_gate(struct recorder *recorder, int64_t id, struct link_address address, bool opens)
 {
 	struct traced *traced;
 	struct gate *gate;
@@ -268,13 +275,18 @@ static struct cs_error *put_gate(struct recorder *recorder, int64_t id, uint64_t
 	gate = calloc(1, sizeof(*gate));
 	if (!gate)
 		return &cs_error_no_memory;
-	*gate = (struct gate){{.address = address, .hit = recorder_on_gate}, traced, opens, recorder->gates};
+	*gate = (struct gate){
+		{.address = run_of(recorder, address.value), .hit = recorder_on_gate},
+		traced,
+		opens,
+		recorder->gates,
+	};
 	recorder->gates = gate;
 	traced->gates += opens;
 	return NULL;
 }
 
-struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens)
+struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, struct link_address address, bool opens)
 {
 	struct cs_error *error;
 
@@ -305,7 +317,7 @@ static struct cs_error *put_replaced(struct recorder *recorder, int64_t id)
 	CS_TRY(find(recorder, id, &traced));
 	if (!traced->replaced.wanted)
 		traced->replaced = (struct replaced){
-			{.address = traced->cfg->entry, .hit = recorder_on_replaced},
+			{.address = run_of(recorder, traced->cfg->entry), .hit = recorder_on_replaced},
 			traced,
 			true,
 		};

@@ -12,12 +12,14 @@
 #ifndef CLOCKSCOPE_RECORDER_H
 #define CLOCKSCOPE_RECORDER_H
 
+#include "base/placement.h"
 #include "record/path_rows.h"
 #include "relay/relay.h"
 
 struct recorder;
 
 struct recorder_options {
+	struct placement placement; /* of what is traced */
 	/* A probe that was hit so often in one invocation is lifted until the invocation ends; 0: never. */
 	uint32_t hit_limit;
 	/* Returns without a probe of the plan's are caught by one at the return address. */
@@ -34,7 +36,7 @@ struct recorder_options {
 	uint64_t task_name;
 	/* Writes what an address is called ("function+0x10"), or the empty string, into `text`. Called by
 	 * recorder_write(), in the relay's thread as in others. NULL: nothing is named. */
-	void (*name)(void *context, uint64_t address, char *text, size_t size);
+	void (*name)(void *context, struct link_address address, char *text, size_t size);
 	/* Called when nothing that the recorder was given is used any more. NULL: nothing is to be done then. */
 	void (*release)(void *context);
 	void *context;
@@ -75,7 +77,7 @@ struct cs_error *recorder_within(struct recorder *recorder, int64_t child, int64
 
 /* Watches the function's entry only from (`opens`), or until, the guest first comes to `address`: until then after all
  * that opens it. */
-struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, uint64_t address, bool opens);
+struct cs_error *recorder_gate(struct recorder *recorder, int64_t id, struct link_address address, bool opens);
 
 /* An intervention has the function return at once: such calls are recorded, without a path. */
 struct cs_error *recorder_replaced(struct recorder *recorder, int64_t id);

@@ -6,12 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/x86/moved.h"
 #include "base/vector.h"
 #include "rsp/icount.h"
 
 /* Frames of a kernel's stack lie within this of each other (THREAD_SIZE is 16 KiB on x86-64; a
  * program's stack may be larger, but not one function's frame). */
 #define STACK_SPAN 65536u
+
+static struct link_address link_of(const struct recorder *recorder, uint64_t run)
+{
+	return placement_link(&recorder->options.placement, (struct run_address){run});
+}
+
 static uint64_t value_of(const struct target_register *reg, const struct probe_hit *hit)
 {
 	return reg ? target_value(reg, hit->registers, hit->registers_size) : 0;
@@ -55,6 +62,11 @@ static struct invocation *invocation_create(struct traced *traced, const struct 
 		.returned = "not seen",
 	};
 	return invocation;
+}
+
+static struct path_event event_at(const struct plan_probe *planned, enum path_event_kind kind, bool taken)
+{
+	return (struct path_event){{planned->address}, kind, taken};
 }
 
 static bool add_event(struct recorder *recorder, struct invocation *invocation, struct path_event event, int64_t stop)
@@ -206,7 +218,7 @@ static int64_t note_stop(struct recorder *recorder, const struct probe_hit *hit,
 	stop->row = (struct row_stop){
 		.seq = seq,
 		.cpu = hit->cpu,
-		.address = hit->address,
+		.address = link_of(recorder, hit->address).value,
 		.run_ns = (int64_t)hit->run_ns,
 		.host_ns = store_host_ns(recorder->store),
 		.icount = RECORD_UNKNOWN,
@@ -228,6 +240,7 @@ static int64_t note_stop(struct recorder *recorder, const struct probe_hit *hit,
  * is never relied on. */
 static bool verify(struct planted *site, const struct probe_hit *hit)
 {
+	const struct placement *placement = &site->traced->recorder->options.placement;
 	const struct insn *insn = &site->planned->insn;
 	uint8_t bytes[INSN_MAX_LENGTH];
 	struct cs_error *error;
@@ -236,13 +249,14 @@ static bool verify(struct planted *site, const struct probe_hit *hit)
 		return true;
 	error = stub_read(hit->stub, hit->address, bytes, insn->length);
 	cs_error_destroy(error);
-	if (error || memcmp(bytes, insn->bytes, insn->length) != 0) {
+	if (error || !moved_holds(placement, insn, bytes)) {
 		site->traced->broken = true;
 		site->traced->recorder->statistics.mismatches++;
 		return false;
 	}
 	site->verified = true;
-	site->probe.insn = insn;
+	site->here = moved_insn(placement, insn, bytes);
+	site->probe.insn = &site->here;
 	return true;
 }
 
@@ -269,10 +283,10 @@ static void read_task(const struct recorder *recorder, const struct probe_hit *h
 }
 
 /* Whether a stop there would fall into a window of a function that is traced. */
-static bool in_any_window(const struct recorder *recorder, uint64_t address)
+static bool in_any_window(const struct recorder *recorder, struct link_address address)
 {
 	for (const struct traced *at = recorder->traced; at; at = at->next) {
-		uint32_t insn = cfg_insn_at(at->cfg, address);
+		uint32_t insn = cfg_insn_at(at->cfg, address.value);
 
 		if (insn != CFG_NONE && at->windows->inside[insn])
 			return true;
@@ -282,13 +296,12 @@ static bool in_any_window(const struct recorder *recorder, uint64_t address)
 
 static void on_return(struct probe *probe, const struct probe_hit *hit);
 
-static void catch_return(struct recorder *recorder, struct invocation *invocation)
+static void catch_return(struct recorder *recorder, struct invocation *invocation, uint64_t address)
 {
-	uint64_t address = invocation->row.caller;
 	struct return_site *site;
 
 	if (!address || !recorder->options.catch_returns || invocation->traced->plan->returns_witnessed ||
-	    in_any_window(recorder, address))
+	    in_any_window(recorder, link_of(recorder, address)))
 		return;
 	for (site = recorder->return_sites; site && site->probe.address != address;)
 		site = site->next;
@@ -312,6 +325,7 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 {
 	struct invocation *stale = find_active(recorder, traced, true, stack);
 	struct invocation *invocation;
+	uint64_t caller;
 
 	if (stale) /* its end was not seen; nothing else can be at this place of the stack now */
 		recorder_finish(recorder, stale);
@@ -320,11 +334,12 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 		recorder->exhausted = true;
 		return;
 	}
-	invocation->row.caller = read_word(hit, stack);
+	caller = read_word(hit, stack);
+	invocation->row.caller = link_of(recorder, caller).value;
 	read_task(recorder, hit, invocation->task);
 	invocation->next = recorder->active;
 	recorder->active = invocation;
-	catch_return(recorder, invocation);
+	catch_return(recorder, invocation, caller);
 	for (uint32_t i = 0; i < traced->plan->count; i++) {
 		if (!traced->sites[i].lifters)
 			continue;
@@ -341,8 +356,7 @@ static void add_lifted(struct recorder *recorder, struct invocation *invocation)
 	for (uint32_t i = 0; i < invocation->traced->plan->count; i++)
 		if (invocation->hits[i] == LIFTED)
 			add_event(recorder, invocation,
-				  (struct path_event){invocation->traced->plan->probes[i].address, PATH_LIFTED, false},
-				  RECORD_UNKNOWN);
+				  event_at(&invocation->traced->plan->probes[i], PATH_LIFTED, false), RECORD_UNKNOWN);
 }
 
 /* Takes the probe out until every invocation that is under way has ended. */
@@ -356,7 +370,7 @@ static void lift(struct recorder *recorder, struct planted *site)
 			continue;
 		at->hits[index] = LIFTED;
 		site->lifters++;
-		add_event(recorder, at, (struct path_event){site->probe.address, PATH_LIFTED, false}, RECORD_UNKNOWN);
+		add_event(recorder, at, event_at(site->planned, PATH_LIFTED, false), RECORD_UNKNOWN);
 	}
 	place(site);
 }
@@ -401,8 +415,7 @@ static void take_hit(struct recorder *recorder, struct planted *site, const stru
 		recorder->statistics.orphans += !invocation;
 		return;
 	}
-	add_event(recorder, invocation,
-		  (struct path_event){hit->address, PATH_HIT, branch && is_taken(recorder, &planned->insn, hit)},
+	add_event(recorder, invocation, event_at(planned, PATH_HIT, branch && is_taken(recorder, &planned->insn, hit)),
 		  branch ? seq : RECORD_UNKNOWN);
 	if (begins)
 		add_lifted(recorder, invocation);
@@ -466,7 +479,7 @@ static void add_not_run(struct recorder *recorder, struct traced *traced, const 
 	}
 	read_task(recorder, hit, invocation->task);
 	invocation->not_run = true;
-	invocation->row.caller = read_word(hit, stack);
+	invocation->row.caller = link_of(recorder, read_word(hit, stack)).value;
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = invocation->row.run_ns;
 	invocation->row.returned = "yes";

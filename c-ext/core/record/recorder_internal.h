@@ -16,6 +16,7 @@ struct planted {
 	struct probe probe; /* first: the hit gets its address */
 	struct traced *traced;
 	const struct plan_probe *planned;
+	struct insn here; /* the instruction as it runs, once verified */
 	bool verified;    /* memory holds what was analysed */
 	bool in_place;    /* planted, or about to be (relay_defer) */
 	uint32_t lifters; /* invocations that had it lifted */

@@ -185,15 +185,17 @@ static void places_in_windows(void **state)
 struct memory {
 	uint8_t bytes[sizeof(text)];
 	size_t mapped;
+	struct placement place;
 };
 
-static struct cs_error *read_memory(void *context, uint64_t address, void *buffer, size_t size)
+static struct cs_error *read_memory(void *context, struct run_address address, void *buffer, size_t size)
 {
 	const struct memory *memory = context;
+	uint64_t at = address.value - TEXT - memory->place.offset;
 
-	if (address - TEXT > memory->mapped || size > memory->mapped - (address - TEXT))
+	if (at > memory->mapped || size > memory->mapped - at)
 		return cs_error_create(CS_ERROR_REFUSED, "not mapped");
-	memcpy(buffer, memory->bytes + (address - TEXT), size);
+	memcpy(buffer, memory->bytes + at, size);
 	return NULL;
 }
 
@@ -203,7 +205,7 @@ static struct analysis *analyse(const struct subject *subject, struct memory *me
 	struct analysis *analysis;
 	struct guest_text read;
 
-	assert_null(guest_text_read(subject->analyser, subject->work, read_memory, memory, &read));
+	assert_null(guest_text_read(subject->analyser, subject->work, &memory->place, read_memory, memory, &read));
 	assert_int_equal(read.count, parts);
 	assert_true(read.different == different);
 	assert_null(guest_text_analyse(subject->analyser, subject->work, &read, &options, &analysis));

@@ -108,8 +108,8 @@ static int compare_events(const void *left, const void *right)
 	for (uint32_t i = 0; i < a->event_count; i++) {
 		const struct path_event *x = &a->events[i], *y = &b->events[i];
 
-		if (x->address != y->address)
-			return x->address < y->address ? -1 : 1;
+		if (x->address.value != y->address.value)
+			return x->address.value < y->address.value ? -1 : 1;
 		if (x->taken != y->taken)
 			return x->taken ? 1 : -1;
 		if (x->kind != y->kind)
@@ -247,8 +247,8 @@ static void make_literal(const uint8_t *bytes, size_t size, const struct plan_op
 static void tries_in_a_window(void **state)
 {
 	struct plan_options options = {.probe_returns = true};
-	struct path_event accepted[] = {{.address = 0x00}, {.address = 0x23}};
-	struct path_event rejected[] = {{.address = 0x00}, {.address = 0x1d}, {.address = 0x23}};
+	struct path_event accepted[] = {{.address = {0x00}}, {.address = {0x23}}};
+	struct path_event rejected[] = {{.address = {0x00}}, {.address = {0x1d}}, {.address = {0x23}}};
 	struct subject subject;
 	struct path *path;
 
@@ -312,10 +312,10 @@ static void a_lifted_probe_leaves_a_gap(void **state)
 		0xc3,       /* 5 ret */
 	};
 	struct plan_options options = {.probe_returns = false};
-	struct path_event events[] = {{.address = 0},
-				      {.address = 3, .taken = true},
-				      {.address = 3, .taken = true},
-				      {.address = 3, .kind = PATH_LIFTED},
+	struct path_event events[] = {{.address = {0}},
+				      {.address = {3}, .taken = true},
+				      {.address = {3}, .taken = true},
+				      {.address = {3}, .kind = PATH_LIFTED},
 				      {.kind = PATH_RETURN}};
 	struct subject subject;
 	struct path *path;
@@ -339,9 +339,9 @@ static void a_lifted_probe_leaves_a_gap(void **state)
 static void events_that_cannot_be(void **state)
 {
 	struct plan_options options = {.probe_returns = true};
-	struct path_event foreign[] = {{.address = 0x00}, {.address = 0x777}};
-	struct path_event twice[] = {{.address = 0x00}, {.address = 0x23}, {.address = 0x23}};
-	struct path_event late[] = {{.address = 0x23}};
+	struct path_event foreign[] = {{.address = {0x00}}, {.address = {0x777}}};
+	struct path_event twice[] = {{.address = {0x00}}, {.address = {0x23}}, {.address = {0x23}}};
+	struct path_event late[] = {{.address = {0x23}}};
 	struct subject subject;
 	struct path *path;
 

@@ -31,7 +31,7 @@ static size_t make_events(const struct plan *plan, const uint8_t *data, size_t s
 	for (size_t i = 0; i < count; i++) {
 		uint32_t probe = plan->count ? (data[i] >> 3) % plan->count : 0;
 
-		events[i].address = plan->count && data[i] != 0xff ? plan->probes[probe].address : BASE + data[i];
+		events[i].address.value = plan->count && data[i] != 0xff ? plan->probes[probe].address : BASE + data[i];
 		events[i].taken = data[i] & 1;
 		events[i].kind = (data[i] & 6) == 6 ? PATH_LIFTED : (data[i] & 6) == 4 ? PATH_RETURN : PATH_HIT;
 	}

@@ -432,8 +432,8 @@ static void gates(void **state)
 	struct gate *opens, *closes;
 
 	begin(&recording, state, &plain, true);
-	succeed(recorder_gate(recording.recorder, recording.ids[0], 0x1100, true));
-	succeed(recorder_gate(recording.recorder, recording.ids[0], 0x1200, false));
+	succeed(recorder_gate(recording.recorder, recording.ids[0], (struct link_address){0x1100}, true));
+	succeed(recorder_gate(recording.recorder, recording.ids[0], (struct link_address){0x1200}, false));
 	arm(&recording);
 	entry = site_at(&recording, BRANCHY);
 	opens = recording.recorder->gates->opens ? recording.recorder->gates : recording.recorder->gates->next;

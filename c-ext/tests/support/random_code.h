@@ -90,7 +90,7 @@ struct walk {
 static inline void walk_hit(struct walk *walk, const struct plan_probe *probe, bool taken)
 {
 	walk->events[walk->event_count++] = (struct path_event){
-		.address = probe->address, .kind = PATH_HIT, .taken = taken && probe->roles & PLAN_BRANCH};
+		.address = {probe->address}, .kind = PATH_HIT, .taken = taken && probe->roles & PLAN_BRANCH};
 }
 
 /* Goes through one block, leaving it by its successor number `way` (next_count: by leaving the function). */

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from clockscope._core import Error
 from clockscope.kernel.elffile import ElfFile
+from clockscope.kernel.placement import Placement
 from clockscope.profiles.profile import Branches
 
 Read = Callable[[int, int], bytes]
@@ -28,15 +29,15 @@ class Hints:
         )
 
 
-def of_kernel(elf: ElfFile, branches: Branches, read: Read | None = None) -> Hints:
+def of_kernel(elf: ElfFile, branches: Branches, read: Read | None = None, place: Placement = Placement()) -> Hints:
     """What a profile says, and what the pointers of its measuring functions hold: in the file, and by `read` in the
-    guest, if it stands. What they hold reads a clock, whoever calls it."""
+    guest, if it stands, whose kernel has that place. What they hold reads a clock, whoever calls it."""
     known = Hints(
         tuple(symbol.address for name in branches.references for symbol in elf.functions(name)),
         tuple(symbol.address for name in branches.measuring for symbol in elf.functions(name, parts=True)),
     )
-    places = {place for name in branches.measuring for place in _pointers(elf, name, known)}
-    found = tuple(sorted({held for place in places for held in _held(elf, place, read)}))
+    pointers = {pointer for name in branches.measuring for pointer in _pointers(elf, name, known)}
+    found = tuple(sorted({held for pointer in pointers for held in _held(elf, pointer, read, place)}))
     return known | Hints(references=found, pointees=found)
 
 
@@ -47,12 +48,12 @@ def _pointers(elf: ElfFile, pattern: str, known: Hints) -> Iterator[int]:
             yield from part["window_pointers"]
 
 
-def _held(elf: ElfFile, place: int, read: Read | None) -> Iterator[int]:
+def _held(elf: ElfFile, pointer: int, read: Read | None, place: Placement) -> Iterator[int]:
     """The functions that a pointer holds."""
-    for source in filter(None, (elf.read, read)):
-        try:
-            address = int.from_bytes(source(place, 8), "little")
-        except Error:
-            continue  # not mapped yet
-        if address and elf.function_start(address) == address:
-            yield address
+    held = [int.from_bytes(elf.read(pointer, 8), "little")]
+    try:
+        if read is not None:
+            held.append(place.link(int.from_bytes(read(place.run(pointer), 8), "little")))
+    except Error:
+        pass  # not mapped yet
+    yield from (address for address in held if address and elf.function_start(address) == address)

@@ -34,11 +34,16 @@ class Placement:
     high: int = 1 << 64
 
     def run(self, link: int) -> int:
-        return (link + self.offset) & _MASK64
+        return (link + self.offset) & _MASK64 if self.low <= link < self.high else link
 
     def link(self, run: int) -> int:
         found = (run - self.offset) & _MASK64
         return found if self.low <= found < self.high else run
+
+    @property
+    def core(self) -> tuple[int, int, int]:
+        """For the core (_core.Placement)."""
+        return self.offset & _MASK64, self.low, self.high - 1
 
 
 def of_image(elf: ElfFile, offset: int) -> Placement:

@@ -12,6 +12,7 @@ from clockscope._core import BranchRecorder, Error, Relay, Trace, TraceWriter
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles.profile import Branches, Gate
 from clockscope.kernel.hints import of_kernel
+from clockscope.kernel.placement import Placement
 from clockscope.model import source_text
 
 
@@ -26,6 +27,7 @@ class Options:
     hit_limit: int = 1000
     task_pointer: int = 0
     task_name: int = 0
+    place: Placement = Placement()
     replaced: Collection[int] = ()  # entries of functions that interventions have return at once
 
 
@@ -49,7 +51,7 @@ class BranchTrace:
         self._elf = elf
         self._branches = branches
         self._measures: dict[str, bool] = {}
-        hints = of_kernel(elf, branches, relay.read_memory)
+        hints = of_kernel(elf, branches, relay.read_memory, options.place)
         self._recorder = BranchRecorder(
             relay,
             writer,
@@ -64,6 +66,7 @@ class BranchTrace:
             references=hints.references,
             measuring=hints.measuring,
             pointees=hints.pointees,
+            placement=options.place.core,
         )
         writer.meta("stub.registers", json.dumps(relay.capabilities()["registers"]))
         writer.meta("plan.intrusive", "1" if options.intrusive else "0")

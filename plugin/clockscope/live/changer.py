@@ -12,6 +12,7 @@ from clockscope.profiles.profile import Branches
 from clockscope.kernel.hints import of_kernel
 from clockscope.kernel.wish import Wish
 from clockscope.kernel.change_sites import Guest, Planned, plan
+from clockscope.kernel.placement import Placement
 from clockscope.model import branch_ways
 from clockscope.live.repeats import Repeats
 from clockscope.live.traced_kernel import Target
@@ -25,7 +26,11 @@ def prepare(wishes: Sequence[Wish], target: Target) -> list[Planned]:
     hints = of_kernel(target.elf, target.profile.branches if target.profile else Branches())
     check = functools.partial(_check, target)
     ways = functools.partial(branch_ways.of_parts, target.elf.analyser, symbols.source_file)
-    return plan(wishes, Guest(target.elf, hints, symbols.statements, ways, _number, check))
+    return plan(wishes, Guest(target.elf, hints, functools.partial(_statements, target), ways, _number, check))
+
+
+def _statements(target: Target, file: str, line: int) -> list[int]:
+    return [target.place.link(address) for address in symbols.statements(file, line)]
 
 
 def _number(expression: str) -> int:
@@ -38,7 +43,7 @@ def _number(expression: str) -> int:
 def _check(target: Target, address: int, expression: str, value: str) -> None:
     try:
         values.check_assignment(
-            address + target.offset, expression, value, lambda name: target.elf.find(name) is not None
+            target.place.run(address), expression, value, lambda name: target.elf.find(name) is not None
         )
     except console.Error as error:
         raise UserError(one_line(str(error))) from error
@@ -47,13 +52,13 @@ def _check(target: Target, address: int, expression: str, value: str) -> None:
 class Intervening:
     """The interventions of one recording."""
 
-    def __init__(self, planned: Sequence[Planned], relay: Relay, writer: TraceWriter, offset: int) -> None:
+    def __init__(self, planned: Sequence[Planned], relay: Relay, writer: TraceWriter, place: Placement) -> None:
         self._planned = planned
         self._relay = relay
         self._writer = writer
-        self._offset = offset
+        self._place = place
         self._repeats = {one.number: Repeats(relay.run_ns) for one in planned}
-        self._core = Interventions(relay, writer) if planned else None
+        self._core = Interventions(relay, writer, place.core) if planned else None
         self._probes: list[own_breakpoints.Probe] = []
         self._made = dict.fromkeys((one.number for one in planned), 0)  # by GDB
         self._failures: dict[int, str] = {}
@@ -81,16 +86,16 @@ class Intervening:
                 yield f"--{one.wish.kind} {one.wish.option} stops your guest within a timing window."
 
     def _plant(self, one: Planned, hardware: bool) -> None:
-        address, wish = one.address + self._offset, one.wish
+        wish = one.wish
         assert self._core is not None
         if wish.kind == "force":
             times = () if wish.times is None else (wish.times,)
-            self._core.force(one.number, address, one.code, one.taken, *times)
+            self._core.force(one.number, one.address, one.code, one.taken, *times)
         elif wish.kind == "return":
-            self._core.have_return(one.number, address, one.value, one.ret + self._offset)
+            self._core.have_return(one.number, one.address, one.value, one.ret)
         else:
             act = functools.partial(self._assign, one)
-            self._probes.append(own_breakpoints.Probe(address, act, hardware=hardware))
+            self._probes.append(own_breakpoints.Probe(self._place.run(one.address), act, hardware=hardware))
 
     def _assign(self, one: Planned, stop: Stop) -> bool:
         if self._repeats[one.number].again(stop):

@@ -22,7 +22,6 @@ from clockscope.live.branches import BranchTrace, Options, breakpoints_are_virtu
 from clockscope.live.connection import Connection, close_all
 from clockscope.kernel import boot_image
 from clockscope.live.tally import Coverage
-from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.live.event_engine import Engine, Observation
 from clockscope.live.changer import Intervening
@@ -128,7 +127,7 @@ class Recording:
             self._check, target.offset, connection.relay.run_ns, self._instructions, replay=connection.replay
         )
         self._endings: list[own_breakpoints.Probe] = []  # where the guest's kernel ends
-        self._intervening = Intervening(interventions, connection.relay, self._writer, target.offset)
+        self._intervening = Intervening(interventions, connection.relay, self._writer, target.place)
         limit = console.number(settings.BACKTRACE_LIMIT.full_name)
         self._observer = Observer(
             connection.relay,
@@ -181,7 +180,7 @@ class Recording:
         self._coverage.add(watched)
         self._cover(refused, stands=self._check.early is None)
         for symbol in self.target.counted:
-            self._counters.append(relay.add_counter(symbol.address, symbol.name, self.target.offset))
+            self._counters.append(relay.add_counter(symbol.address, symbol.name, self.target.place.core))
         relay.set_trace(self._writer)
         notes = [*self._describe(refused), *interventions]
         notes += [f"--watch {expected.function}: {expected.note}" for expected in watched if expected.note]
@@ -213,14 +212,13 @@ class Recording:
             return []
         if self._few:
             return ["Branches are not traced: hardware breakpoints are too few for that."]
-        if target.offset:
-            return ["Branches are not traced where the code was moved; a kernel stays in its place with nokaslr."]
         options = Options(
             replay=self._connection.replay,
             intrusive=self._intrusive,
             virtual=self._virtual,
-            task_pointer=_first_number(self._branches.task, target.elf),
-            task_name=_first_number(self._branches.task_name, target.elf),
+            task_pointer=_first_number(self._branches.task, target),
+            task_name=_first_number(self._branches.task_name, target),
+            place=target.place,
             replaced=self._intervening.replaced,
         )
         self._branch_trace = BranchTrace(relay, self._writer, target.elf, self._branches, options)
@@ -291,7 +289,7 @@ class Recording:
     def _look_at_what_is(self) -> list[str]:
         """Of a kernel that is up already: what it has of clocks, for how it got them will not be seen."""
         profile = self.target.profile
-        if profile is None or not self._restarts.begun:
+        if profile is None or self._early or not self._restarts.begun:
             return []
         reader = found_clocks.Reader(self.target.elf)
         found = reader.read(profile.snapshot)
@@ -607,17 +605,18 @@ def _wants_hardware() -> bool:
     return console.text(settings.BREAKPOINTS.full_name) == "hardware"
 
 
-def _first_number(expressions: Sequence[str], elf: ElfFile) -> int:
-    """The first of these that holds for this kernel, by GDB; 0 where none does.
+def _first_number(expressions: Sequence[str], target: Target) -> int:
+    """The first of these that holds for this kernel, by GDB; 0 where none does. A variable's address is the file's, be it
+    one of the per-CPU area, which does not move with the image.
 
     GDB reads all of a kernel's debug information to learn that it does not know a name: half a minute.
     """
     for expression in expressions:
         variable = re.match(r"&(\w+)", expression)
-        if variable is None or variable[1] in elf:
+        if variable is None or variable[1] in target.elf:
             value = values.evaluate(f"(unsigned long)({expression})")
             if isinstance(value, int):
-                return value
+                return value if variable is None else (value - target.offset) % (1 << 64)
     return 0
 
 

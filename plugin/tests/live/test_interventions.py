@@ -19,7 +19,7 @@ from gdbrun import Session, Transcript, run_gdb
 from guest import ROOT, read_serial
 from model import model
 
-from relay_world import BODY, CALL, END, ROUNDS, hits, make, relayed, run_out
+from relay_world import BODY, CALL, END, ROUNDS, START, hits, make, relayed, run_out
 from scripted_quirks import FirecrackerStub, QemuStub
 
 from clockscope._core import Analyser, ArgumentError, Interventions, Trace, TraceWriter, Xref
@@ -365,6 +365,25 @@ def test_text_that_is_not_what_was_analysed_is_left_alone(tmp_path: Path) -> Non
         made.force(1, CALL, b"\x75\x00", True)
         assert run_out(relay).startswith(b"W")
         assert made.states() == {1: {"uses": 0, "other_text": True, "refused": False}}
+        made.stop()
+
+
+def test_a_kernel_that_was_moved(tmp_path: Path) -> None:
+    """It is told of by the file's addresses, and met where it runs."""
+    offset = 0x800
+    place = (offset, START - offset, BODY + 1 - offset)
+    stub = make(QemuStub)
+    stub.machine.memory.map(CALL, b"\x75\x00")
+    with relayed(stub) as relay, written(tmp_path / "a.trace") as writer:
+        made = Interventions(relay, writer, place)
+        writer.intervention(1, "force", "f:1=not", "f", "", 1, CALL - offset)
+        made.force(1, CALL - offset, b"\x75\x00", False, 1)
+        relay.add_counter(BODY - offset, "body", place)
+        relay.add_counter(BODY, "elsewhere", place)  # outside of the image: it lies where it lies
+        assert run_out(relay).startswith(b"W")
+        assert made.states() == {1: {"uses": 1, "other_text": False, "refused": False}}
+        assert hits(relay) == {"body": ROUNDS, "elsewhere": ROUNDS}
+        assert [counter["address"] for counter in relay.counters()] == [BODY - offset, BODY]
         made.stop()
 
 
