@@ -268,24 +268,23 @@ static struct cs_error *need_graph(struct xref_object *self)
 static struct cs_error *find_roots(struct xref_object *self, const struct elf_symbol **roots, size_t limit,
 				   size_t *count_ret)
 {
-	static const char *const names[] = {"start_kernel", "main", "mi_startup", "hammer_time", "_start"};
+	/* The last ones are where the boot loader or the ELF's entry leads to: what runs before the others is called
+	 * from there. */
+	static const char *const names[] = {"start_kernel", "main",  "mi_startup", "hammer_time",         "startup_64",
+					    "start",        "btext", "_start",     "secondary_startup_64"};
 
 	*count_ret = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(names) && *count_ret < limit; i++) {
 		const struct elf_symbol *found;
 
-		/* A kernel's own beginnings come first; the ELF entry only where it has none. */
-		if (*count_ret && strcmp(names[i], "_start") == 0)
-			break;
 		CS_TRY(elf_find(self->elf, names[i], NULL, &found));
-		if (found && found->function)
+		if (found && elf_text_section(self->elf, found->address))
 			roots[(*count_ret)++] = found;
 	}
 	return NULL;
 }
 
-#define MOST_ROOTS 5
-#define MOST_PATHS 5
+#define MOST_ROOTS 9
 
 struct call_findings {
 	const struct elf_symbol *function;
@@ -311,7 +310,7 @@ static struct cs_error *find_callers(struct xref_object *self, const char *expre
 	CS_TRY(xref_graph_callers(self->graph, ret->function, &ret->calls));
 	CS_TRY(xref_graph_pointers(self->graph, ret->function, &ret->pointers));
 	CS_TRY(find_roots(self, roots, MOST_ROOTS, &root_count));
-	return xref_graph_paths(self->graph, roots, root_count, ret->function, MOST_PATHS, &ret->paths);
+	return xref_graph_paths(self->graph, roots, root_count, ret->function, &ret->paths);
 }
 
 static PyObject *path_to_object(const struct xref_path *path)
@@ -338,6 +337,26 @@ static PyObject *paths_to_object(const struct xref_paths *paths)
 	return list;
 }
 
+static PyObject *pathless_to_object(const struct xref_paths *paths)
+{
+	static const char *const why[] = {
+		[XREF_AROUND] = "only through the function itself",
+		[XREF_EXPORTED] = "only modules can call it",
+		[XREF_UNCALLED] = "nothing can call it",
+		[XREF_APART] = "nothing calls what calls it",
+	};
+	PyObject *list = PyList_New(0);
+
+	for (size_t i = 0; list && i < paths->pathless_count; i++) {
+		const struct xref_pathless *one = &paths->pathless[i];
+
+		if (list_take(list, Py_BuildValue("{s:N,s:s}", "caller", string_to_object(one->caller->name), "why",
+						  why[one->why])) < 0)
+			Py_CLEAR(list);
+	}
+	return list;
+}
+
 static PyObject *xref_callers(PyObject *self, PyObject *args)
 {
 	struct xref_object *object = (struct xref_object *)self;
@@ -350,11 +369,11 @@ static PyObject *xref_callers(PyObject *self, PyObject *args)
 	error = find_callers(object, expression, &findings);
 	if (error)
 		return raise_error(error);
-	return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N}", "function", string_to_object(findings.function->name),
+	return Py_BuildValue("{s:N,s:N,s:N,s:N,s:N,s:N}", "function", string_to_object(findings.function->name),
 			     "function_address", hexadecimal(findings.function->address), "callers",
 			     sites_to_object(object, &findings.calls, is_call_or_jump), "address_taken",
 			     sites_to_object(object, &findings.pointers, takes_address), "paths",
-			     paths_to_object(&findings.paths));
+			     paths_to_object(&findings.paths), "pathless", pathless_to_object(&findings.paths));
 }
 
 /* Two sets of names: who calls, who holds a pointer. */
@@ -402,9 +421,10 @@ static PyObject *xref_incoming(PyObject *self, PyObject *args)
 static struct cs_error *note_inlined(void *context, const struct inlined_copy *copy)
 {
 	struct line line = {.file = copy->file, .line = copy->line};
-	PyObject *object = Py_BuildValue("{s:N,s:N,s:N,s:N}", "function", string_to_object(copy->function), "within",
-					 string_to_object(copy->within), "address", hexadecimal(copy->address),
-					 "source", source(&line));
+	PyObject *object =
+		Py_BuildValue("{s:N,s:N,s:N,s:N,s:N}", "function", string_to_object(copy->function), "within",
+			      string_to_object(copy->within), "address", hexadecimal(copy->address), "source",
+			      source(&line), "declared", string_or_empty(copy->declared));
 
 	/* What fails leaves a Python exception, which is looked for at the end. */
 	list_take(context, object);
@@ -435,6 +455,40 @@ static PyObject *xref_inlined(PyObject *self, PyObject *args)
 	if (PyErr_Occurred())
 		Py_CLEAR(list);
 	return list;
+}
+
+/* One more function that another is inlined into. */
+static struct cs_error *note_container(void *context, const struct inlined_copy *copy)
+{
+	PyObject *function = string_to_object(copy->function), *within = string_to_object(copy->within);
+	PyObject *containers = function ? PyDict_GetItemWithError(context, function) : NULL;
+
+	Py_XINCREF(containers);
+	if (function && within && !containers && !PyErr_Occurred()) {
+		containers = PySet_New(NULL);
+		if (containers)
+			PyDict_SetItem(context, function, containers);
+	}
+	if (containers && within)
+		PySet_Add(containers, within);
+	Py_XDECREF(containers);
+	Py_XDECREF(function);
+	Py_XDECREF(within);
+	return PyErr_Occurred() ? &cs_error_no_memory : NULL;
+}
+
+static PyObject *xref_containers(PyObject *self, PyObject *unused)
+{
+	PyObject *found = PyDict_New();
+	struct cs_error *error =
+		found ? inlined_find(((struct xref_object *)self)->lines, NULL, 0, note_container, found) : NULL;
+
+	(void)unused;
+	if (error && !PyErr_Occurred())
+		raise_error(error);
+	if (PyErr_Occurred())
+		Py_CLEAR(found);
+	return found;
 }
 
 /* The names of all functions, those of split-off parts without their suffixes. */
@@ -492,6 +546,7 @@ static PyMethodDef methods[] = {
 	{"callers", xref_callers, METH_VARARGS, "Who calls a function, who holds its address, paths to it."},
 	{"incoming", xref_incoming, METH_VARARGS, "Who calls a function, and what holds its address: names only."},
 	{"inlined", xref_inlined, METH_VARARGS, "Where functions were inlined, by DWARF."},
+	{"containers", xref_containers, METH_NOARGS, "Of each function that was inlined, the functions that it is in."},
 	{"functions", xref_functions, METH_NOARGS, "The names of all functions."},
 	{NULL, NULL, 0, NULL},
 };

@@ -303,7 +303,11 @@ class Xref:
     def incoming(self, function: str) -> tuple[set[str], set[str]]:
         """The names of those who call a function, and of functions and objects that hold its address."""
     def inlined(self, functions: tuple[str, ...]) -> list[dict[str, str]]:
-        """Where these were inlined, by DWARF: [{"function", "within", "address", "source"}]; `source`: of the call."""
+        """Where these were inlined, by DWARF, in units that were optimised alone or when they were linked:
+        [{"function", "within", "address", "source", "declared"}]; `source`: of the call,
+        `declared`: the file that the function itself stands in, where that is known."""
+    def containers(self) -> dict[str, set[str]]:
+        """Of each function that was inlined anywhere, by DWARF: the functions with symbols that have its code."""
     def functions(self) -> set[str]:
         """The names of all functions, those of split-off parts without their suffixes."""
 

@@ -20,6 +20,8 @@ struct search {
 
 static bool is_wanted(const struct search *search, const char *name)
 {
+	if (!search->names)
+		return name;
 	for (size_t i = 0; name && i < search->count; i++)
 		if (!strcmp(search->names[i], name))
 			return true;
@@ -58,6 +60,7 @@ static struct cs_error *take(struct search *search, Dwarf_Die *die, const char *
 
 	if (!within || !is_wanted(search, copy.function) || !begin_of(die, &copy.address))
 		return NULL;
+	copy.declared = dwarf_decl_file(die);
 	set_call(search, die, &copy);
 	return search->visit(search->context, &copy);
 }
@@ -82,7 +85,41 @@ static struct cs_error *walk(struct search *search, Dwarf_Die *parent, const cha
 	return NULL;
 }
 
-/* What a unit inlines it knows itself: as a definition that may have no code of its own. */
+/* An abbreviation by which a unit describes a copy of what another unit defines. */
+static bool is_foreign_copy(Dwarf_Abbrev *abbreviation)
+{
+	size_t count;
+
+	if (dwarf_getabbrevtag(abbreviation) != DW_TAG_inlined_subroutine ||
+	    dwarf_getattrcnt(abbreviation, &count) != 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		unsigned name, form;
+
+		if (dwarf_getabbrevattr(abbreviation, i, &name, &form, NULL) == 0 && name == DW_AT_abstract_origin)
+			return form == DW_FORM_ref_addr;
+	}
+	return false;
+}
+
+/* Whether a unit inlines functions of other units, as those do that are optimised when they are linked (LTO). */
+static bool inlines_foreign(Dwarf_Die *unit)
+{
+	size_t length;
+	Dwarf_Off offset = 0;
+
+	for (;;) {
+		Dwarf_Abbrev *abbreviation = dwarf_getabbrev(unit, offset, &length);
+
+		if (!abbreviation || abbreviation == DWARF_END_ABBREV)
+			return false;
+		if (is_foreign_copy(abbreviation))
+			return true;
+		offset += length;
+	}
+}
+
+/* What a unit inlines it knows itself, as a rule: as a definition that may have no code of its own. */
 static bool knows_one(const struct search *search, Dwarf_Die *unit)
 {
 	Dwarf_Die die;
@@ -105,7 +142,8 @@ struct cs_error *inlined_find(struct lines *lines, const char *const *names, siz
 
 	lines->unit_known = false;
 	while (lines->dwarf && dwarf_nextcu(lines->dwarf, offset, &next, &header_size, NULL, NULL, NULL) == 0) {
-		if (dwarf_offdie(lines->dwarf, offset + header_size, &lines->unit) && knows_one(&search, &lines->unit))
+		if (dwarf_offdie(lines->dwarf, offset + header_size, &lines->unit) &&
+		    (knows_one(&search, &lines->unit) || inlines_foreign(&lines->unit)))
 			CS_TRY(walk(&search, &lines->unit, NULL, 0));
 		offset = next;
 	}

@@ -14,13 +14,14 @@ struct inlined_copy {
 	uint64_t address;   /* where the copy begins */
 	const char *file;   /* where it is called; NULL where DWARF does not say */
 	int line;
+	const char *declared; /* the file that the function itself stands in; NULL where DWARF does not say */
 };
 
 /* Called with each copy; strings belong to the lines. */
 typedef struct cs_error *(*inlined_visit)(void *context, const struct inlined_copy *copy);
 
-/* Finds the copies of so many functions, by one pass over all units: half a second for a Linux with debug information,
- * nothing without. */
+/* Finds the copies of so many functions (NULL: of all) by one pass over all units: half a second for a Linux with debug
+ * information, nothing without. */
 struct cs_error *inlined_find(struct lines *lines, const char *const *names, size_t count, inlined_visit visit,
 			      void *context);
 

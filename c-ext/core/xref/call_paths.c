@@ -23,7 +23,10 @@ struct adjacency {
 
 struct search {
 	const struct xref_graph *graph;
+	uint32_t wanted;
 	struct adjacency calls, pointers;
+	uint32_t *callers; /* that call the wanted function, each once, by address */
+	size_t caller_count;
 	struct visit *visits;
 	uint32_t *queue; /* each node enters it once */
 	size_t begin, end;
@@ -55,21 +58,49 @@ static void search_destroy(struct search *search)
 {
 	adjacency_destroy(&search->calls);
 	adjacency_destroy(&search->pointers);
+	free(search->callers);
 	free(search->visits);
 	free(search->queue);
 }
 
-static struct cs_error *search_create(const struct xref_graph *graph, struct search *ret)
+static int compare_nodes(const void *left, const void *right)
+{
+	const uint32_t *a = left, *b = right;
+
+	return (*a > *b) - (*a < *b);
+}
+
+static struct cs_error *find_callers(struct search *search)
+{
+	const struct edges *calls = &search->graph->calls;
+	size_t count = 0;
+
+	search->callers = malloc((calls->count + 1) * sizeof(*search->callers));
+	if (!search->callers)
+		return &cs_error_no_memory;
+	for (size_t i = 0; i < calls->count; i++)
+		if (calls->items[i].to == search->wanted)
+			search->callers[count++] = calls->items[i].from;
+	qsort(search->callers, count, sizeof(*search->callers), compare_nodes);
+	for (size_t i = 0; i < count; i++)
+		if (!i || search->callers[i] != search->callers[i - 1])
+			search->callers[search->caller_count++] = search->callers[i];
+	return NULL;
+}
+
+static struct cs_error *search_create(const struct xref_graph *graph, uint32_t wanted, struct search *ret)
 {
 	size_t nodes = graph->xref->symbol_count;
 
 	ret->graph = graph;
+	ret->wanted = wanted;
 	ret->visits = malloc((nodes + 1) * sizeof(*ret->visits));
 	ret->queue = malloc((nodes + 1) * sizeof(*ret->queue));
 	if (!ret->visits || !ret->queue)
 		return &cs_error_no_memory;
 	for (size_t i = 0; i < nodes; i++)
 		ret->visits[i] = (struct visit){NOWHERE, NOWHERE, 0, false};
+	CS_TRY(find_callers(ret));
 	CS_TRY(adjacency_create(&graph->calls, nodes, &ret->calls));
 	return adjacency_create(&graph->pointers, nodes, &ret->pointers);
 }
@@ -89,8 +120,11 @@ static void visit(struct search *search, uint32_t from, uint32_t to, bool by_poi
 	search->queue[search->end++] = to;
 }
 
+/* Nothing is reached through the wanted function: such a path to one of its callers would say nothing new. */
 static void visit_neighbours(struct search *search, const struct adjacency *adjacency, uint32_t from, bool by_pointer)
 {
+	if (from == search->wanted)
+		return;
 	for (uint32_t i = adjacency->first[from]; i < adjacency->first[from + 1]; i++)
 		visit(search, from, adjacency->to[i], by_pointer);
 }
@@ -101,13 +135,26 @@ static void follow_calls(struct search *search)
 		visit_neighbours(search, &search->calls, search->queue[search->begin++], false);
 }
 
+static bool is_reached(const struct search *search, uint32_t node)
+{
+	return search->visits[node].distance != NOWHERE;
+}
+
+static bool is_done(const struct search *search)
+{
+	for (size_t i = 0; i < search->caller_count; i++)
+		if (!is_reached(search, search->callers[i]))
+			return false;
+	return is_reached(search, search->wanted);
+}
+
 /* Layer by layer: all that calls alone reach from what the last layer reached, then one pointer further. A path with
  * fewer pointers is always preferred, for each of them is a guess. */
-static void follow_pointers(struct search *search, uint32_t wanted)
+static void follow_pointers(struct search *search)
 {
 	size_t layer = 0;
 
-	while (layer < search->end && search->visits[wanted].distance == NOWHERE) {
+	while (layer < search->end && !is_done(search)) {
 		size_t layer_end = search->end;
 
 		for (; layer < layer_end; layer++)
@@ -122,6 +169,7 @@ void xref_paths_clear(struct xref_paths *paths)
 	for (size_t i = 0; i < paths->count; i++)
 		free(paths->items[i].steps);
 	free(paths->items);
+	free(paths->pathless);
 	*paths = (struct xref_paths){0};
 }
 
@@ -157,72 +205,104 @@ static int compare_paths(const void *left, const void *right)
 		      b->steps[b->count > 1 ? b->count - 2 : 0].symbol->name);
 }
 
-/* A path that goes through the function itself before its last caller says nothing new. */
-static bool leads_around(const struct search *search, uint32_t caller, uint32_t wanted)
+/* Why nothing leads to a caller that the whole search did not reach. */
+static enum xref_pathless_why why_pathless(const struct search *search, uint32_t caller)
 {
-	for (uint32_t at = caller; at != NOWHERE; at = search->visits[at].from)
-		if (at == wanted)
-			return true;
-	return false;
+	const struct edges *both[] = {&search->graph->calls, &search->graph->pointers};
+	enum xref_pathless_why why = XREF_UNCALLED;
+
+	for (size_t i = 0; i < ARRAY_SIZE(both); i++)
+		for (size_t j = 0; j < both[i]->count; j++) {
+			const struct edge *edge = &both[i]->items[j];
+
+			if (edge->to != caller)
+				continue;
+			if (edge->from == search->wanted)
+				return XREF_AROUND;
+			if (!xref_is_export(search->graph->xref->symbols[edge->from].name))
+				why = XREF_APART;
+			else if (why == XREF_UNCALLED)
+				why = XREF_EXPORTED;
+		}
+	return why;
 }
 
-static bool has_path(const struct xref_paths *paths, const struct elf_symbol *caller)
+/* Goes on from the wanted function, to tell what only leads around from what nothing leads to. */
+static void follow_around(struct search *search)
 {
-	for (size_t i = 0; i < paths->count; i++)
-		if (paths->items[i].steps[paths->items[i].count - 2].symbol == caller)
-			return true;
-	return false;
+	uint32_t wanted = search->wanted;
+	size_t at = search->end;
+
+	if (!is_reached(search, wanted))
+		return;
+	search->wanted = NOWHERE;
+	visit_neighbours(search, &search->calls, wanted, false);
+	visit_neighbours(search, &search->pointers, wanted, true);
+	for (; at < search->end; at++) {
+		visit_neighbours(search, &search->calls, search->queue[at], false);
+		visit_neighbours(search, &search->pointers, search->queue[at], true);
+	}
+	search->wanted = wanted;
 }
 
 /* One path for each direct caller that was reached. */
-static struct cs_error *paths_by_callers(const struct search *search, uint32_t wanted, struct xref_paths *ret)
+static struct cs_error *add_paths(const struct search *search, struct xref_paths *ret)
 {
-	const struct edges *calls = &search->graph->calls;
 	size_t room = 0;
 
-	for (size_t i = 0; i < calls->count; i++) {
-		uint32_t caller = calls->items[i].from;
-
-		if (calls->items[i].to != wanted || search->visits[caller].distance == NOWHERE ||
-		    leads_around(search, caller, wanted) || has_path(ret, &search->graph->xref->symbols[caller]))
+	for (size_t i = 0; i < search->caller_count; i++) {
+		if (!is_reached(search, search->callers[i]))
 			continue;
 		CS_TRY(VECTOR_ROOM(ret->items, ret->count + 1, room));
-		CS_TRY(path_create(search, caller, wanted, &ret->items[ret->count]));
+		CS_TRY(path_create(search, search->callers[i], search->wanted, &ret->items[ret->count]));
 		ret->count++;
 	}
-	return NULL;
-}
-
-static struct cs_error *path_by_pointer(const struct search *search, uint32_t wanted, struct xref_paths *ret)
-{
-	if (ret->count || search->visits[wanted].distance == NOWHERE)
+	if (ret->count || !is_reached(search, search->wanted))
 		return NULL;
-	ret->items = calloc(1, sizeof(*ret->items));
-	if (!ret->items)
-		return &cs_error_no_memory;
-	CS_TRY(path_create(search, wanted, wanted, &ret->items[0]));
+	CS_TRY(VECTOR_ROOM(ret->items, 1, room));
+	CS_TRY(path_create(search, search->wanted, search->wanted, &ret->items[0]));
 	ret->count = 1;
 	return NULL;
 }
 
+/* The callers that have none, and why. Those that were not reached before have to be known by now. */
+static struct cs_error *add_pathless(struct search *search, struct xref_paths *ret)
+{
+	FREE bool *before = malloc(search->caller_count + 1);
+	size_t room = 0;
+
+	if (!before)
+		return &cs_error_no_memory;
+	for (size_t i = 0; i < search->caller_count; i++)
+		before[i] = is_reached(search, search->callers[i]);
+	follow_around(search);
+	for (size_t i = 0; i < search->caller_count; i++) {
+		uint32_t caller = search->callers[i];
+
+		if (before[i])
+			continue;
+		CS_TRY(VECTOR_ROOM(ret->pathless, ret->pathless_count + 1, room));
+		ret->pathless[ret->pathless_count++] = (struct xref_pathless){
+			.caller = &search->graph->xref->symbols[caller],
+			.why = is_reached(search, caller) ? XREF_AROUND : why_pathless(search, caller),
+		};
+	}
+	return NULL;
+}
+
 struct cs_error *xref_graph_paths(const struct xref_graph *graph, const struct elf_symbol *const *roots,
-				  size_t root_count, const struct elf_symbol *function, size_t limit,
-				  struct xref_paths *ret)
+				  size_t root_count, const struct elf_symbol *function, struct xref_paths *ret)
 {
 	CLEANUP(search_destroy) struct search search = {0};
-	uint32_t wanted = graph_node(graph, function);
 
-	CS_TRY(search_create(graph, &search));
+	CS_TRY(search_create(graph, graph_node(graph, function), &search));
 	for (size_t i = 0; i < root_count; i++)
 		visit(&search, NOWHERE, graph_node(graph, roots[i]), false);
 	follow_calls(&search);
-	if (search.visits[wanted].distance == NOWHERE)
-		follow_pointers(&search, wanted);
-	CS_TRY(paths_by_callers(&search, wanted, ret));
-	CS_TRY(path_by_pointer(&search, wanted, ret));
+	follow_pointers(&search);
+	CS_TRY(add_paths(&search, ret));
+	CS_TRY(add_pathless(&search, ret));
 	if (ret->count)
 		qsort(ret->items, ret->count, sizeof(*ret->items), compare_paths);
-	while (ret->count > limit)
-		free(ret->items[--ret->count].steps);
 	return NULL;
 }

@@ -131,7 +131,9 @@ static struct cs_error *collect_code(struct collector *collector, const struct e
 	return NULL;
 }
 
-static struct cs_error *add_datum(struct collector *collector, uint64_t address, uint64_t value)
+/* `relative`: it was worked out of a distance, as small numbers and bit masks are one: only a function's entry counts.
+ */
+static struct cs_error *add_datum(struct collector *collector, uint64_t address, uint64_t value, bool relative)
 {
 	uint32_t holder, named = symbol_over(collector, value);
 	const struct elf_symbol *symbol;
@@ -139,6 +141,8 @@ static struct cs_error *add_datum(struct collector *collector, uint64_t address,
 	if (named == UINT32_MAX)
 		return NULL;
 	symbol = &collector->xref->symbols[named];
+	if (relative && !symbol->function)
+		return NULL;
 	holder = symbol_over(collector, address);
 	if (holder == UINT32_MAX || xref_is_listing(collector->xref->symbols[holder].name) ||
 	    (symbol->function && value != symbol->address))
@@ -157,10 +161,10 @@ static struct cs_error *collect_word(struct collector *collector, const struct e
 	if (section->size - at >= sizeof(value))
 		memcpy(&value, bytes + at, sizeof(value));
 	if (value >= collector->low && value < collector->high)
-		CS_TRY(add_datum(collector, address, value));
+		CS_TRY(add_datum(collector, address, value, false));
 	memcpy(&distance, bytes + at, sizeof(distance));
 	value = address + (uint64_t)(int64_t)distance;
-	return value >= collector->text_low && value < collector->text_high ? add_datum(collector, address, value)
+	return value >= collector->text_low && value < collector->text_high ? add_datum(collector, address, value, true)
 									    : NULL;
 }
 

@@ -60,6 +60,13 @@ bool xref_is_listing(const char *symbol_name)
 	return false;
 }
 
+bool xref_is_export(const char *symbol_name)
+{
+	static const char prefix[] = "__ksymtab_";
+
+	return strncmp(symbol_name, prefix, sizeof(prefix) - 1) == 0;
+}
+
 static bool in_target(const struct xref_target *target, uint64_t address)
 {
 	return address >= target->whole_low && address < target->whole_high;

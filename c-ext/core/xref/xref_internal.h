@@ -23,6 +23,9 @@ bool xref_is_bookkeeping(const char *section_name);
 /* The same for tables inside .init.data and .rodata, by the symbol that covers the entry. */
 bool xref_is_listing(const char *symbol_name);
 
+/* Whether a symbol is an entry of the table by which modules find what they may use. */
+bool xref_is_export(const char *symbol_name);
+
 /* Appends one site. */
 struct cs_error *xref_sites_add(struct xref_sites *sites, struct xref_site site);
 

@@ -36,7 +36,7 @@ static void ask_function(struct xref *xref, struct xref_graph *graph, const stru
 	if (!error)
 		error = xref_graph_pointers(graph, function, &sites);
 	if (!error)
-		error = xref_graph_paths(graph, &symbol, 1, function, 3, &paths);
+		error = xref_graph_paths(graph, &symbol, 1, function, &paths);
 	cs_error_destroy(error);
 	xref_sites_clear(&sites);
 	xref_paths_clear(&paths);

@@ -333,7 +333,7 @@ static void test_callers_and_pointers(void **state)
 	assert_int_equal(pointers.count, 1);
 	assert_int_equal(pointers.items[0].address, DATA + 8);
 	assert_int_equal(pointers.items[0].kind, XREF_POINTER);
-	assert_null(xref_graph_paths(graph, &root, 1, function, 5, &paths));
+	assert_null(xref_graph_paths(graph, &root, 1, function, &paths));
 	assert_int_equal(paths.count, 1);
 	assert_int_equal(paths.items[0].count, 2);
 	assert_int_equal(paths.items[0].pointers, 0);

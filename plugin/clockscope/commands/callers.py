@@ -2,7 +2,10 @@
 """`callers [ELF] FUNCTION`: who calls a function, who holds its address, and how the boot can come to it."""
 
 from clockscope.live import chosen_kernel
-from clockscope._core import Xref
+from clockscope.model import calls
+from clockscope._core import NotFoundError, Xref
+from clockscope.base.errors import UserError
+from clockscope.kernel.elffile import ElfFile
 from clockscope.reports import xref
 from clockscope.base.ui import Ui
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
 
 NAME = "callers"
-SUMMARY = "list the calls of a function, and the shortest paths to it from the kernel's beginning"
+SUMMARY = "list the calls of a function, where it is inlined, and the shortest path to each caller"
 NEEDS = "nothing"
 COMPLETE = {"elf": "file", "function": "function"}
 EXAMPLES = ("vmlinux tsc_refine_calibration_work", "netbsd.gdb tc_init")
@@ -23,6 +26,12 @@ def prepare_parser(parser: "argparse.ArgumentParser") -> None:
 
 
 def run(args: "argparse.Namespace", ui: Ui) -> int:
-    answer = Xref(chosen_kernel.chosen(args.elf, "function", args.function)).callers(args.function)
+    path = chosen_kernel.chosen(args.elf, "function", args.function)
+    try:
+        answer = calls.callers(Xref(path), args.function)
+    except NotFoundError as error:
+        if ElfFile(path).section(".debug_info") is not None:
+            raise
+        raise UserError(f"{error}; without DWARF none tells whether it is inlined") from None
     ui.out(xref.format_callers(answer, args.format, ui))
     return 0

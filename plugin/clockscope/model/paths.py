@@ -8,6 +8,8 @@ from typing import Any
 
 from clockscope._core import Trace
 from clockscope.model.annotated import Runs, sections
+from clockscope.model.calls import base_name
+from clockscope.model.copies import Copies
 from clockscope.model.changes_made import Uses
 from clockscope.base.errors import UserError
 from clockscope.model.conditions import Conditions
@@ -20,22 +22,44 @@ _UNSIGNED = 1 << 64
 
 
 def functions(trace: Trace, pattern: str | None = None, source: Source | None = None) -> list[Record]:
-    """Each traced function whose name matches the glob, in order of name. `source`: where its text is, if not in the trace."""
+    """Each traced function whose name matches the glob, in order of name; where none does, those that one that matches is
+    inlined into. `source`: where its text is, if not in the trace."""
     rows = trace.rows("SELECT * FROM function ORDER BY name, entry")
     if not rows:
         raise UserError("this trace holds no branch traces; record with --functions, or a profile that names some")
+    copies = Copies(trace)
     chosen = [row for row in rows if pattern is None or _matches(row["name"], pattern)]
+    if not chosen and pattern is not None:
+        chosen = _containers(rows, copies, pattern)
     if not chosen:
         names = ", ".join(sorted({str(row["name"]) for row in rows}))
         raise UserError(f"no traced function is called {pattern}; traced are: {names}")
     registers = Registers(trace)
     texts = source or Source(trace)
-    return [Function(trace, row, registers, texts).record() for row in chosen]
+    return [
+        {**Function(trace, row, registers, texts).record(), "inlined": copies.of(base_name(row["name"]))}
+        for row in chosen
+    ]
+
+
+def _containers(rows: Sequence[Record], copies: Copies, pattern: str) -> list[Record]:
+    """The traced functions that have code of one that matches. It says so in their notes."""
+    found = []
+    for row in rows:
+        inside = [
+            name
+            for name in copies.names()
+            if _matches(name, pattern) and any(copy["within"] == row["name"] for copy in copies.of(name))
+        ]
+        if inside:
+            said = f"{', '.join(inside)} {'is' if len(inside) == 1 else 'are'} inlined into it"
+            found.append({**row, "note": "; ".join(filter(None, (said, row["note"])))})
+    return found
 
 
 def _matches(name: str, pattern: str) -> bool:
     """A function's parts (`f.part.0`) answer to its name."""
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.split(".")[0], pattern)
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(base_name(name), pattern)
 
 
 def _unsigned(value: int | None) -> int | None:
@@ -87,6 +111,11 @@ class Function:
     def branch(self, address: int, taken: bool) -> Record:
         """The branch at an address as a decision that nobody saw."""
         return self._decision({"ordinal": None, "address": address, "taken": taken, "stop": None, "registers": None})
+
+    def last_of(self, block: int) -> Record | None:
+        """What a block ends in, told as a decision that nobody saw; None for one of which nothing is kept."""
+        rows = self._by_block.get(block)
+        return self.branch(rows[-1]["address"], False) if rows else None
 
     def record(self) -> Record:
         invocations = self._trace.rows("SELECT * FROM invocation WHERE function = ? ORDER BY seq", [self._id])

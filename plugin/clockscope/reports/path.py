@@ -14,7 +14,7 @@ from clockscope.base.ui import Ui, counted, cut, one_line
 Record = dict[str, Any]
 """An object of schemas/path.schema.json."""
 
-_TEXT_LIMIT = 64
+TEXT_LIMIT = 64
 _ROUNDS_SHOWN = 4
 _RESULTS_SHOWN = 3
 _CALLS_MAX = 12
@@ -39,6 +39,7 @@ def paths(
 def _function(function: Record, axis: Axis, ui: Ui, source: Source | None) -> Iterator[str]:
     count = len(function["invocations"])
     times = "never called" if not count else "called once" if count == 1 else f"called {count} times"
+    times += "; ".join(["", *map(_inlined, function["inlined"])])
     yield styled(f"{one_line(function['function'])}  {one_line(function['source'])}  {times}", "bold", ui.colour)
     if function["note"]:
         yield "  " + one_line(function["note"])
@@ -53,6 +54,21 @@ def _function(function: Record, axis: Axis, ui: Ui, source: Source | None) -> It
         table = decisions(group[0])
         yield from ("      " + line for line in render(_COLUMNS, table, ui.colour, header=False)) if table else ()
     yield from _never_reached(function["never_reached"]) if count else ()
+
+
+def _inlined(copy: Record) -> str:
+    ran = (
+        ""
+        if copy["times"] is None
+        else f", where it ran {_times(copy['times'])}"
+        if copy["times"]
+        else ", where it did not run"
+    )
+    return f"inlined into {one_line(copy['within'])}{ran}"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _alike(invocations: Sequence[Record]) -> Iterator[list[Record]]:
@@ -178,7 +194,7 @@ def _choice(choice: Record) -> list[str]:
 
 def _place(shown: Record) -> list[str]:
     text = shown["text"] or (f"in {shown['inlined']}" if shown["inlined"] else "")
-    return [short(shown["source"]) or shown["address"], cut(one_line(text.strip()), _TEXT_LIMIT)]
+    return [short(shown["source"]) or shown["address"], cut(one_line(text.strip()), TEXT_LIMIT)]
 
 
 def way(decision: Record) -> str:

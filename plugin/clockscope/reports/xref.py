@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Answers to static questions, for people and as JSON (schemas/xref.schema.json)."""
+"""Answers to static questions, for people and as JSON (schemas/xref.schema.json). `reached` has its own file."""
 
 from collections.abc import Sequence
 
-from clockscope.model import changes_made
-from clockscope.reports.table import Cell, Column, file_line, render, styled
-from clockscope.base.ui import Ui, counted, one_line
+from clockscope.reports.table import Column, render, styled
+from clockscope.base.ui import Ui, one_line
 
 TYPE_CHECKING = False  # what types need takes longer to import than most answers to be given
 if TYPE_CHECKING:
@@ -55,10 +54,15 @@ def format_accesses(answer: Record, kind: str, form: str, ui: Ui) -> str:
 def format_callers(answer: Record, form: str, ui: Ui) -> str:
     if form == "json":
         return as_json(answer)
-    lines = [styled(one_line(answer["function"]), "bold", ui.colour) + f" at {answer['function_address']}"]
+    where = f" at {answer['function_address']}" if answer["function_address"] else ": only inlined, it has no symbol"
+    lines = [styled(one_line(answer["function"]), "bold", ui.colour) + where]
     lines += ["", *_section("Callers", answer["callers"], ui)]
+    if answer["inlined"]:
+        lines += ["", *_section("Inlined", answer["inlined"], ui)]
     lines += ["", *_section("Address stored", answer["address_taken"], ui)]
     lines += ["", *_paths(answer["paths"], ui)]
+    if answer["pathless"]:
+        lines += ["", *_pathless(answer["pathless"], ui)]
     return "\n".join(lines) + "\n"
 
 
@@ -72,6 +76,8 @@ def _section(title: str, sites: Sequence[Record], ui: Ui) -> list[str]:
 
 
 def _row(site: Record) -> list[str]:
+    if "within" in site:
+        return [site["address"], f"into {one_line(site['within'])}", one_line(site["source"])]
     if "section" in site:
         return [site["address"], one_line(site["object"]) or _UNNAMED, one_line(site["section"]), _pointer(site)]
     what = f"{one_line(site['instruction'])}  # {one_line(site['target'])}" + (" indexed" if site["indexed"] else "")
@@ -95,33 +101,12 @@ def _path(path: Sequence[Record]) -> str:
     first, *rest = path
     arrows = ("~>" if step["by_pointer"] else "->" for step in rest)
     return one_line(first["symbol"]) + "".join(
-        f" {arrow} {one_line(step['symbol'])}" for arrow, step in zip(arrows, rest)
+        f" {arrow} {one_line(step['symbol'])}{' (inlined)' if step.get('inlined') else ''}"
+        for arrow, step in zip(arrows, rest)
     )
 
 
-_REACHED_STYLES = {"yes": "green", "no": "red", "unknown": "yellow"}
-
-
-def format_reached(answer: Record, form: str, ui: Ui, file: str) -> str:
-    if form == "json":
-        return as_json(answer)
-    functions = answer["functions"]
-    columns = [Column("function"), Column("reached"), Column("why")]
-    header, *rows = render(columns, [_reached_row(function) for function in functions], ui.colour)
-    lines = [file_line(file, ui), "", *changes_made.lines(answer["interventions"]), header]
-    for row, function in zip(rows, functions):
-        lines += [row, *(f"    {_branch(branch)}" for branch in function["skipped_by"])]
-    return "\n".join(lines) + "\n"
-
-
-def _reached_row(function: Record) -> list[Cell | str]:
-    reached = function["reached"]
-    evidence = function["evidence"] + (f" {function['times']} times" if function["times"] > 1 else "")
-    why = f"{evidence}; {function['reason']}" if function["reason"] else evidence
-    return [one_line(function["function"]), Cell(reached, _REACHED_STYLES[reached]), one_line(why)]
-
-
-def _branch(branch: Record) -> str:
-    way = "was taken" if branch["taken"] else "was not taken"
-    where = f" at {one_line(branch['source'])}" if branch["source"] else ""
-    return f"{one_line(branch['caller'])}{where}: {one_line(branch['instruction'])} {way} ({counted(branch['times'], 'time')})"
+def _pathless(callers: Sequence[Record], ui: Ui) -> list[str]:
+    rows = [[one_line(one["caller"]), one["why"]] for one in callers]
+    head = styled("No path to these callers", "bold", ui.colour)
+    return [head, *(f"  {line}" for line in render([Column("")] * 2, rows, ui.colour, header=False))]

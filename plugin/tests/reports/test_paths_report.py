@@ -182,3 +182,15 @@ def test_trace_without_branches(program: Program, tmp_path: Path) -> None:
     done = program("path", tmp_path / "sample.trace")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "holds no branch traces" in done.stderr
+
+
+def test_a_function_that_ran_within_another(program: Program) -> None:
+    """... was not simply never called; one that is not traced itself is shown where it is."""
+    trace = ROOT / "traces" / "netbsd-no-pit.trace"
+    head = program("path", trace, "cpu_tsc_freq_cpuid").stdout.splitlines()[2]
+    assert head.endswith("never called; inlined into cpu_get_tsc_freq, where it ran once")
+    shown = program("path", trace, "tsc_is_invariant").stdout
+    assert "tsc_tc_init" in shown and "tsc_is_invariant is inlined into it" in shown
+    answer = json.loads(program("path", trace, "cpu_tsc_freq_cpuid", "--format", "json").stdout)
+    jsonschema.validate(answer, SCHEMA)
+    assert answer["inlined"] == [{"within": "cpu_get_tsc_freq", "times": 1}]

@@ -204,6 +204,108 @@ def test_paths_through_stored_addresses_are_marked(kernel: Path) -> None:
     ]
 
 
+def function(name: str, *body: str) -> str:
+    lines = "\n    ".join(body)
+    return f".globl {name}\n.type {name}, @function\n{name}:\n    {lines}\n    ret\n.size {name}, . - {name}\n"
+
+
+def held(name: str, value: str) -> str:
+    return f".data\n.type {name}, @object\n{name}: .quad {value}\n.size {name}, 8\n"
+
+
+CALLERS = "".join(
+    [
+        ".text\n",
+        function("start_kernel", "call first", "movq $operations, %rdi"),
+        function("first", "call wanted"),
+        function("second", "call wanted"),
+        function("wanted", "call around"),
+        function("around", "call wanted"),
+        function("alone", "call wanted"),
+        function("apart", "call wanted"),
+        function("caller_of_apart", "call apart"),
+        function("exported", "call wanted"),
+        held("operations", "second"),
+        held("__ksymtab_exported", "exported"),
+        ".type numbers, @object\nnumbers: .long alone - 8 - .\n.size numbers, 4\n",
+    ]
+)
+
+
+def test_a_path_for_each_caller_or_why_there_is_none(build: Build, program: Callable[..., Any]) -> None:
+    kernel = build({"kernel.s": CALLERS})
+    answer = Xref(str(kernel)).callers("wanted")
+    assert [[step["symbol"] for step in path] for path in answer["paths"]] == [
+        ["start_kernel", "first", "wanted"],
+        ["start_kernel", "operations", "second", "wanted"],
+    ]
+    assert {one["caller"]: one["why"] for one in answer["pathless"]} == {
+        "around": "only through the function itself",
+        "alone": "nothing can call it",
+        "apart": "nothing calls what calls it",
+        "exported": "only modules can call it",
+    }
+    text = program("callers", kernel, "wanted").stdout
+    assert "start_kernel ~> operations ~> second -> wanted" in text
+    assert "No path to these callers" in text and "around    only through the function itself" in text
+
+
+def test_many_callers_have_a_path_each(build: Build) -> None:
+    names = [f"caller_{number}" for number in range(20)]
+    callers = [function(name, "call wanted") for name in names]
+    text = (
+        ".text\n"
+        + function("start_kernel", *(f"call {name}" for name in names))
+        + "".join(callers)
+        + function("wanted")
+    )
+    answer = Xref(str(build({"kernel.s": text}))).callers("wanted")
+    assert [path[1]["symbol"] for path in answer["paths"]] == sorted(names) and not answer["pathless"]
+
+
+INLINED = """
+static inline __attribute__((always_inline)) int deepest(volatile int *at) { return *at + 1; }
+static inline __attribute__((always_inline)) int inner(volatile int *at) { return deepest(at) * 2; }
+volatile int place;
+"""
+ROOT_C = "int outer(void); void start_kernel(void) { outer(); }\n"
+
+
+@pytest.mark.parametrize("lto", [False, True], ids=["", "optimised when it is linked"])
+def test_a_function_that_is_only_inlined(lto: bool, build: Build, program: Callable[..., Any]) -> None:
+    """... has no symbol, but callers: those that it is in, though they were inlined there in turn, be it from another file."""
+    kept = "__attribute__((noinline, noipa)) "
+    if lto:
+        shared = "int shared(volatile int *at) { return deepest(at) + *at; }\n"
+        sources = {"a.c": INLINED + shared, "b.c": f"int shared(volatile int *); extern volatile int place;\n{kept}"
+                   "int outer(void) { return shared(&place); }\n" + ROOT_C.split(";", 1)[1]}  # fmt: skip
+    else:
+        sources = {"a.c": INLINED + f"{kept}int outer(void) {{ return inner(&place); }}\n", "b.c": ROOT_C}
+    options = [
+        "-g",
+        "-O2",
+        "-fno-pic",
+        "-mno-sse",
+        "-ffreestanding",
+        *(["-flto", "-Wl,-u,start_kernel"] if lto else []),
+    ]
+    kernel = build(sources, options)
+    result = program("callers", kernel, "a.c:deepest", "--format", "json")
+    answer = json.loads(result.stdout)
+    jsonschema.validate(answer, SCHEMA)
+    assert (answer["function_address"], answer["callers"]) == (None, [])
+    assert [copy["within"] for copy in answer["inlined"]] == ["outer"]
+    (path,) = answer["paths"]
+    assert [step["symbol"] for step in path] == ["start_kernel", "outer", "deepest"] and path[-1]["inlined"]
+    text = program("callers", kernel, "deepest").stdout
+    assert "deepest: only inlined, it has no symbol" in text and "start_kernel -> outer -> deepest (inlined)" in text
+    assert Xref(str(kernel)).containers()["deepest"] == {"outer"}
+
+
+def test_without_dwarf_nobody_knows_what_is_inlined(kernel: Path, program: Callable[..., Any]) -> None:
+    assert "without DWARF none tells whether it is inlined" in program("callers", kernel, "deepst").stderr
+
+
 def test_stored_addresses_of_a_function(kernel: Path) -> None:
     xref = Xref(str(kernel))
     assert objects(xref.callers("pointed")["address_taken"]) == ["relative", "operations+0x8"]
