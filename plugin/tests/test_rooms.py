@@ -25,6 +25,9 @@ MAY_INCLUDE = {
 }
 """Which rooms of the core each of them knows beside itself."""
 
+IN_ORDER = ("base", "rsp", "relay")
+"""Rooms whose files have an order: a lower one knows nothing of a higher one."""
+
 PYTHON_ORDER = (
     *("base", "profiles", "kernel", "importing", "model", "gdbside"),
     *("live", "reports", "exports", "commands", "front"),
@@ -97,6 +100,25 @@ def test_what_is_internal_stays_in_its_room() -> None:
 def test_headers_include_each_other_in_no_circle() -> None:
     graph = {str(file.relative_to(CORE)): includes(file) for file in CORE.rglob("*.h")}
     assert not circle(graph)
+
+
+@pytest.mark.parametrize("room", IN_ORDER)
+def test_files_of_a_room_have_an_order(room: str) -> None:
+    """Who includes a file's header may call the file: X.c and X.h are one, which comes after those that it includes."""
+    graph: dict[str, set[str]] = {}
+    for file in (CORE / room).glob("*.[ch]"):
+        known = {Path(name).stem for name in includes(file) if room_of(name) == room}
+        graph.setdefault(file.stem, set()).update(known - {file.stem})
+    assert not circle(graph)
+
+
+@pytest.mark.parametrize("room", IN_ORDER)
+def test_a_header_declares_its_own_file(room: str) -> None:
+    """Else it could hide whose functions it has, and a circle with it."""
+    definition = re.compile(r"^(?!static\b)[a-z][\w \*]*?\b(\w+)\([^;{]*\)\n\{", re.MULTILINE)
+    for file in (CORE / room).glob("*.c"):
+        declared = set(re.findall(r"\b(\w+)\(", file.with_suffix(".h").read_text()))
+        assert set(definition.findall(file.read_text())) <= declared, file.name
 
 
 def test_the_core_knows_no_python() -> None:

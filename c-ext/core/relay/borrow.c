@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "relay/borrow.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/relay_internal.h"
-
-#define SIGNAL_TRAP 5 /* GDB's number, include/gdb/signals.def */
+#include "arch/x86/insn.h"
+#include "base/util.h"
+#include "relay/guest.h"
+#include "relay/interrupt.h"
+#include "relay/planting.h"
+#include "relay/probes.h"
 
 #define RFLAGS_TF 0x100u /* Intel SDM vol. 1, 3.4.3 */
 #define RFLAGS_IF 0x200u
@@ -25,7 +29,9 @@ static const uint8_t opcodes[][2] = {
 
 /* One borrowing. */
 struct borrowing {
-	struct relay *relay;
+	struct borrower *by;
+	struct guest *guest;
+	struct planting *planting;
 	const char *thread;
 	uint64_t address; /* of the instruction */
 	uint64_t next;    /* the one behind it, where the guest is to stop */
@@ -48,40 +54,52 @@ static void borrowing_clear(struct borrowing *borrowing)
 /* --- Never again --- */
 
 /* Keeps the first reason why nothing is to be borrowed any more, and says it. */
-static struct cs_error *never_again(struct relay *relay, struct cs_error *why)
+static struct cs_error *never_again(struct borrower *borrower, struct cs_error *why)
 {
-	pthread_mutex_lock(&relay->lock);
-	if (!relay->borrow_never)
-		relay->borrow_never = strdup(why->message);
-	pthread_mutex_unlock(&relay->lock);
+	pthread_mutex_lock(&borrower->lock);
+	if (!borrower->never)
+		borrower->never = strdup(why->message);
+	pthread_mutex_unlock(&borrower->lock);
 	return why;
 }
 
-char *relay_borrow_refusal(struct relay *relay)
+char *borrow_refusal(struct borrower *borrower)
 {
 	char *copy;
 
-	pthread_mutex_lock(&relay->lock);
-	copy = strdup(relay->borrow_never ? relay->borrow_never : "");
-	pthread_mutex_unlock(&relay->lock);
+	pthread_mutex_lock(&borrower->lock);
+	copy = strdup(borrower->never ? borrower->never : "");
+	pthread_mutex_unlock(&borrower->lock);
 	return copy;
+}
+
+void borrow_init(struct borrower *borrower)
+{
+	pthread_mutex_init(&borrower->lock, NULL);
+}
+
+void borrow_clear(struct borrower *borrower)
+{
+	pthread_mutex_destroy(&borrower->lock);
+	free(borrower->never);
+	borrower->never = NULL;
 }
 
 /* --- Where --- */
 
-static bool is_privileged(const struct relay *relay, const struct registers *registers)
+static bool is_privileged(const struct guest *guest, const struct registers *registers)
 {
-	const struct target_register *cs = relay->map.cs;
+	const struct target_register *cs = guest->map.cs;
 
 	return !cs || !(target_value(cs, registers->bytes, registers->size) & 3);
 }
 
 /* A program may not execute the kernel's text; it would fault. Kernels under Xen are unprivileged too, but stand in the
  * upper half of the addresses. */
-static struct cs_error *check_privilege(struct relay *relay, enum borrow_instruction instruction,
+static struct cs_error *check_privilege(struct guest *guest, enum borrow_instruction instruction,
 					const struct registers *registers)
 {
-	if (is_privileged(relay, registers))
+	if (is_privileged(guest, registers))
 		return NULL;
 	if (!(registers->pc >> 63))
 		return cs_error_create(CS_ERROR_REFUSED, "a program runs in the guest, not its kernel");
@@ -95,14 +113,12 @@ static struct cs_error *check_privilege(struct relay *relay, enum borrow_instruc
  * device may be half done (KVM completes it with the registers that it then finds), or the processor may be halted. */
 static struct cs_error *check_stop(struct borrowing *borrowing)
 {
-	struct relay *relay = borrowing->relay;
-
-	if (!relay->stopped_at_breakpoint)
+	if (!borrowing->planting->stopped_at_breakpoint)
 		return cs_error_create(
 			CS_ERROR_REFUSED,
 			"the guest did not run into a breakpoint, so it may stand within an instruction: "
 			"let it run into one (tbreak FUNCTION, continue)");
-	borrowing->type = guest_breakpoint_here(relay, borrowing->home);
+	borrowing->type = planting_here(borrowing->planting, borrowing->home);
 	if (!borrowing->type)
 		return cs_error_create(CS_ERROR_REFUSED,
 				       "the guest stands at no breakpoint (0x%llx): let it run "
@@ -114,15 +130,15 @@ static struct cs_error *check_stop(struct borrowing *borrowing)
 /* The instruction before may hold interrupts off for the next one (sti), which would then be the borrowed one. */
 static struct cs_error *check_surroundings(struct borrowing *borrowing)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	uint8_t bytes[1 + INSN_MAX_LENGTH] = {0};
-	struct cs_error *error = stub_read(relay->stub, borrowing->home - 1, bytes, sizeof(bytes));
+	struct cs_error *error = stub_read(guest->stub, borrowing->home - 1, bytes, sizeof(bytes));
 	struct insn insn;
 
 	if (error && error->code != CS_ERROR_REFUSED)
 		return error;
 	cs_error_destroy(error);
-	if (!insn_decode(relay->decoder, bytes + 1, INSN_MAX_LENGTH, borrowing->home, &insn))
+	if (!insn_decode(guest->decoder, bytes + 1, INSN_MAX_LENGTH, borrowing->home, &insn))
 		insn.kind = INSN_OTHER;
 	if (bytes[0] == OPCODE_STI || insn.kind == INSN_IN || insn.kind == INSN_OUT)
 		return cs_error_create(
@@ -134,42 +150,42 @@ static struct cs_error *check_surroundings(struct borrowing *borrowing)
 
 static struct cs_error *check_text(struct borrowing *borrowing, enum borrow_instruction instruction)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	uint8_t bytes[2];
 
-	CS_TRY(stub_read(relay->stub, borrowing->address, bytes, sizeof(bytes)));
+	CS_TRY(stub_read(guest->stub, borrowing->address, bytes, sizeof(bytes)));
 	if (memcmp(bytes, opcodes[instruction], sizeof(bytes)) != 0)
 		return cs_error_create(CS_ERROR_REFUSED,
 				       "the guest's memory at 0x%llx does not hold the instruction to borrow",
 				       (unsigned long long)borrowing->address);
-	if (breakpoints_has(&relay->breakpoints, borrowing->address, 0, ~0u))
+	if (breakpoints_has(&borrowing->planting->breakpoints, borrowing->address, 0, ~0u))
 		return cs_error_create(CS_ERROR_REFUSED, "there is a breakpoint at the instruction to borrow (0x%llx)",
 				       (unsigned long long)borrowing->address);
 	return NULL;
 }
 
 /* A stub that cannot let one thread run alone lets all of them, whose stops nobody expects. */
-static struct cs_error *check_threads(struct relay *relay)
+static struct cs_error *check_threads(struct guest *guest)
 {
 	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
 
-	if (relay->stub->vcont[0])
+	if (guest->stub->vcont[0])
 		return NULL;
-	CS_TRY(stub_request(relay->stub, "qfThreadInfo", strlen("qfThreadInfo"), &reply));
+	CS_TRY(stub_request(guest->stub, "qfThreadInfo", strlen("qfThreadInfo"), &reply));
 	if (reply.text[0] == 'm' && strchr(reply.text, ','))
 		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub cannot let one processor run alone",
-				       relay->stub->address);
+				       guest->stub->address);
 	return NULL;
 }
 
-static uint64_t flags_of(const struct relay *relay, const struct registers *registers)
+static uint64_t flags_of(const struct guest *guest, const struct registers *registers)
 {
-	return target_value(relay->map.flags, registers->bytes, registers->size);
+	return target_value(guest->map.flags, registers->bytes, registers->size);
 }
 
-static struct cs_error *check_replay(struct relay *relay)
+static struct cs_error *check_replay(struct guest *guest)
 {
-	if (!relay->replay)
+	if (!guest->replay)
 		return NULL;
 	return cs_error_create(CS_ERROR_STATE, "in a replay nothing can be executed beside what was recorded");
 }
@@ -177,30 +193,30 @@ static struct cs_error *check_replay(struct relay *relay)
 /* Reads the registers, and refuses where the guest is not in a state to lend. Nothing is written before that. */
 static struct cs_error *check(struct borrowing *borrowing, enum borrow_instruction instruction)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 
-	if (relay->borrow_never)
-		return cs_error_create(CS_ERROR_REFUSED, "%s", relay->borrow_never);
-	CS_TRY(check_replay(relay));
-	CS_TRY(step_read_registers(relay, borrowing->thread, &borrowing->saved));
+	if (borrowing->by->never)
+		return cs_error_create(CS_ERROR_REFUSED, "%s", borrowing->by->never);
+	CS_TRY(check_replay(guest));
+	CS_TRY(guest_read_registers(guest, borrowing->thread, &borrowing->saved));
 	borrowing->home = borrowing->saved.pc;
-	if (!step_known_registers(&relay->map, &borrowing->saved) || !step_in_long_mode(&relay->map, &borrowing->saved))
+	if (!registers_known(&guest->map, &borrowing->saved) || !registers_in_long_mode(&guest->map, &borrowing->saved))
 		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's registers are not those of a 64-bit x86",
-				       relay->stub->address);
-	CS_TRY(check_privilege(relay, instruction, &borrowing->saved));
+				       guest->stub->address);
+	CS_TRY(check_privilege(guest, instruction, &borrowing->saved));
 	CS_TRY(check_stop(borrowing));
-	if (flags_of(relay, &borrowing->saved) & RFLAGS_TF)
+	if (flags_of(guest, &borrowing->saved) & RFLAGS_TF)
 		return cs_error_create(CS_ERROR_REFUSED, "the guest single-steps itself");
 	CS_TRY(check_text(borrowing, instruction));
 	CS_TRY(check_surroundings(borrowing));
-	return check_threads(relay);
+	return check_threads(guest);
 }
 
 /* --- The breakpoint behind it --- */
 
 static struct cs_error *put_home_back(struct borrowing *borrowing)
 {
-	struct cs_error *error = guest_insert(borrowing->relay, borrowing->type, borrowing->home);
+	struct cs_error *error = guest_insert(borrowing->guest, borrowing->type, borrowing->home);
 	struct cs_error *said;
 
 	borrowing->swapped = false;
@@ -209,24 +225,24 @@ static struct cs_error *put_home_back(struct borrowing *borrowing)
 	said = cs_error_create(CS_ERROR_REFUSED, "the breakpoint at 0x%llx, lent for a moment, is lost: %s",
 			       (unsigned long long)borrowing->home, error->message);
 	cs_error_destroy(error);
-	return never_again(borrowing->relay, said);
+	return never_again(borrowing->by, said);
 }
 
 /* Of the processor's few breakpoints, the one that the guest stands at has done its work for the moment. */
 static struct cs_error *swap(struct borrowing *borrowing, struct cs_error *refusal)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	struct cs_error *error;
 
-	if (!breakpoints_has(&relay->breakpoints, borrowing->home, borrowing->type, ~0u))
+	if (!breakpoints_has(&borrowing->planting->breakpoints, borrowing->home, borrowing->type, ~0u))
 		return refusal;
-	error = guest_take_out(relay, borrowing->type, borrowing->home);
+	error = guest_take_out(guest, borrowing->type, borrowing->home);
 	if (error) {
 		cs_error_destroy(refusal);
 		return error;
 	}
 	borrowing->swapped = true;
-	error = guest_insert(relay, borrowing->type, borrowing->next);
+	error = guest_insert(guest, borrowing->type, borrowing->next);
 	if (!error) {
 		cs_error_destroy(refusal);
 		return NULL;
@@ -241,35 +257,37 @@ static struct cs_error *swap(struct borrowing *borrowing, struct cs_error *refus
 
 static struct cs_error *plant(struct borrowing *borrowing)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	struct cs_error *error;
 	bool first;
 
-	CS_TRY(breakpoints_add(&relay->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED, &first));
+	CS_TRY(breakpoints_add(&borrowing->planting->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED,
+			       &first));
 	borrowing->planted = true;
-	error = first ? guest_insert(relay, borrowing->type, borrowing->next) : NULL;
+	error = first ? guest_insert(guest, borrowing->type, borrowing->next) : NULL;
 	if (error && error->code == CS_ERROR_REFUSED)
 		error = swap(borrowing, error);
 	if (!error)
 		return NULL;
 	borrowing->planted = false;
-	breakpoints_remove(&relay->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED);
+	breakpoints_remove(&borrowing->planting->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED);
 	return error;
 }
 
 /* Where it cannot be lifted it stays, and its stops are the relay's to ignore. */
 static struct cs_error *lift(struct borrowing *borrowing)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	struct cs_error *error = NULL;
 
 	if (!borrowing->planted)
 		return NULL;
 	borrowing->planted = false;
-	if (breakpoints_remove(&relay->breakpoints, borrowing->next, borrowing->type, BREAKPOINT_BORROWED))
-		error = guest_take_out(relay, borrowing->type, borrowing->next);
+	if (breakpoints_remove(&borrowing->planting->breakpoints, borrowing->next, borrowing->type,
+			       BREAKPOINT_BORROWED))
+		error = guest_take_out(guest, borrowing->type, borrowing->next);
 	if (error && error->code == CS_ERROR_REFUSED)
-		CS_TRY(guest_leave_breakpoint(relay, borrowing->type, borrowing->next));
+		CS_TRY(probes_leave_behind(borrowing->by->probes, borrowing->type, borrowing->next));
 	if (borrowing->swapped && !error)
 		return put_home_back(borrowing);
 	return error;
@@ -300,13 +318,13 @@ static struct cs_error *write_one(struct borrowing *borrowing, const struct targ
 
 	if (value == target_value(reg, borrowing->now.bytes, borrowing->now.size))
 		return NULL;
-	return step_write_register(borrowing->relay, borrowing->thread, reg, value, wanted);
+	return guest_write_register(borrowing->guest, borrowing->thread, reg, value, wanted);
 }
 
 /* One by one: RIP comes first, so that a stub which refuses to write it is left untouched. */
 static struct cs_error *write_some(struct borrowing *borrowing, struct registers *wanted)
 {
-	const struct register_map *map = &borrowing->relay->map;
+	const struct register_map *map = &borrowing->guest->map;
 
 	CS_TRY(write_one(borrowing, map->pc, wanted));
 	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
@@ -317,17 +335,17 @@ static struct cs_error *write_some(struct borrowing *borrowing, struct registers
 /* All registers by one `G`, as `g` gave them, where the stub takes so long a packet, and `G`. */
 static struct cs_error *write_registers(struct borrowing *borrowing, struct registers *wanted)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	FREE char *hex = malloc(2 * wanted->size + 1);
 	struct cs_error *error;
 
 	if (!hex)
 		return &cs_error_no_memory;
-	CS_TRY(step_select_general(relay, borrowing->thread));
-	if (2 * wanted->size + 1 > relay->stub->packet_size)
+	CS_TRY(guest_select_general(guest, borrowing->thread));
+	if (2 * wanted->size + 1 > guest->stub->packet_size)
 		return write_some(borrowing, wanted);
 	packet_hex(wanted->bytes, wanted->size, hex);
-	error = stub_command(relay->stub, "G%s", hex);
+	error = stub_command(guest->stub, "G%s", hex);
 	if (!error || error->code != CS_ERROR_REFUSED)
 		return error;
 	cs_error_destroy(error);
@@ -335,15 +353,15 @@ static struct cs_error *write_registers(struct borrowing *borrowing, struct regi
 }
 
 /* Whether the guest has these registers, as far as a borrowed instruction could have changed them. */
-static bool same_registers(const struct relay *relay, const struct registers *a, const struct registers *b)
+static bool same_registers(const struct guest *guest, const struct registers *a, const struct registers *b)
 {
 	static const uint64_t flags = RFLAGS_IF | RFLAGS_TF;
 
-	if (a->size != b->size || a->pc != b->pc || (flags_of(relay, a) & flags) != (flags_of(relay, b) & flags))
+	if (a->size != b->size || a->pc != b->pc || (flags_of(guest, a) & flags) != (flags_of(guest, b) & flags))
 		return false;
 	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		if (target_value(relay->map.gpr[i], a->bytes, a->size) !=
-		    target_value(relay->map.gpr[i], b->bytes, b->size))
+		if (target_value(guest->map.gpr[i], a->bytes, a->size) !=
+		    target_value(guest->map.gpr[i], b->bytes, b->size))
 			return false;
 	return true;
 }
@@ -351,38 +369,38 @@ static bool same_registers(const struct relay *relay, const struct registers *a,
 /* Reads the registers, which may come in another size than before. */
 static struct cs_error *look(struct borrowing *borrowing)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 
-	CS_TRY(step_read_registers(relay, borrowing->thread, &borrowing->now));
-	if (step_known_registers(&relay->map, &borrowing->now))
+	CS_TRY(guest_read_registers(guest, borrowing->thread, &borrowing->now));
+	if (registers_known(&guest->map, &borrowing->now))
 		return NULL;
 	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub tells other registers than before",
-			       relay->stub->address);
+			       guest->stub->address);
 }
 
 static struct cs_error *write_and_check(struct borrowing *borrowing, struct registers *wanted)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 
 	CS_TRY(write_registers(borrowing, wanted));
 	CS_TRY(look(borrowing));
-	if (same_registers(relay, &borrowing->now, wanted))
+	if (same_registers(guest, &borrowing->now, wanted))
 		return NULL;
 	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub does not write the registers that it is told to",
-			       relay->stub->address);
+			       guest->stub->address);
 }
 
 /* --- Running it --- */
 
 static struct cs_error *resume(struct borrowing *borrowing)
 {
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	char payload[REPLY_THREAD_MAX + 16] = "c";
 
-	CS_TRY(step_select_resumed(relay, borrowing->thread));
-	if (relay->stub->vcont[0])
+	CS_TRY(guest_select_resumed(guest, borrowing->thread));
+	if (guest->stub->vcont[0])
 		snprintf(payload, sizeof(payload), borrowing->thread[0] ? "vCont;c:%s" : "vCont;c", borrowing->thread);
-	return step_run(relay, payload);
+	return guest_run(guest, payload);
 }
 
 /* Which registers a completed instruction leaves alone: all but RAX, RBX, RCX, RDX. */
@@ -392,7 +410,7 @@ static bool left_alone(const struct borrowing *borrowing)
 	const struct registers *saved = &borrowing->saved;
 
 	for (size_t i = EMULATE_RSP; i < EMULATE_REGISTERS; i++) {
-		const struct target_register *reg = borrowing->relay->map.gpr[i];
+		const struct target_register *reg = borrowing->guest->map.gpr[i];
 
 		if (target_value(reg, now->bytes, now->size) != target_value(reg, saved->bytes, saved->size))
 			return false;
@@ -424,26 +442,26 @@ static struct cs_error *run_once(struct borrowing *borrowing, const struct regis
 				 bool *done)
 {
 	CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	struct stop_reply stop;
 
 	CS_TRY(resume(borrowing));
-	CS_TRY(step_await(relay, limit_ms, &reply, &borrowing->given_up));
+	CS_TRY(guest_await(guest, limit_ms, &reply, &borrowing->given_up));
 	reply_parse_stop(reply.text, reply.length, &stop);
 	if (stop.kind == STOP_NONE)
 		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub answers a resume with \"%.40s\"",
-				       relay->stub->address, reply.text);
+				       guest->stub->address, reply.text);
 	if (stop.kind != STOP_SIGNAL)
-		return cs_error_create(CS_ERROR_CLOSED, "%s: the guest ended", relay->stub->address);
-	copy_thread(relay->stub_general, stop.thread);
+		return cs_error_create(CS_ERROR_CLOSED, "%s: the guest ended", guest->stub->address);
+	copy_thread(guest->general.at_stub, stop.thread);
 	if (!borrowing->given_up)
-		step_settles_interrupt(relay, &stop);
-	step_note_crossing(relay, &stop, borrowing->given_up);
+		interrupt_settles(borrowing->by->interrupts, &stop);
+	interrupt_note_crossing(borrowing->by->interrupts, &stop, borrowing->given_up);
 	CS_TRY(look(borrowing));
 	*done = borrowing->now.pc == borrowing->next && left_alone(borrowing) &&
 		(borrowing->given_up || (stop.signal == SIGNAL_TRAP && stop.cause != STOP_CAUSE_WATCHPOINT &&
 					 (!stop.thread[0] || same_thread(stop.thread, borrowing->thread))));
-	if (*done || same_registers(relay, &borrowing->now, working))
+	if (*done || same_registers(guest, &borrowing->now, working))
 		return NULL;
 	if (borrowing->now.pc == borrowing->next && left_alone(borrowing) && stop.cause == STOP_CAUSE_WATCHPOINT)
 		return misnamed(borrowing);
@@ -469,7 +487,7 @@ static uint32_t low_half(const struct borrowing *borrowing, enum emulate_registe
 {
 	const struct registers *now = &borrowing->now;
 
-	return (uint32_t)target_value(borrowing->relay->map.gpr[which], now->bytes, now->size);
+	return (uint32_t)target_value(borrowing->guest->map.gpr[which], now->bytes, now->size);
 }
 
 /* --- The whole of it --- */
@@ -520,7 +538,7 @@ static struct cs_error *restore(struct borrowing *borrowing, bool failed)
 {
 	if (failed)
 		CS_TRY(look(borrowing));
-	if (failed && same_registers(borrowing->relay, &borrowing->now, &borrowing->saved))
+	if (failed && same_registers(borrowing->guest, &borrowing->now, &borrowing->saved))
 		return NULL;
 	return write_and_check(borrowing, &borrowing->saved);
 }
@@ -545,9 +563,9 @@ static struct cs_error *give_back(struct borrowing *borrowing, struct cs_error *
 		error = cs_error_create(CS_ERROR_REFUSED, "an instruction was borrowed at 0x%llx",
 					(unsigned long long)borrowing->address);
 	if (error)
-		error = never_again(borrowing->relay, and_state(borrowing, error, restored));
+		error = never_again(borrowing->by, and_state(borrowing, error, restored));
 	else if (lifted) /* the instruction has run, and its breakpoint stays: one is enough */
-		never_again(borrowing->relay, lifted);
+		never_again(borrowing->by, lifted);
 	cs_error_destroy(restored);
 	cs_error_destroy(lifted);
 	return error;
@@ -556,17 +574,17 @@ static struct cs_error *give_back(struct borrowing *borrowing, struct cs_error *
 static struct cs_error *borrow(struct borrowing *borrowing, uint32_t eax, uint32_t ecx, struct borrow_result *ret)
 {
 	CLEANUP(registers_clear) struct registers working = {0};
-	struct relay *relay = borrowing->relay;
+	struct guest *guest = borrowing->guest;
 	struct cs_error *error;
 
 	CS_TRY(copy_registers(&borrowing->saved, &working));
 	CS_TRY(copy_registers(&borrowing->saved, &borrowing->now));
-	put(&working, relay->map.gpr[EMULATE_RAX], eax);
-	put(&working, relay->map.gpr[EMULATE_RCX], ecx);
-	put(&working, relay->map.pc, borrowing->address);
+	put(&working, guest->map.gpr[EMULATE_RAX], eax);
+	put(&working, guest->map.gpr[EMULATE_RCX], ecx);
+	put(&working, guest->map.pc, borrowing->address);
 	/* An interrupt would run its handler, perhaps another task, on top of the borrowed state. It comes right after.
 	 */
-	put(&working, relay->map.flags, flags_of(relay, &borrowing->saved) & ~(uint64_t)RFLAGS_IF);
+	put(&working, guest->map.flags, flags_of(guest, &borrowing->saved) & ~(uint64_t)RFLAGS_IF);
 	working.pc = borrowing->address;
 	CS_TRY(plant(borrowing));
 	error = write_and_check(borrowing, &working);
@@ -581,13 +599,15 @@ static struct cs_error *borrow(struct borrowing *borrowing, uint32_t eax, uint32
 	return error && !refused(error) ? lost(borrowing, error) : give_back(borrowing, error);
 }
 
-struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
-			      uint32_t ecx, struct borrow_result *ret)
+struct cs_error *borrow_instruction(struct borrower *borrower, enum borrow_instruction instruction, uint64_t address,
+				    uint32_t eax, uint32_t ecx, struct borrow_result *ret)
 {
 	CLEANUP(borrowing_clear)
 	struct borrowing borrowing = {
-		.relay = relay,
-		.thread = relay->stop.thread,
+		.by = borrower,
+		.guest = borrower->guest,
+		.planting = borrower->planting,
+		.thread = borrower->guest->stop.thread,
 		.address = address,
 		.next = address + sizeof(opcodes[0]),
 	};
@@ -601,17 +621,17 @@ static uint64_t ticks_of(const struct borrow_result *result)
 	return (uint64_t)result->edx << 32 | result->eax;
 }
 
-struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
-				   uint64_t *elapsed_ns)
+struct cs_error *borrow_measure_tsc(struct borrower *borrower, uint64_t rdtsc_address, unsigned wait_ms,
+				    uint64_t *ticks, uint64_t *elapsed_ns)
 {
 	struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = (long)(wait_ms % 1000) * 1000000};
 	struct borrow_result first;
 	struct borrow_result second;
 	uint64_t began = util_now_ns();
 
-	CS_TRY(relay_borrow(relay, BORROW_RDTSC, rdtsc_address, 0, 0, &first));
+	CS_TRY(borrow_instruction(borrower, BORROW_RDTSC, rdtsc_address, 0, 0, &first));
 	nanosleep(&pause, NULL);
-	CS_TRY(relay_borrow(relay, BORROW_RDTSC, rdtsc_address, 0, 0, &second));
+	CS_TRY(borrow_instruction(borrower, BORROW_RDTSC, rdtsc_address, 0, 0, &second));
 	*elapsed_ns = util_now_ns() - began;
 	*ticks = ticks_of(&second) - ticks_of(&first);
 	return NULL;

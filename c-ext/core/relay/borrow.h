@@ -14,7 +14,15 @@
 #ifndef CLOCKSCOPE_BORROW_H
 #define CLOCKSCOPE_BORROW_H
 
-#include "relay/relay.h"
+#include <pthread.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct guest;
+struct interrupts;
+struct planting;
+struct probes;
 
 enum borrow_instruction {
 	BORROW_RDTSC, /* 0F 31 */
@@ -26,22 +34,28 @@ struct borrow_result {
 	uint32_t eax, ebx, ecx, edx;
 };
 
-/* Within relay_call(), so that the guest stands: runs the instruction at `address`, which must hold it in memory
- * now, on the thread that stopped last, with these values of EAX and ECX. CS_ERROR_REFUSED where memory holds
- * something else, a program runs and not the kernel, the guest did not run into a breakpoint, the stub has no
- * breakpoint left, or once anything has gone wrong (relay_borrow_refusal). Not possible in a replay, which may execute
- * nothing of its own: CS_ERROR_STATE. */
-struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
-			      uint32_t ecx, struct borrow_result *ret);
+struct borrower {
+	struct guest *guest;
+	struct planting *planting;
+	struct probes *probes;
+	struct interrupts *interrupts;
+	pthread_mutex_t lock;
+	char *never; /* why nothing is borrowed from this stub any more; NULL: nothing has failed. Guarded by lock. */
+};
 
-/* Why nothing is borrowed from this stub any more, with the state that the guest is in; empty where nothing has gone
- * wrong. malloc'd; NULL without memory. From any thread. */
-char *relay_borrow_refusal(struct relay *relay);
+void borrow_init(struct borrower *borrower);
+void borrow_clear(struct borrower *borrower);
 
-/* How far the guest's TSC went on while the guest stood for `wait_ms`: reads it, waits, reads it again.
- * *elapsed_ns is the time between the two reads. Under TCG it stands still but for the borrowed
- * instructions themselves. */
-struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
-				   uint64_t *elapsed_ns);
+/* Runs the instruction at `address`, which must hold it in memory now, on the thread that stopped last, with these
+ * values of EAX and ECX: see relay_borrow(). The relay's thread. */
+struct cs_error *borrow_instruction(struct borrower *borrower, enum borrow_instruction instruction, uint64_t address,
+				    uint32_t eax, uint32_t ecx, struct borrow_result *ret);
+
+/* malloc'd; empty where nothing has gone wrong, NULL without memory. Any thread. */
+char *borrow_refusal(struct borrower *borrower);
+
+/* See relay_measure_tsc(). */
+struct cs_error *borrow_measure_tsc(struct borrower *borrower, uint64_t rdtsc_address, unsigned wait_ms,
+				    uint64_t *ticks, uint64_t *elapsed_ns);
 
 #endif

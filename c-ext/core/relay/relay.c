@@ -1,440 +1,47 @@
 /* SPDX-License-Identifier: MIT */
-/* The relay's thread and the calls into it. */
-#include "relay/relay_internal.h"
+/* The calls into the relay, from other threads, and its life. What its thread does is in serve.c. */
+#include "relay/relay.h"
 
-#include <errno.h>
-#include <poll.h>
+#include <pthread.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
-#include "base/private_dir.h"
 #include "base/util.h"
-#include "rsp/icount.h"
+#include "relay/serve.h"
 
-#define TICK_NS 100000000u /* between two ticks, and two looks at the idle limit */
-#define WAIT_NS 50000000   /* between two looks at whether a wait was given up */
-#define INTERRUPT_POLL_MS 5
-#define DRAIN_MAX 64 /* packets of the stub's between two looks at the other peers */
+struct relay {
+	_Atomic unsigned references;
+	pid_t process; /* that made it: a child by fork() has no thread, and must leave the guest alone */
+	pthread_t thread;
+	bool thread_running; /* guarded by stop_lock, which is held until the thread has ended */
+	pthread_mutex_t stop_lock;
+	struct life life;
+	char *address;
+	struct meeting meeting;
+	bool started; /* the handshake has ended, well or not: guarded by the meeting */
+	struct cs_error *start_error;
+	struct serving serving;
+};
 
-/* --- State --- */
-
-void relay_set_state(struct relay *relay, enum relay_state state)
+/* Whether this process is another's child by fork(): locks may be held for ever here. */
+static bool is_elsewhere(const struct relay *relay)
 {
-	pthread_mutex_lock(&relay->lock);
-	relay->state = state;
-	/* Who sees the state may ask for the reason before the stub has closed the connection. */
-	if (state == RELAY_EXITED && !relay->reason)
-		relay->reason = strdup("the guest ended");
-	pthread_cond_broadcast(&relay->changed);
-	pthread_mutex_unlock(&relay->lock);
+	return relay->process != getpid();
 }
 
-enum relay_state relay_state(struct relay *relay)
+/* --- Calls --- */
+
+static struct cs_error *call(struct relay *relay, struct queued_call *call)
 {
-	enum relay_state state;
-
-	if (relay_is_elsewhere(relay))
-		return RELAY_CLOSED;
-	pthread_mutex_lock(&relay->lock);
-	state = relay->state;
-	pthread_mutex_unlock(&relay->lock);
-	return state;
-}
-
-void relay_close(struct relay *relay, enum relay_state state, struct cs_error *error, const char *reason)
-{
-	enum gdb_request_kind asked = relay->client.pending.kind;
-	bool failed = error != NULL;
-	bool gone = error && error->code == CS_ERROR_CLOSED;
-	/* A stub that GDB asked for the guest's end need not live to tell of it. */
-	bool killed = failed && (asked == GDB_KILL || asked == GDB_KILL_UNANSWERED);
-
-	step_end_run(relay);
-	relay_run_ticks(relay);
-	if (relay->stub->fd >= 0)
-		close(relay->stub->fd);
-	relay->stub->fd = -1;
-	pthread_mutex_lock(&relay->lock);
-	if (killed)
-		reason = "GDB killed the guest";
-	else if (error) /* one that ended and then closed its connection has ended, not failed: that was said before */
-		reason = error->message;
-	relay->state = killed || relay->state == RELAY_EXITED ? RELAY_EXITED : state;
-	if (!relay->reason)
-		relay->reason = strdup(reason);
-	relay->headless_awaited = false;
-	pthread_cond_broadcast(&relay->changed);
-	pthread_mutex_unlock(&relay->lock);
-	cs_error_destroy(error);
-	/* Last: who sees GDB's connection end finds the reason. */
-	if (failed)
-		client_lose_guest(relay, gone);
-	else
-		client_close(relay);
-	relay->client.pending.kind = GDB_NOTHING;
-}
-
-struct cs_error *relay_deliver_stop(struct relay *relay, const char *raw, size_t raw_length, const char *text)
-{
-	char *copy;
-
-	if (client_awaits_stop(&relay->client))
-		return client_stop(relay, raw, raw_length, text);
-	copy = strdup(text);
-	if (!copy)
-		return &cs_error_no_memory;
-	pthread_mutex_lock(&relay->lock);
-	free(relay->headless_stop);
-	relay->headless_stop = copy;
-	relay->headless_awaited = false;
-	pthread_cond_broadcast(&relay->changed);
-	pthread_mutex_unlock(&relay->lock);
-	return NULL;
-}
-
-/* --- The thread --- */
-
-/* Errors that leave the conversation with the stub in an unknown state. */
-static bool fatal(const struct cs_error *error)
-{
-	switch (error->code) {
-	case CS_ERROR_CLOSED:
-	case CS_ERROR_TIMEOUT:
-	case CS_ERROR_PROTOCOL:
-	case CS_ERROR_SYSTEM:
-	case CS_ERROR_NO_MEMORY: return true;
-	case CS_ERROR_ARGUMENT:
-	case CS_ERROR_CONNECT:
-	case CS_ERROR_REFUSED:
-	case CS_ERROR_STATE:
-	case CS_ERROR_FORMAT:
-	case CS_ERROR_EXISTS:
-	case CS_ERROR_NOT_FOUND: return false;
-	}
-	return true;
-}
-
-static struct cs_error *copy_error(const struct cs_error *error)
-{
-	return cs_error_create(error->code, "%s", error->message);
-}
-
-static struct relay_call *next_call(struct relay *relay)
-{
-	struct relay_call *call;
-
-	pthread_mutex_lock(&relay->lock);
-	call = relay->calls;
-	if (call)
-		relay->calls = call->next;
-	pthread_mutex_unlock(&relay->lock);
-	return call;
-}
-
-static struct cs_error *run_call(struct relay *relay, const struct relay_call *call)
-{
-	switch (relay_state(relay)) {
-	case RELAY_STOPPED: return call->function(relay->stub, call->context);
-	case RELAY_RUNNING:
-		if (call->while_running)
-			return call->function(relay->stub, call->context);
-		return cs_error_create(CS_ERROR_STATE, "your guest is running; interrupt it first");
-	case RELAY_EXITED:
-		if (call->once_ended)
-			return call->function(relay->stub, call->context);
-		return cs_error_create(CS_ERROR_STATE, "your guest has ended");
-	case RELAY_CLOSED:
-		return cs_error_create(CS_ERROR_CLOSED, "%s",
-				       relay->reason ? relay->reason : "the connection is closed");
-	}
-	return NULL;
-}
-
-static void run_calls(struct relay *relay)
-{
-	struct relay_call *call;
-
-	/* A request of GDB's that is under way must get its own reply. */
-	while (!client_awaits_reply(&relay->client) && (call = next_call(relay))) {
-		struct cs_error *error = run_call(relay, call);
-
-		if (error && fatal(error) && relay->stub->fd >= 0)
-			relay_close(relay, RELAY_CLOSED, copy_error(error), NULL);
-		pthread_mutex_lock(&relay->lock);
-		call->error = error;
-		call->done = true;
-		pthread_cond_broadcast(&relay->changed);
-		pthread_mutex_unlock(&relay->lock);
-	}
-}
-
-static struct cs_error *stub_packet(struct relay *relay, const struct stub_reply *reply)
-{
-	if (client_awaits_reply(&relay->client)) /* a stop answers no request: it is said again (stub.c) */
-		return reply_is_stop(reply->text, reply->length) ? NULL : client_reply(relay, reply);
-	if (relay_state(relay) == RELAY_RUNNING)
-		return guest_packet(relay, reply);
-	return NULL; /* nobody asked: a late answer to an interrupt */
-}
-
-/* Some of what the stub has sent: one that never stops must not keep the relay from its other peers. */
-static struct cs_error *drain_stub(struct relay *relay)
-{
-	bool got = true;
-
-	for (unsigned n = 0; n < DRAIN_MAX && got && relay->stub->fd >= 0; n++) {
-		CLEANUP(stub_reply_clear) struct stub_reply reply = {0};
-
-		CS_TRY(stub_receive(relay->stub, 0, &reply, &got));
-		if (got)
-			CS_TRY(stub_packet(relay, &reply));
-	}
-	return NULL;
-}
-
-static struct cs_error *look_at_clock(struct relay *relay, uint64_t *last_tick)
-{
-	uint64_t now = util_now_ns();
-	uint64_t limit, begin, ran;
-
-	CS_TRY(client_look_at_clock(relay));
-	if (relay_state(relay) != RELAY_RUNNING || now - *last_tick < TICK_NS)
-		return NULL;
-	*last_tick = now;
-	relay_run_ticks(relay);
-	ran = relay_run_ns(relay);
-	pthread_mutex_lock(&relay->lock);
-	limit = relay->idle_limit_ns;
-	begin = relay->idle_from_ns;
-	pthread_mutex_unlock(&relay->lock);
-	if (!limit || relay->idle_interrupt || ran < begin + limit)
-		return NULL;
-	relay->idle_interrupt = true;
-	return guest_interrupt(relay);
-}
-
-/* A call has to wait while the stub owes GDB an answer: until it is given up, and no longer than for an
- * answer of its own. */
-static struct cs_error *look_at_calls(struct relay *relay, bool given_up)
-{
-	bool waiting;
-
-	pthread_mutex_lock(&relay->lock);
-	waiting = relay->calls != NULL;
-	pthread_mutex_unlock(&relay->lock);
-	if (!waiting || !client_awaits_reply(&relay->client))
-		return NULL;
-	if (!given_up && util_now_ns() - relay->client.asked_at < (uint64_t)relay->timeout_ms * 1000000u)
-		return NULL;
-	return cs_error_create(CS_ERROR_TIMEOUT, "%s: the stub does not answer GDB's last request", relay->address);
-}
-
-static int poll_limit(struct relay *relay)
-{
-	bool watch =
-		client_awaits_reply(&relay->client) || relay->client.orphaned_at || relay_state(relay) == RELAY_RUNNING;
-
-	if (relay->stub->fd >= 0 && stub_has_input(relay->stub))
-		return 0; /* read ahead together with another packet */
-	if (interrupt_waits(relay))
-		return INTERRUPT_POLL_MS;
-	return watch ? (int)(TICK_NS / 1000000u) : -1;
-}
-
-static struct cs_error *serve_once(struct relay *relay, uint64_t *last_tick)
-{
-	struct client *client = &relay->client;
-	bool owed = client_awaits_reply(client);
-	struct pollfd fds[] = {
-		{.fd = relay->wake_fd, .events = POLLIN},
-		{.fd = relay->stub->fd, .events = POLLIN},
-		{.fd = owed && client->fd < 0 ? -1 : relay->listen_fd, .events = POLLIN},
-		/* While a reply is under way GDB has nothing to say; its hanging up is seen all the same. A
-		 * debugger that comes then waits until the one before it has got its reply, or would have. */
-		{.fd = client->fd, .events = owed ? 0 : POLLIN},
-		{.fd = owed ? relay->cancel_fd : -1, .events = POLLIN},
-	};
-	eventfd_t count;
-
-	if (poll(fds, ARRAY_SIZE(fds), poll_limit(relay)) < 0 && errno != EINTR)
-		return cs_error_system(CS_ERROR_SYSTEM, errno, "poll");
-	if (fds[0].revents)
-		eventfd_read(relay->wake_fd, &count);
-	if (relay->stub->fd >= 0 && (fds[1].revents || stub_has_input(relay->stub)))
-		CS_TRY(drain_stub(relay));
-	if (fds[2].revents)
-		CS_TRY(client_accept(relay));
-	if (fds[3].revents && client->fd == fds[3].fd)
-		CS_TRY(client_read(relay));
-	CS_TRY(client_process(relay));
-	if (client->left && !client_awaits_reply(client) && relay_state(relay) == RELAY_STOPPED)
-		CS_TRY(client_bury(relay));
-	CS_TRY(interrupt_pursue(relay));
-	CS_TRY(look_at_calls(relay, fds[4].revents));
-	return look_at_clock(relay, last_tick);
-}
-
-static bool ending(struct relay *relay)
-{
-	bool is;
-
-	pthread_mutex_lock(&relay->lock);
-	is = relay->ending;
-	pthread_mutex_unlock(&relay->lock);
-	return is;
-}
-
-static void serve(struct relay *relay)
-{
-	uint64_t last_tick = util_now_ns();
-
-	while (!ending(relay)) {
-		struct cs_error *error;
-
-		run_calls(relay);
-		error = serve_once(relay, &last_tick);
-		if (error && fatal(error))
-			relay_close(relay, RELAY_CLOSED, error, NULL);
-		else
-			cs_error_destroy(error);
-	}
-	if (relay->stub->fd >= 0) {
-		cs_error_destroy(guest_leave(relay));
-		relay_close(relay, RELAY_CLOSED, NULL, "the connection was closed");
-	}
-	client_close(relay);
-	run_calls(relay);
-}
-
-/* A socket in a directory that only this user can enter. */
-static struct cs_error *open_socket(struct relay *relay)
-{
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
-	const char *base = getenv("XDG_RUNTIME_DIR");
-
-	if (!base || strlen(base) > 40 || access(base, W_OK) < 0)
-		base = "/tmp";
-	snprintf(relay->directory, sizeof(relay->directory), "%s/clockscope-XXXXXX", base);
-	if (!mkdtemp(relay->directory)) /* makes it with mode 0700 */
-		return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot make a directory in %s", base);
-	relay->directory_lock = private_dir_lock(relay->directory);
-	snprintf(relay->socket_path, sizeof(relay->socket_path), "%s/gdb", relay->directory);
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s", relay->socket_path);
-	relay->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (relay->listen_fd < 0 || bind(relay->listen_fd, (struct sockaddr *)&at, sizeof(at)) < 0 ||
-	    listen(relay->listen_fd, 1) < 0)
-		return cs_error_system(CS_ERROR_SYSTEM, errno, "cannot listen on %s", relay->socket_path);
-	return NULL;
-}
-
-static void keep_client_waiting(void *context)
-{
-	client_keep_waiting(context);
-}
-
-static struct cs_error *start(struct relay *relay)
-{
-	struct stop_reply stop;
-
-	CS_TRY(stub_create(relay->address, relay->cancel_fd, relay->connect_timeout_ms, relay->timeout_ms,
-			   &relay->stub));
-	relay->stub->waiting = keep_client_waiting;
-	relay->stub->waiting_context = relay;
-	reply_parse_stop(relay->stub->first_stop.text, relay->stub->first_stop.length, &stop);
-	guest_note_stop(relay, &stop);
-	CS_TRY(guest_ask_process(relay));
-	snprintf(relay->client_general, REPLY_THREAD_MAX, "%s", relay->stop.thread);
-	step_map_registers(relay);
-	CS_TRY(replay_recognise(relay->stub, &relay->replay));
-	relay->state = relay->stop.kind == STOP_SIGNAL ? RELAY_STOPPED : RELAY_EXITED;
-	return open_socket(relay);
-}
-
-static void *thread_main(void *context)
-{
-	struct relay *relay = context;
-	struct cs_error *error = start(relay);
-
-	pthread_mutex_lock(&relay->lock);
-	relay->start_error = error;
-	relay->started = true;
-	pthread_cond_broadcast(&relay->changed);
-	pthread_mutex_unlock(&relay->lock);
-	if (!error)
-		serve(relay);
-	return NULL;
-}
-
-/* --- Calls from other threads --- */
-
-static void wake(struct relay *relay)
-{
-	eventfd_write(relay->wake_fd, 1);
-}
-
-/* Waits a while, with the lock held, for something to change; until the deadline (ns) at the longest. */
-static void wait_a_while(struct relay *relay, uint64_t deadline)
-{
-	uint64_t until = util_now_ns() + WAIT_NS;
-	struct timespec when;
-
-	if (deadline < until)
-		until = deadline;
-	when = (struct timespec){.tv_sec = (time_t)(until / 1000000000u), .tv_nsec = (long)(until % 1000000000u)};
-	pthread_cond_timedwait(&relay->changed, &relay->lock, &when);
-}
-
-static bool cancelled(struct relay *relay)
-{
-	bool is;
-
-	pthread_mutex_unlock(&relay->lock);
-	is = relay->cancelled && relay->cancelled();
-	pthread_mutex_lock(&relay->lock);
-	return is;
-}
-
-/* Waits, with the lock held, for what the thread was asked to do; tells it when the wait is given up. */
-static void wait_for(struct relay *relay, const bool *done)
-{
-	while (!*done) {
-		wait_a_while(relay, UINT64_MAX);
-		if (!*done && cancelled(relay))
-			eventfd_write(relay->cancel_fd, 1);
-	}
-}
-
-static struct cs_error *call(struct relay *relay, struct relay_call *call)
-{
-	struct relay_call **last;
-	eventfd_t count;
-
-	if (relay_is_elsewhere(relay))
+	if (is_elsewhere(relay))
 		return cs_error_create(CS_ERROR_CLOSED, "the connection belongs to the process that made it");
-	pthread_mutex_lock(&relay->lock);
-	if (relay->ending) { /* the thread may have looked for calls for the last time */
-		pthread_mutex_unlock(&relay->lock);
-		return cs_error_create(CS_ERROR_CLOSED, "the connection was closed");
-	}
-	for (last = &relay->calls; *last;)
-		last = &(*last)->next;
-	*last = call;
-	wake(relay);
-	wait_for(relay, &call->done);
-	pthread_mutex_unlock(&relay->lock);
-	eventfd_read(relay->cancel_fd, &count); /* a cancel that came too late must not hit the next call */
-	return call->error;
+	return calls_make(&relay->serving.calls, call);
 }
 
 struct cs_error *relay_call(struct relay *relay, relay_function *function, void *context)
 {
-	return call(relay, &(struct relay_call){.function = function, .context = context});
+	return call(relay, &(struct queued_call){.function = function, .context = context});
 }
 
 struct probe_call {
@@ -447,7 +54,7 @@ static struct cs_error *do_add(struct stub *stub, void *context)
 	struct probe_call *arguments = context;
 
 	(void)stub;
-	return guest_plant(arguments->relay, arguments->probe);
+	return probes_plant(&arguments->relay->serving.probes, arguments->probe);
 }
 
 struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe)
@@ -455,31 +62,19 @@ struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe)
 	return relay_call(relay, do_add, &(struct probe_call){relay, probe});
 }
 
-/* Its owner may release it then: what it asked for is not done any more. */
-static struct cs_error *remove_probe(struct relay *relay, struct probe *probe)
-{
-	size_t kept = 0;
-
-	for (size_t i = 0; i < relay->deferred_count; i++)
-		if (relay->deferred[i].probe != probe)
-			relay->deferred[kept++] = relay->deferred[i];
-	relay->deferred_count = kept;
-	return guest_unplant(relay, probe);
-}
-
 static struct cs_error *do_remove(struct stub *stub, void *context)
 {
 	struct probe_call *arguments = context;
 
 	(void)stub;
-	return remove_probe(arguments->relay, arguments->probe);
+	return probes_remove(&arguments->relay->serving.probes, arguments->probe);
 }
 
 struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe)
 {
 	struct probe_call arguments = {relay, probe};
 
-	return call(relay, &(struct relay_call){.function = do_remove, .context = &arguments, .once_ended = true});
+	return call(relay, &(struct queued_call){.function = do_remove, .context = &arguments, .once_ended = true});
 }
 
 struct probes_call {
@@ -494,7 +89,7 @@ static void remove_one(void *argument, struct probe *probe)
 	struct probes_call *arguments = argument;
 
 	if (!arguments->error)
-		arguments->error = remove_probe(arguments->relay, probe);
+		arguments->error = probes_remove(&arguments->relay->serving.probes, probe);
 }
 
 static struct cs_error *do_remove_all(struct stub *stub, void *context)
@@ -510,14 +105,30 @@ struct cs_error *relay_remove_probes(struct relay *relay,
 				     void (*each)(void *context, probe_visitor *visit, void *argument), void *context)
 {
 	struct probes_call arguments = {.relay = relay, .each = each, .context = context};
-	struct relay_call asked = {.function = do_remove_all, .context = &arguments, .once_ended = true};
+	struct queued_call asked = {.function = do_remove_all, .context = &arguments, .once_ended = true};
 	struct cs_error *error = call(relay, &asked);
 
 	if (!error || error->code == CS_ERROR_STATE)
 		return error;
 	cs_error_destroy(error); /* it has ended the connection */
-	if (!relay_is_elsewhere(relay) && ending(relay))
+	if (!is_elsewhere(relay) && calls_are_ending(&relay->serving.calls))
 		relay_stop(relay); /* it may not have ended yet */
+	return NULL;
+}
+
+struct cs_error *relay_defer(struct relay *relay, struct probe *probe, bool plant)
+{
+	return probes_defer(&relay->serving.probes, probe, plant);
+}
+
+struct cs_error *relay_read_registers(struct relay *relay, const char *thread, uint8_t **ret, size_t *ret_size)
+{
+	CLEANUP(registers_clear) struct registers registers = {0};
+	struct guest *guest = &relay->serving.guest;
+
+	CS_TRY(guest_read_registers(guest, thread[0] ? thread : guest->stop.thread, &registers));
+	*ret = TAKE_PTR(registers.bytes);
+	*ret_size = registers.size;
 	return NULL;
 }
 
@@ -526,31 +137,12 @@ struct resume_call {
 	const char *payload;
 };
 
-static void await_headless(struct relay *relay, bool awaited)
-{
-	pthread_mutex_lock(&relay->lock);
-	free(relay->headless_stop);
-	relay->headless_stop = NULL;
-	relay->headless_awaited = awaited;
-	pthread_mutex_unlock(&relay->lock);
-}
-
 static struct cs_error *do_resume(struct stub *stub, void *context)
 {
 	struct resume_call *arguments = context;
-	struct relay *relay = arguments->relay;
-	const char *payload = arguments->payload;
-	struct cs_error *error;
 
-	if (relay->client.fd >= 0)
-		return cs_error_create(CS_ERROR_STATE, "GDB drives this guest; continue it there");
-	if (!payload)
-		payload = stub->vcont[0] ? "vCont;c" : "c";
-	await_headless(relay, true);
-	error = guest_resume(relay, payload, strlen(payload), RESUME_CONTINUE);
-	if (error)
-		await_headless(relay, false);
-	return error;
+	(void)stub;
+	return serve_resume(&arguments->relay->serving, arguments->payload);
 }
 
 struct cs_error *relay_resume(struct relay *relay, const char *payload)
@@ -560,18 +152,8 @@ struct cs_error *relay_resume(struct relay *relay, const char *payload)
 
 struct cs_error *relay_wait(struct relay *relay, unsigned timeout_ms, char **stop)
 {
-	uint64_t deadline = util_now_ns() + (uint64_t)timeout_ms * 1000000u;
-	struct cs_error *error = NULL;
-
-	pthread_mutex_lock(&relay->lock);
-	while (relay->headless_awaited && util_now_ns() < deadline && !cancelled(relay))
-		wait_a_while(relay, deadline);
-	*stop = TAKE_PTR(relay->headless_stop);
-	if (!*stop && relay->state == RELAY_CLOSED)
-		error = cs_error_create(CS_ERROR_CLOSED, "%s",
-					relay->reason ? relay->reason : "the connection is closed");
-	pthread_mutex_unlock(&relay->lock);
-	return error;
+	*stop = headless_wait(&relay->serving.headless, util_now_ns() + (uint64_t)timeout_ms * 1000000u);
+	return !*stop && relay_state(relay) == RELAY_CLOSED ? relay_closed(relay) : NULL;
 }
 
 static struct cs_error *do_interrupt(struct stub *stub, void *context)
@@ -579,12 +161,12 @@ static struct cs_error *do_interrupt(struct stub *stub, void *context)
 	struct relay *relay = context;
 
 	(void)stub;
-	return relay_state(relay) == RELAY_RUNNING ? guest_interrupt(relay) : NULL;
+	return relay_state(relay) == RELAY_RUNNING ? interrupt_want(&relay->serving.interrupts) : NULL;
 }
 
 struct cs_error *relay_interrupt(struct relay *relay)
 {
-	return call(relay, &(struct relay_call){.function = do_interrupt, .context = relay, .while_running = true});
+	return call(relay, &(struct queued_call){.function = do_interrupt, .context = relay, .while_running = true});
 }
 
 static struct cs_error *do_listen(struct stub *stub, void *context)
@@ -592,10 +174,7 @@ static struct cs_error *do_listen(struct stub *stub, void *context)
 	struct relay *relay = context;
 
 	(void)stub;
-	if (relay->client.fd < 0)
-		return NULL;
-	CS_TRY(client_read(relay));
-	return client_process(relay);
+	return serve_listen(&relay->serving);
 }
 
 void relay_settle(struct relay *relay)
@@ -603,7 +182,7 @@ void relay_settle(struct relay *relay)
 	/* The first hears what has been said, the second is called when it is answered. What fails is told by the
 	 * state. */
 	for (unsigned i = 0; i < 2; i++)
-		cs_error_destroy(call(relay, &(struct relay_call){
+		cs_error_destroy(call(relay, &(struct queued_call){
 						     .function = do_listen,
 						     .context = relay,
 						     .while_running = true,
@@ -614,13 +193,14 @@ void relay_settle(struct relay *relay)
 static struct cs_error *do_detach(struct stub *stub, void *context)
 {
 	struct relay *relay = context;
+	const char *process = relay->serving.guest.process;
 
-	CS_TRY(guest_lift_all(relay));
-	if (relay->guest_process[0])
-		CS_TRY(stub_command(stub, "D;%s", relay->guest_process));
+	CS_TRY(planting_lift_all(&relay->serving.planting));
+	if (process[0])
+		CS_TRY(stub_command(stub, "D;%s", process));
 	else
 		CS_TRY(stub_command(stub, "D"));
-	relay_close(relay, RELAY_CLOSED, NULL, "detached; the guest runs on");
+	serve_close(&relay->serving, RELAY_CLOSED, "detached; the guest runs on");
 	return NULL;
 }
 
@@ -629,26 +209,45 @@ struct cs_error *relay_detach(struct relay *relay)
 	return relay_call(relay, do_detach, relay);
 }
 
-/* --- Small accessors --- */
+/* --- Borrowing --- */
+
+struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
+			      uint32_t ecx, struct borrow_result *ret)
+{
+	return borrow_instruction(&relay->serving.borrower, instruction, address, eax, ecx, ret);
+}
+
+char *relay_borrow_refusal(struct relay *relay)
+{
+	return borrow_refusal(&relay->serving.borrower);
+}
+
+struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
+				   uint64_t *elapsed_ns)
+{
+	return borrow_measure_tsc(&relay->serving.borrower, rdtsc_address, wait_ms, ticks, elapsed_ns);
+}
+
+/* --- What is known --- */
 
 const char *relay_socket_path(const struct relay *relay)
 {
-	return relay->socket_path;
+	return relay->serving.door.socket_path;
 }
 
 const struct stub *relay_stub(const struct relay *relay)
 {
-	return relay->stub;
+	return relay->serving.guest.stub;
+}
+
+enum relay_state relay_state(struct relay *relay)
+{
+	return is_elsewhere(relay) ? RELAY_CLOSED : guest_state_get(&relay->serving.state);
 }
 
 char *relay_reason(struct relay *relay)
 {
-	char *copy;
-
-	pthread_mutex_lock(&relay->lock);
-	copy = strdup(relay->reason ? relay->reason : "");
-	pthread_mutex_unlock(&relay->lock);
-	return copy;
+	return guest_state_reason(&relay->serving.state);
 }
 
 struct cs_error *relay_closed(struct relay *relay)
@@ -658,78 +257,135 @@ struct cs_error *relay_closed(struct relay *relay)
 	return cs_error_create(CS_ERROR_CLOSED, "%s", reason && *reason ? reason : "the connection is closed");
 }
 
+void relay_get_statistics(struct relay *relay, struct relay_statistics *ret)
+{
+	run_clock_statistics(&relay->serving.clock, ret);
+	ret->packets_to_stub = relay->serving.guest.stub->packets_sent;
+	ret->packets_to_gdb = relay->serving.client.packets_sent;
+	ret->probes = relay->serving.probes.count;
+}
+
+uint64_t relay_mark(struct relay *relay)
+{
+	return run_clock_mark(&relay->serving.clock);
+}
+
+bool relay_marked(struct relay *relay, uint64_t mark, struct relay_statistics *ret)
+{
+	return run_clock_marked(&relay->serving.clock, mark, ret);
+}
+
 uint64_t relay_run_ns(struct relay *relay)
 {
-	uint64_t ns;
-
-	pthread_mutex_lock(&relay->lock);
-	ns = relay->statistics.run_ns;
-	if (relay->resumed_at)
-		ns += util_now_ns() - relay->resumed_at;
-	pthread_mutex_unlock(&relay->lock);
-	return ns;
+	return run_clock_ns(&relay->serving.clock);
 }
 
 void relay_restart_time(struct relay *relay)
 {
-	pthread_mutex_lock(&relay->lock);
-	relay->statistics.run_ns = 0;
-	relay->idle_from_ns = 0;
-	if (relay->resumed_at)
-		relay->resumed_at = util_now_ns();
-	pthread_mutex_unlock(&relay->lock);
-}
-
-void relay_get_statistics(struct relay *relay, struct relay_statistics *ret)
-{
-	uint64_t run_ns = relay_run_ns(relay);
-
-	pthread_mutex_lock(&relay->lock);
-	*ret = relay->statistics;
-	pthread_mutex_unlock(&relay->lock);
-	ret->run_ns = run_ns;
-	ret->packets_to_stub = relay->stub->packets_sent;
-	ret->probes = relay->probe_count;
+	run_clock_restart(&relay->serving.clock);
 }
 
 void relay_set_replay(struct relay *relay, bool replay)
 {
-	pthread_mutex_lock(&relay->lock);
-	relay->replay = replay;
-	pthread_mutex_unlock(&relay->lock);
+	relay->serving.guest.replay = replay;
 }
 
 bool relay_is_replay(struct relay *relay)
 {
-	bool is;
-
-	pthread_mutex_lock(&relay->lock);
-	is = relay->replay;
-	pthread_mutex_unlock(&relay->lock);
-	return is;
+	return relay->serving.guest.replay;
 }
 
 void relay_set_idle_limit(struct relay *relay, uint64_t nanoseconds)
 {
-	uint64_t ran = relay_run_ns(relay);
-
-	pthread_mutex_lock(&relay->lock);
-	relay->idle_from_ns = ran;
-	relay->idle_limit_ns = nanoseconds;
-	pthread_mutex_unlock(&relay->lock);
+	run_clock_set_limit(&relay->serving.clock, nanoseconds);
 }
 
 bool relay_idle_reached(struct relay *relay)
 {
-	bool reached;
-
-	pthread_mutex_lock(&relay->lock);
-	reached = relay->idle_reached;
-	pthread_mutex_unlock(&relay->lock);
-	return reached;
+	return relay->serving.interrupts.idle_reached;
 }
 
-/* --- Lifecycle --- */
+/* --- Ticks --- */
+
+void relay_add_tick(struct relay *relay, struct relay_tick *tick)
+{
+	ticks_add(&relay->serving.ticks, tick);
+}
+
+void relay_remove_tick(struct relay *relay, struct relay_tick *tick)
+{
+	if (!is_elsewhere(relay))
+		ticks_remove(&relay->serving.ticks, tick);
+}
+
+/* --- Its life --- */
+
+struct relay *relay_hold(struct relay *relay)
+{
+	relay->references++;
+	return relay;
+}
+
+void relay_retire(struct relay *relay, bool planted, struct relay_retired *retired)
+{
+	if (!planted || is_elsewhere(relay) || !life_wait_for_end(&relay->life, retired))
+		retired->release(retired->context);
+	relay_destroy(relay);
+}
+
+static void end_thread(struct relay *relay)
+{
+	calls_announce_end(&relay->serving.calls);
+	pthread_join(relay->thread, NULL);
+	relay->thread_running = false;
+	door_close(&relay->serving.door);
+}
+
+void relay_stop(struct relay *relay)
+{
+	if (is_elsewhere(relay))
+		return;
+	pthread_mutex_lock(&relay->stop_lock);
+	if (relay->thread_running)
+		end_thread(relay);
+	pthread_mutex_unlock(&relay->stop_lock);
+	life_end(&relay->life);
+}
+
+static void destroy_locks(struct relay *relay)
+{
+	if (is_elsewhere(relay))
+		return;
+	meeting_clear(&relay->meeting);
+	life_clear(&relay->life);
+	pthread_mutex_destroy(&relay->stop_lock);
+}
+
+void relay_destroy(struct relay *relay)
+{
+	if (!relay || --relay->references)
+		return;
+	relay_stop(relay);
+	serving_clear(&relay->serving);
+	destroy_locks(relay);
+	free(relay->address);
+	free(relay);
+}
+
+static void *thread_main(void *context)
+{
+	struct relay *relay = context;
+	struct cs_error *error = serve_begin(&relay->serving);
+	bool failed = error != NULL;
+
+	meeting_begin(&relay->meeting);
+	relay->start_error = error;
+	relay->started = true;
+	meeting_end_telling(&relay->meeting);
+	if (!failed)
+		serve(&relay->serving);
+	return NULL;
+}
 
 /* The thread must never run a handler of the host program's: it starts with all signals blocked. */
 static struct cs_error *start_thread(struct relay *relay)
@@ -753,45 +409,39 @@ static void destroy_pointer(struct relay **relay)
 	relay_destroy(*relay);
 }
 
-static void init(struct relay *relay)
+static struct cs_error *init(struct relay *relay, relay_cancelled *give_up)
 {
-	pthread_condattr_t attributes;
-
 	relay->references = 1;
 	relay->process = getpid();
-	pthread_mutex_init(&relay->lock, NULL);
 	pthread_mutex_init(&relay->stop_lock, NULL);
-	pthread_mutex_init(&relay->tick_lock, NULL);
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&relay->changed, &attributes);
-	pthread_condattr_destroy(&attributes);
-	relay->listen_fd = relay->client.fd = relay->directory_lock = -1;
-	relay->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	relay->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	life_init(&relay->life);
+	meeting_init(&relay->meeting, give_up);
+	relay->serving.address = relay->address;
+	return serving_init(&relay->serving, &relay->meeting);
 }
 
 struct cs_error *relay_create(const char *address, unsigned connect_timeout_ms, unsigned timeout_ms,
 			      relay_cancelled *give_up, struct relay **ret)
 {
-	CLEANUP(destroy_pointer) struct relay *relay = calloc(1, sizeof(*relay));
+	CLEANUP(destroy_pointer) struct relay *relay = NULL;
+	struct relay *made = calloc(1, sizeof(*made));
 	struct cs_error *error;
 
-	if (!relay)
+	if (made)
+		made->address = strdup(address);
+	if (!made || !made->address) {
+		free(made);
 		return &cs_error_no_memory;
-	init(relay);
-	relay->address = strdup(address);
-	relay->connect_timeout_ms = connect_timeout_ms;
-	relay->timeout_ms = timeout_ms;
-	relay->cancelled = give_up;
-	if (!relay->address || relay->wake_fd < 0 || relay->cancel_fd < 0)
-		return cs_error_create(CS_ERROR_SYSTEM, "too many open files: your guest cannot be attached");
-	CS_TRY(insn_decoder_create(&relay->decoder));
+	}
+	relay = made;
+	relay->serving.connect_timeout_ms = connect_timeout_ms;
+	relay->serving.timeout_ms = timeout_ms;
+	CS_TRY(init(relay, give_up));
 	CS_TRY(start_thread(relay));
-	pthread_mutex_lock(&relay->lock);
-	wait_for(relay, &relay->started);
+	meeting_begin(&relay->meeting);
+	calls_wait_for(&relay->serving.calls, &relay->started);
 	error = TAKE_PTR(relay->start_error);
-	pthread_mutex_unlock(&relay->lock);
+	meeting_end(&relay->meeting);
 	if (error)
 		return error;
 	*ret = TAKE_PTR(relay);

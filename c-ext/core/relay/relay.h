@@ -14,78 +14,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "arch/x86/insn.h"
 #include "base/error.h"
+#include "relay/borrow.h"
+#include "relay/guest_state.h"
+#include "relay/life.h"
+#include "relay/probe.h"
+#include "relay/run_clock.h"
+#include "relay/ticks.h"
 #include "rsp/stub.h"
 
 struct relay;
-
-enum relay_state {
-	RELAY_STOPPED, /* the guest stands; requests are possible */
-	RELAY_RUNNING,
-	RELAY_EXITED, /* the guest ended; the stub may still be there */
-	RELAY_CLOSED, /* no connection any more */
-};
-
-struct relay_statistics {
-	uint64_t packets_to_stub;
-	uint64_t packets_to_gdb;
-	uint64_t own_stops; /* taken by probes, never seen by GDB */
-	uint64_t gdb_stops;
-	uint64_t run_ns;      /* time the guest ran */
-	uint64_t own_stop_ns; /* time it stood for probes */
-	uint64_t stood_ns;    /* time it stood, for whatever reason, between its runs; as it stands now is not in it */
-	uint64_t resumes;     /* how often it was set going, single steps and borrowed instructions included */
-	uint64_t probes;
-};
-
-/* What a probe learns of a stop. Everything belongs to the relay and holds during the call. */
-struct probe_hit {
-	uint64_t address;
-	const char *thread; /* the stub's id; empty where it has none */
-	unsigned cpu;
-	const uint8_t *registers; /* the reply to `g`; stub->target says where each lies */
-	size_t registers_size;
-	uint64_t run_ns;   /* guest run time so far, stops excluded */
-	struct stub *stub; /* for further requests; the guest stands */
-	bool returns;      /* an intervention: the function that begins here is not run, but returns `value` */
-	uint64_t value;
-};
-
-/* What an intervention makes of a stop. */
-struct probe_change {
-	bool writes_flags;
-	uint64_t flags;
-	/* Instead of the instruction here, and the function behind it, the return instruction at `ret` is run, with
-	 * `value` in RAX. */
-	bool returns;
-	uint64_t value;
-	uint64_t ret;
-};
-
-struct probe;
-
-/* Called in the relay's thread each time the probed instruction is about to run. What goes wrong in it
- * is the probe's own to keep: the guest goes on. */
-typedef void probe_function(struct probe *probe, const struct probe_hit *hit);
-
-/* Called before all functions of the probes there, which then see the guest as it has been changed. *ret is zeroed. */
-typedef void probe_change_function(struct probe *probe, const struct probe_hit *hit, struct probe_change *ret);
-
-/* A probe belongs to its creator, who keeps it alive from relay_add_probe() to relay_remove_probe()
- * or the relay's end. Embed it in the structure that the function needs. */
-struct probe {
-	uint64_t address;
-	probe_function *hit;
-	/* The instruction there, where it is known and its text never changes: it is then worked out instead
-	 * of stepped, without a look at memory. NULL: memory is read at each hit. Belongs to the creator. */
-	const struct insn *insn;
-	probe_change_function *change; /* NULL: it only looks */
-	/* The relay's own: */
-	char type;           /* the digit behind Z; 0 while not planted */
-	bool refused;        /* the stub would not plant it (relay_defer) */
-	bool change_refused; /* the stub writes no registers: the guest is as it was */
-};
 
 /* Asked about twenty times a second by whoever waits for the relay, in the waiting thread: true gives
  * the wait up. An unanswered request that is given up ends the connection, for its reply could be
@@ -109,13 +47,6 @@ void relay_stop(struct relay *relay);
 /* Gives a reference back. The last one stops the relay if that was not done, and releases it. */
 void relay_destroy(struct relay *relay);
 
-/* What probes belong to, at its end. Embed it in that. */
-struct relay_retired {
-	void (*release)(void *context);
-	void *context;
-	struct relay_retired *next; /* the relay's own */
-};
-
 /* Gives back the reference of who had probes, and calls RELEASE: at once where none is PLANTED any more; else, since
  * the guest still meets them, when the relay has ended. */
 void relay_retire(struct relay *relay, bool planted, struct relay_retired *retired);
@@ -137,7 +68,6 @@ const struct stub *relay_stub(const struct relay *relay);
 void relay_get_statistics(struct relay *relay, struct relay_statistics *ret);
 
 /* Marks the moment at which the guest will be set going next; its number. The last RELAY_MARKS of them are kept. */
-#define RELAY_MARKS 256u
 uint64_t relay_mark(struct relay *relay);
 
 /* What the statistics were at a mark: run_ns, stood_ns, stops and resumes. False where the guest has not gone on since,
@@ -159,6 +89,24 @@ struct cs_error *relay_call(struct relay *relay, relay_function *function, void 
  * empty. *ret is malloc'd. */
 struct cs_error *relay_read_registers(struct relay *relay, const char *thread, uint8_t **ret, size_t *ret_size);
 
+/* Within relay_call(), so that the guest stands: runs the instruction at `address`, which must hold it in memory
+ * now, on the thread that stopped last, with these values of EAX and ECX. CS_ERROR_REFUSED where memory holds
+ * something else, a program runs and not the kernel, the guest did not run into a breakpoint, the stub has no
+ * breakpoint left, or once anything has gone wrong (relay_borrow_refusal). Not possible in a replay, which may execute
+ * nothing of its own: CS_ERROR_STATE. */
+struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
+			      uint32_t ecx, struct borrow_result *ret);
+
+/* Why nothing is borrowed from this stub any more, with the state that the guest is in; empty where nothing has gone
+ * wrong. malloc'd; NULL without memory. From any thread. */
+char *relay_borrow_refusal(struct relay *relay);
+
+/* How far the guest's TSC went on while the guest stood for `wait_ms`: reads it, waits, reads it again.
+ * *elapsed_ns is the time between the two reads. Under TCG it stands still but for the borrowed
+ * instructions themselves. */
+struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
+				   uint64_t *elapsed_ns);
+
 /* Plants a probe, if it is not planted: CS_ERROR_REFUSED where the stub takes no breakpoint there. */
 struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe);
 /* Lifts it, also once the guest has ended: the stub may start another. */
@@ -169,14 +117,6 @@ struct cs_error *relay_remove_probe(struct relay *relay, struct probe *probe);
 typedef void probe_visitor(void *argument, struct probe *probe);
 struct cs_error *relay_remove_probes(struct relay *relay,
 				     void (*each)(void *context, probe_visitor *visit, void *argument), void *context);
-
-/* Called in the relay's thread about ten times a second while the guest runs, and once at the end of the connection.
- * It must not call into the relay. */
-struct relay_tick {
-	void (*call)(void *context);
-	void *context;
-	struct relay_tick *next; /* the relay's own */
-};
 
 /* A tick belongs to its creator, who keeps it until relay_remove_tick() has returned: it is not in use then. */
 void relay_add_tick(struct relay *relay, struct relay_tick *tick);

@@ -7,7 +7,8 @@
 
 /* Fills in the stub's features, vCont actions, registers and first stop, and leaves acknowledgements
  * if the stub lets one. Sends nothing that the stub did not advertise, but for the queries that
- * every stub must answer, if only with an empty packet. */
+ * every stub must answer, if only with an empty packet. CS_ERROR_TIMEOUT where nothing answers, CS_ERROR_PROTOCOL for
+ * what is no stub. */
 struct cs_error *handshake(struct stub *stub);
 
 #endif

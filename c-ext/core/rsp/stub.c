@@ -10,7 +10,6 @@
 
 #include "base/util.h"
 #include "rsp/connect.h"
-#include "rsp/handshake.h"
 
 /* A peer that sends this much outside of any packet before its first one is no stub. */
 #define GARBAGE_MAX 4096
@@ -29,8 +28,8 @@ static void destroy_pointer(struct stub **stub)
 	stub_destroy(*stub);
 }
 
-struct cs_error *stub_create(const char *address, int cancel_fd, unsigned connect_timeout_ms, unsigned timeout_ms,
-			     struct stub **ret)
+struct cs_error *stub_connect(const char *address, int cancel_fd, unsigned connect_timeout_ms, unsigned timeout_ms,
+			      struct stub **ret)
 {
 	CLEANUP(destroy_pointer) struct stub *stub = calloc(1, sizeof(*stub));
 
@@ -43,7 +42,6 @@ struct cs_error *stub_create(const char *address, int cancel_fd, unsigned connec
 	if (!stub->address)
 		return &cs_error_no_memory;
 	CS_TRY(connect_stream(address, cancel_fd, connect_timeout_ms, &stub->fd));
-	CS_TRY(handshake(stub));
 	*ret = TAKE_PTR(stub);
 	return NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection to a gdbstub: connecting, the handshake that finds out what the stub can do, and
- * requests that are answered while the guest is stopped. One thread uses a stub at a time.
+ * The connection to a gdbstub, and requests that are answered while the guest is stopped. One thread uses a stub at a
+ * time.
  *
  * What real stubs do beside the manual is in rsp/quirks.c. The rules that
  * matter here: only what was advertised is sent; an acknowledgement is finished before a resume
@@ -67,11 +67,10 @@ struct stub {
 	uint64_t packets_received;
 };
 
-/* Connects to HOST:PORT, [IPv6]:PORT or the path of a Unix socket, and asks what the stub can do.
- * `cancel_fd` must outlive the stub. CS_ERROR_CONNECT where nothing listens, CS_ERROR_TIMEOUT where
- * nothing answers, CS_ERROR_PROTOCOL for what is no stub. */
-struct cs_error *stub_create(const char *address, int cancel_fd, unsigned connect_timeout_ms, unsigned timeout_ms,
-			     struct stub **ret);
+/* Connects to HOST:PORT, [IPv6]:PORT or the path of a Unix socket, and says nothing: what the stub can do is found out
+ * by handshake(). `cancel_fd` must outlive the stub. CS_ERROR_CONNECT where nothing listens. */
+struct cs_error *stub_connect(const char *address, int cancel_fd, unsigned connect_timeout_ms, unsigned timeout_ms,
+			      struct stub **ret);
 
 /* Closes the connection, without a word to the stub. */
 void stub_destroy(struct stub *stub);

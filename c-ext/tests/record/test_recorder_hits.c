@@ -5,7 +5,8 @@
 
 #include "record/pipeline.h"
 #include "record/recorder_internal.h"
-#include "relay/relay_internal.h"
+#include "relay/relay.h"
+#include "rsp/handshake.h"
 #include "support/elf_image.h"
 #include "support/peer.h"
 
@@ -110,7 +111,8 @@ static void begin(struct recording *recording, void **state, const struct record
 	write_elf(recording->elf);
 	peer_start(&recording->peer);
 	peer_start(&recording->memory);
-	succeed(stub_create(recording->memory.path, -1, 5000, 5000, &recording->stub));
+	succeed(stub_connect(recording->memory.path, -1, 5000, 5000, &recording->stub));
+	succeed(handshake(recording->stub));
 	succeed(relay_create(recording->peer.path, 5000, 5000, NULL, &recording->relay));
 	recording->store = start(recording->trace);
 	succeed(pipeline_create(recording->relay, recording->store, recording->elf, &options, &recording->pipeline));
@@ -174,10 +176,10 @@ static void tell_probe(struct recording *recording, struct probe *probe, const s
 		.stub = recording->stub,
 	};
 
-	memcpy(g + target_find(recording->relay->stub->target, "rax")->offset, &told->rax, 8);
-	memcpy(g + target_find(recording->relay->stub->target, "rsp")->offset, &told->stack, 8);
-	memcpy(g + target_find(recording->relay->stub->target, "eflags")->offset, &told->flags, 4);
-	memcpy(g + target_find(recording->relay->stub->target, "rip")->offset, &probe->address, 8);
+	memcpy(g + target_find(relay_stub(recording->relay)->target, "rax")->offset, &told->rax, 8);
+	memcpy(g + target_find(relay_stub(recording->relay)->target, "rsp")->offset, &told->stack, 8);
+	memcpy(g + target_find(relay_stub(recording->relay)->target, "eflags")->offset, &told->flags, 4);
+	memcpy(g + target_find(relay_stub(recording->relay)->target, "rip")->offset, &probe->address, 8);
 	probe->hit(probe, &hit);
 }
 
