@@ -50,7 +50,7 @@ EXTENSION := plugin/clockscope/_core.abi3.so
 .DELETE_ON_ERROR:
 .SECONDARY:
 .PHONY: help setup packages test-packages build program kinds stubs page page-check build-clang tests fuzzers guests \
-	install uninstall deb test-guests source demo test hosts bench mutation paths peers fuzz lint fmt clean distclean FORCE
+	install uninstall deb test-guests more-guests source demo test hosts bench mutation kernels paths peers fuzz lint fmt clean distclean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(SELF) $(MODEL_MK)
@@ -74,8 +74,9 @@ test-guests: guests models models-clang $(GUESTS)/linux-6.12/vmlinux $(GUESTS)/x
 # The scripts keep what is there, if it is what guests.lock names.
 FORCE:
 
-$(GUESTS)/linux-6.1/vmlinux $(GUESTS)/linux-6.12/vmlinux: FORCE | packages
-	@examples/linux/fetch-file $(notdir $(@D)) '*/boot/vmlinux-*' $@
+# From 7.2 on what is in boot is a link to the file.
+$(GUESTS)/linux-%/vmlinux: FORCE | packages
+	@examples/linux/fetch-file $(notdir $(@D)) '*/vmlinux*' $@
 
 $(GUESTS)/xen-4.17/xen: FORCE | packages
 	@examples/linux/fetch-file xen-4.17 '*/boot/xen-*-amd64.gz' $@
@@ -99,6 +100,9 @@ $(GUESTS)/initramfs-told.gz: examples/linux/make-initramfs examples/linux/init-t
 		$(GUESTS)/linux-6.1/modules/msr.ko
 	@examples/linux/make-initramfs $(GUESTS)/busybox/busybox $@ examples/linux/init-told \
 		$(GUESTS)/linux-6.1/modules/cpuid.ko $(GUESTS)/linux-6.1/modules/msr.ko
+
+# What `test` does not fetch: older and newer kernels.
+more-guests: $(GUESTS)/linux-5.10/vmlinux $(GUESTS)/linux-7.2/vmlinux
 
 source: $(GUESTS)/linux-6.1/source ## fetch the kernel's source for the demo guest (optional: texts of source lines)
 
@@ -266,7 +270,13 @@ bench: packages guests ## print the cost of recording, of the relay and of its p
 	@$(MAKE) --no-print-directory -f $(SELF) program
 	@PYTHONPATH=plugin:plugin/tests:plugin/tests/support $(PYTHON) -m bench $(MEASUREMENTS)
 
-paths: test-packages test-guests ## hold paths of more machines than `test` has against QEMU's execution log
+kernels: test-packages test-guests more-guests ## boot Linux 5.10 to 7.2, hold timelines against the kernels' own words; print what is found in each
+	@$(MAKE) --no-print-directory -f $(SELF) program
+	@PYTHONPATH=plugin:plugin/tests/support $(PYTHON) -m kernels
+	@KERNELS_ALL=1 $(PYTHON) -m pytest -q -n 2 --dist loadgroup plugin/tests/kernel/test_kernels.py
+	@KERNELS_ALL=1 $(PYTHON) -m pytest -q -n 2 --dist loadgroup -k more plugin/tests/guests/test_record_linux.py
+
+paths: test-packages test-guests more-guests ## hold paths of more machines than `test` has against QEMU's execution log
 	@$(MAKE) --no-print-directory -f $(SELF) program
 	@PATHS_ALL=1 $(PYTHON) -m pytest -q -n 2 --dist loadgroup plugin/tests/record/test_paths_linux.py
 

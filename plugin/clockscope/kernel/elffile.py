@@ -219,6 +219,10 @@ class ElfFile:
         """The base name of the function that holds an address, `.cold` part or not; empty where there is none."""
         return base_name(self.analyser.symbol_at(address))
 
+    def in_cold_part(self, address: int) -> bool:
+        """Whether an address lies in what the compiler moved out of its function, as seldom needed."""
+        return ".cold" in self.analyser.symbol_at(address)
+
     def in_window(
         self,
         address: int,

@@ -110,7 +110,7 @@ def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler
 def _prints_apart(rule: str | None, elf: ElfFile, plan: Plan) -> bool:
     """Whether a rule's line is printed in the cold part of a function, where DWARF has often lost the arguments."""
     return any(
-        (rule or "") in (one.rule for one in site.rules) and ".cold" in elf.function_at(address)
+        (rule or "") in (one.rule for one in site.rules) and elf.in_cold_part(address)
         for address, site in plan.messages.items()
     )
 

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""Real kernels, booted and recorded: the timeline says what the guest itself says of its clocks."""
+"""Real kernels, booted and recorded: the timeline says what the guest itself says of its clocks.
 
+`make -f setup.mk test` boots 6.1 and 6.12, `make -f setup.mk kernels` (KERNELS_ALL=1) 5.10 and 7.2 as well.
+"""
+
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from guest import MICROVM, machine, parse_messages
+from guest import DETERMINISTIC, MICROVM, ROOT, machine, parse_messages
 from recorded import Recorded, cached_record, check_log, record
 
 from clockscope.model import diagnosing
@@ -29,13 +33,37 @@ MACHINES = {
     "xen": machine(xen=True),
 }
 
+EVERY_KERNEL = os.environ.get("KERNELS_ALL") == "1"
+# Named so that `-k more` chooses them.
+MORE_MACHINES = {
+    f"more-{kernel}{name}": machine(*parameters, kernel=kernel, options=options)
+    for kernel in ("5.10", "7.2")
+    for name, parameters, options in (
+        ("", (), ()),
+        ("-no-hpet", ("hpet=disable",), ()),
+        ("-notsc", ("notsc",), ()),
+        ("-tsc-unstable", ("tsc=unstable",), ()),
+        ("-smp", (), ("-smp", "2")),
+    )
+}
+# With no host to disturb it.
+QUIET = {f"more-{kernel}": machine(kernel=kernel, options=DETERMINISTIC) for kernel in ("5.10", "6.1", "6.12", "7.2")}
+
 # Clocksources that sysfs hides while the tick is in one-shot mode: they are not good for high resolution.
 COARSE = {"jiffies", "refined-jiffies"}
 
 
-@pytest.fixture(scope="module", params=list(MACHINES.values()), ids=list(MACHINES))
+@pytest.fixture(scope="module", params=[*MACHINES, *(MORE_MACHINES if EVERY_KERNEL else ())])
 def recorded(request: pytest.FixtureRequest, shared_directory: Path) -> Recorded:
-    return cached_record(request.param, shared_directory)
+    return cached_record({**MACHINES, **MORE_MACHINES}[request.param], shared_directory)
+
+
+@pytest.fixture(params=list(QUIET) if EVERY_KERNEL else ["stored"])
+def quiet(request: pytest.FixtureRequest, shared_directory: Path) -> Path:
+    """The trace of a boot that nothing is wrong with."""
+    if request.param == "stored":
+        return ROOT / "traces/linux-healthy.trace"
+    return cached_record(QUIET[request.param], shared_directory).trace
 
 
 def test_each_line_has_its_event(recorded: Recorded) -> None:
@@ -100,6 +128,15 @@ def test_the_log_alone_tells_the_same_clocks(
         assert guest[key] == recorded.timeline["guest"][key].strip(), key
     done = program("diff", made, recorded.trace)
     assert done.returncode == 0 and "No difference" in done.stdout, done.stdout
+
+
+def test_nothing_is_found_where_nothing_is_wrong(quiet: Path) -> None:
+    with Trace(str(quiet)) as trace:
+        assert found_in(trace) == set() and trace.complete()
+        clocks = {clock["name"]: clock for clock in trace.timeline()["clocks"] if clock["kind"] == "clocksource"}
+    assert clocks["tsc"]["current"]
+    for clock in clocks.values():
+        assert None not in (clock["rating"], clock["frequency_hz"], clock["mask"]), clock["name"]
 
 
 def test_it_is_complete(recorded: Recorded) -> None:

@@ -23,6 +23,9 @@ void level(int x) { _printk("tsc: no level\n"); other(x); }
 void unlike(int x) { _printk("\0016hpet: not asked for\n"); other(x); }
 __attribute__((cold, noinline)) void cold(int x) { _printk("\0014tsc: cold %d\n", x); other(x); }
 void _start(int x) { if (x > 5) cold(x); }
+__attribute__((section(".text.apart"))) int parted(int x) { return x + 1; }
+__asm__(".pushsection .text.unlikely,\"ax\"\n.type parted.cold, @function\nparted.cold:\nret\n.size parted.cold, .-parted.cold\n"
+        ".popsection");
 """
 
 
@@ -71,6 +74,13 @@ def test_calls_are_found(program: Path) -> None:
     for call in found:
         _, _, text = disassemble(call.address, 1)[0]
         assert text.startswith("jmp" if call.tail else "call") and f"{printer:#x}" in text
+
+
+def test_a_cold_part_belongs_to_its_function_and_is_told_from_it(program: Path) -> None:
+    elf = ElfFile(str(program))
+    (whole,), (cold,) = elf.analyser.find("parted"), elf.analyser.find("parted.cold")
+    assert elf.function_at(whole) == elf.function_at(cold) == "parted"
+    assert elf.in_cold_part(cold) and not elf.in_cold_part(whole)
 
 
 def test_a_tail_call_is_told(program: Path) -> None:

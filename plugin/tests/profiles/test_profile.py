@@ -142,7 +142,10 @@ class FunctionsOf:
         self._names = names
 
     def function_at(self, address: int) -> str:
-        return self._names[address]
+        return self._names[address].removesuffix(".cold")
+
+    def in_cold_part(self, address: int) -> bool:
+        return self._names[address].endswith(".cold")
 
 
 @pytest.mark.parametrize(

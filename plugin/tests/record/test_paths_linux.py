@@ -35,6 +35,8 @@ MORE_MACHINES = {
     "no-hpet": machine(SHORT, "hpet=disable"),
     "tsc-reliable": machine(SHORT, "tsc=reliable"),
     "no-acpi": machine(SHORT, "acpi=off"),
+    "5.10": machine(SHORT, kernel="5.10"),
+    "7.2": machine(SHORT, kernel="7.2"),
 }
 
 # They poll a counter so often that a stop at each round takes minutes.
