@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 from clockscope.base.errors import UserError
 
+Write = Callable[[bytes], object]
+
 
 @contextmanager
-def create(path: str, *, force: bool) -> Iterator[Callable[[bytes], object]]:
+def create(path: str, *, force: bool) -> Iterator[Write]:
     """What writes to a new file, which appears when the block ends; UserError where there is one already."""
     if not force and os.path.lexists(path):
         raise _exists(path)
