@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Analyser: the static analysis of a kernel's functions, as dicts. schemas/cfg.schema.json says what the verb makes of
  * it. */
-#include "convert.h"
+#include "analyser.h"
 #include "window_hints.h"
 
 #include <string.h>
@@ -11,13 +11,6 @@
 #include "flow/analysis.h"
 
 #define INLINE_LEVELS 16
-
-struct analyser_object {
-	INSTANCE_HEAD
-	struct elf *elf;
-	struct analyser *analyser;
-	struct lines *lines;
-};
 
 #define SELF(OBJECT) ((struct analyser_object *)(OBJECT))
 
@@ -228,6 +221,18 @@ static PyObject *analyse_all(struct analyser_object *self, const char *name, con
 	return raise_error(error);
 }
 
+/* Made at first use: who asks for names waits for no tables of patched places. -1 with an exception set. */
+static int prepare(struct analyser_object *self)
+{
+	struct cs_error *error = self->analyser ? NULL : analyser_create(self->elf, &self->analyser);
+
+	if (!error && !self->lines)
+		error = lines_create(self->elf, &self->lines);
+	if (error)
+		raise_error(error);
+	return error ? -1 : 0;
+}
+
 static PyObject *answer(PyObject *object, PyObject *args, PyObject *keywords, describer describe_one)
 {
 	static char *names[] = {"name",          "references",    "measuring", "pointees", "intrusive",
@@ -241,7 +246,7 @@ static PyObject *answer(PyObject *object, PyObject *args, PyObject *keywords, de
 	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$OOOpppI", names, &name, &references, &measuring, &pointees,
 					 &intrusive, &allow_patched, &probe_returns, &options.plan.budget))
 		return NULL;
-	if (hints_take(&hints, references, measuring, pointees) < 0)
+	if (prepare(SELF(object)) < 0 || hints_take(&hints, references, measuring, pointees) < 0)
 		return NULL;
 	options.hints = hints.known;
 	options.plan.intrusive = intrusive;
@@ -267,7 +272,7 @@ static PyObject *source(PyObject *object, PyObject *args)
 	unsigned long long address;
 	size_t count;
 
-	if (!PyArg_ParseTuple(args, "K", &address) || !(list = PyList_New(0)))
+	if (!PyArg_ParseTuple(args, "K", &address) || prepare(SELF(object)) < 0 || !(list = PyList_New(0)))
 		return NULL;
 	count = lines_at(SELF(object)->lines, address, levels, INLINE_LEVELS);
 	for (size_t i = 0; list && i < count; i++) {
@@ -281,20 +286,6 @@ static PyObject *source(PyObject *object, PyObject *args)
 	return list;
 }
 
-static PyObject *symbol_at(PyObject *object, PyObject *args)
-{
-	const struct elf_symbol *symbol = NULL;
-	struct cs_error *error;
-	unsigned long long address;
-
-	if (!PyArg_ParseTuple(args, "K", &address))
-		return NULL;
-	error = elf_symbol_at(SELF(object)->elf, address, &symbol);
-	if (error)
-		return raise_error(error);
-	return string_to_object(symbol ? symbol->name : "");
-}
-
 static PyObject *in_window(PyObject *object, PyObject *args)
 {
 	CLEANUP(hints_release) struct hints hints = {.known = {.references = NULL}};
@@ -304,65 +295,17 @@ static PyObject *in_window(PyObject *object, PyObject *args)
 	bool inside;
 
 	if (!PyArg_ParseTuple(args, "K|OOO", &address, &references, &measuring, &pointees) ||
-	    hints_take(&hints, references, measuring, pointees) < 0)
+	    prepare(SELF(object)) < 0 || hints_take(&hints, references, measuring, pointees) < 0)
 		return NULL;
 	error = analysis_in_window(SELF(object)->analyser, address, &hints.known, &inside);
 	return error ? raise_error(error) : PyBool_FromLong(inside);
-}
-
-static PyObject *find(PyObject *object, PyObject *args)
-{
-	const struct elf_symbol *symbol = NULL;
-	PyObject *list = NULL;
-	struct cs_error *error = NULL;
-	const char *name;
-
-	if (!PyArg_ParseTuple(args, "s", &name) || !(list = PyList_New(0)))
-		return NULL;
-	while (list && !(error = elf_find(SELF(object)->elf, name, symbol, &symbol)) && symbol)
-		if (list_take(list, PyLong_FromUnsignedLongLong(symbol->address)) < 0)
-			Py_CLEAR(list);
-	if (!error)
-		return list;
-	Py_XDECREF(list);
-	return raise_error(error);
-}
-
-/* Every function once, by address: (name, address, size). */
-static PyObject *functions(PyObject *object, PyObject *unused)
-{
-	const struct elf_symbol *symbols = NULL;
-	PyObject *list = PyList_New(0);
-	uint64_t last = 0;
-	size_t count = 0;
-	struct cs_error *error = elf_symbols(SELF(object)->elf, &symbols, &count);
-
-	(void)unused;
-	if (error) {
-		Py_XDECREF(list);
-		return raise_error(error);
-	}
-	for (size_t i = 0; list && i < count; i++) {
-		const struct elf_symbol *symbol = &symbols[i];
-
-		if (!symbol->function || symbol->address == last || elf_is_cold_part(symbol->name))
-			continue;
-		last = symbol->address;
-		if (list_take(list,
-			      Py_BuildValue("(N,K,K)", string_to_object(symbol->name),
-					    (unsigned long long)symbol->address, (unsigned long long)symbol->size)) < 0)
-			Py_CLEAR(list);
-	}
-	return list;
 }
 
 /* --- Life --- */
 
 static struct cs_error *open_file(PyObject *object, const char *path)
 {
-	CS_TRY(elf_create(path, &SELF(object)->elf));
-	CS_TRY(analyser_create(SELF(object)->elf, &SELF(object)->analyser));
-	return lines_create(SELF(object)->elf, &SELF(object)->lines);
+	return elf_create(path, &SELF(object)->elf);
 }
 
 static PyObject *create(PyTypeObject *type, PyObject *args, PyObject *keywords)
@@ -382,9 +325,7 @@ static PyMethodDef methods[] = {
 	{"summarise", (PyCFunction)(void (*)(void))summarise, METH_VARARGS | METH_KEYWORDS, NULL},
 	{"in_window", in_window, METH_VARARGS, NULL},
 	{"source", source, METH_VARARGS, NULL},
-	{"symbol_at", symbol_at, METH_VARARGS, NULL},
-	{"find", find, METH_VARARGS, NULL},
-	{"functions", functions, METH_NOARGS, NULL},
+	ELF_METHODS,
 	{NULL, NULL, 0, NULL},
 };
 
@@ -395,6 +336,7 @@ static struct type description = {
 	.create = create,
 	.release = release,
 	.methods = methods,
+	.properties = elf_properties,
 };
 
 int cfg_register(PyObject *module)

@@ -92,6 +92,7 @@ int trace_register(PyObject *module);
 int xref_register(PyObject *module);
 int diff_register(PyObject *module);
 int cfg_register(PyObject *module);
+int elf_register(PyObject *module);
 int emulate_register(PyObject *module);
 int intervention_register(PyObject *module);
 int quirks_register(PyObject *module);

@@ -67,8 +67,8 @@ static PyMethodDef functions[] = {
 };
 
 static int (*const parts[])(PyObject *) = {
-	errors_register, relay_register, recorder_register, writer_register,       trace_register,  xref_register,
-	diff_register,   cfg_register,   emulate_register,  intervention_register, quirks_register,
+	errors_register, relay_register, recorder_register, writer_register,  trace_register,        xref_register,
+	diff_register,   cfg_register,   elf_register,      emulate_register, intervention_register, quirks_register,
 };
 
 static struct PyModuleDef definition = {

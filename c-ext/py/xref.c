@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Xref: the static questions, asked of an ELF file. schemas/xref.schema.json describes the answers. */
-#include "convert.h"
+#include "analyser.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -491,27 +491,10 @@ static PyObject *xref_containers(PyObject *self, PyObject *unused)
 	return found;
 }
 
-/* The names of all functions, those of split-off parts without their suffixes. */
 static PyObject *xref_functions(PyObject *self, PyObject *unused)
 {
-	struct xref_object *object = (struct xref_object *)self;
-	PyObject *names = PySet_New(NULL);
-	const struct elf_symbol *symbols;
-	size_t count;
-	struct cs_error *error = elf_symbols(object->elf, &symbols, &count);
-
 	(void)unused;
-	if (error) {
-		Py_XDECREF(names);
-		return raise_error(error);
-	}
-	for (size_t i = 0; names && i < count; i++) {
-		size_t length = elf_base_name_length(symbols[i].name);
-
-		if (symbols[i].function && set_take(names, text_to_object(symbols[i].name, length)) < 0)
-			Py_CLEAR(names);
-	}
-	return names;
+	return elf_names(((struct xref_object *)self)->elf, true);
 }
 
 static struct cs_error *open_file(PyObject *object, const char *path)

@@ -312,10 +312,30 @@ class Xref:
         """The names of all functions, those of split-off parts without their suffixes."""
 
 class Analyser:
-    """Static analysis of a kernel's functions: blocks, loops, timing windows, probe plans."""
+    """A kernel's ELF file, and the static analysis of its functions: blocks, loops, timing windows, probe plans.
+
+    What asks for symbols raises FormatError where the file has none.
+    """
 
     def __init__(self, path: str) -> None:
-        """SystemError: cannot be read; FormatError: not an ELF file of a 64-bit x86 kernel, or without symbols."""
+        """SystemError: cannot be read; FormatError: not an ELF file of a 64-bit x86 kernel, or a damaged one."""
+    @property
+    def sections(self) -> list[tuple[str, int, int, bool]]:
+        """(name, address, size, executable) of each that is loaded, by address."""
+    def has_section(self, name: str) -> bool:
+        """Whether there is one of that name, loaded or not."""
+    @property
+    def stripped(self) -> bool: ...
+    @property
+    def build_id(self) -> str:
+        """The GNU build id as hex; empty where the file has none."""
+    @property
+    def build_id_notes(self) -> tuple[int, int] | None:
+        """(address, size) of the loaded section that holds the build id: where the guest's own memory has it too."""
+    def read(self, address: int, size: int, /) -> bytes:
+        """File bytes at a virtual address; short or empty where no section holds them."""
+    def physical(self, address: int) -> int | None:
+        """Where the loader puts a virtual address in physical memory."""
     def analyse(
         self,
         name: str,
@@ -363,10 +383,22 @@ class Analyser:
         """(function, file, line) of an address, the innermost inlined function first; empty where DWARF has none."""
     def symbol_at(self, address: int) -> str:
         """The symbol whose range holds an address; empty where none does."""
+    def start_of(self, address: int) -> int | None:
+        """Where that symbol begins."""
     def find(self, name: str) -> list[int]:
         """The addresses of the symbols of that very name."""
+    def variants(self, name: str) -> list[tuple[str, int, int]]:
+        """(name, address, size) of what compilers made of a function, the parts split off as cold not among them."""
+    def names(self, functions: bool, /) -> set[str]:
+        """The base names of all functions, or of all variables."""
     def functions(self) -> list[tuple[str, int, int]]:
         """(name, address, size) of every function, by address."""
+
+def base_name(name: str) -> str:
+    """A function's name without the compiler's suffixes for variants and parts."""
+
+def build_id_in(notes: bytes) -> str:
+    """The GNU build id among notes, as hex; empty where there is none."""
 
 def diff_function(a: Trace, function_a: int, b: Trace, function_b: int) -> dict[str, Any]:
     """Compare a function (its id) of trace `a` with one of trace `b`, which must be two objects.

@@ -68,28 +68,45 @@ static bool in_file(const struct elf *elf, const GElf_Shdr *header)
 	return header->sh_offset <= elf->size && header->sh_size <= elf->size - header->sh_offset;
 }
 
-/* Finds the GNU build id in one section of notes. Facts: elf(5), "Notes"; entries are aligned to four bytes. */
-static void scan_notes(struct elf *elf, const GElf_Shdr *header)
+/* Facts: elf(5), "Notes"; entries are aligned to four bytes. */
+const uint8_t *elf_find_build_id(const uint8_t *notes, size_t size, size_t *size_ret)
 {
-	const uint8_t *bytes = (const uint8_t *)elf->image + header->sh_offset;
-	uint64_t at = 0;
+	size_t at = 0;
 
-	while (!elf->build_id_size && header->sh_size - at >= sizeof(Elf64_Nhdr)) {
+	while (size - at >= sizeof(Elf64_Nhdr)) {
 		Elf64_Nhdr note;
 		uint64_t name = at + sizeof(note), description, end;
 
-		memcpy(&note, bytes + at, sizeof(note));
+		memcpy(&note, notes + at, sizeof(note));
 		description = name + ((note.n_namesz + 3ull) & ~3ull);
 		end = description + ((note.n_descsz + 3ull) & ~3ull);
-		if (description + note.n_descsz > header->sh_size)
-			return;
-		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(bytes + name, "GNU", 4)) {
-			elf->build_id_offset = header->sh_offset + description;
-			elf->build_id_address = header->sh_addr + description;
-			elf->build_id_size = note.n_descsz;
+		if (description + note.n_descsz > size)
+			return NULL;
+		if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + name, "GNU", 4) &&
+		    note.n_descsz) {
+			*size_ret = note.n_descsz;
+			return notes + description;
 		}
-		at = end < header->sh_size ? end : header->sh_size;
+		at = end < size ? end : size;
 	}
+	return NULL;
+}
+
+/* Of several build ids the first counts, but one that is loaded before one that is not. */
+static void scan_notes(struct elf *elf, const GElf_Shdr *header)
+{
+	uint64_t loaded = header->sh_flags & SHF_ALLOC ? header->sh_addr : 0;
+	const uint8_t *found;
+	size_t size;
+
+	if (elf->build_id && (elf->build_id_notes || !loaded))
+		return;
+	found = elf_find_build_id((const uint8_t *)elf->image + header->sh_offset, header->sh_size, &size);
+	if (!found)
+		return;
+	elf->build_id = found;
+	elf->build_id_size = size;
+	elf->build_id_notes = loaded;
 }
 
 static struct cs_error *add_section(struct elf *elf, const GElf_Shdr *header, const char *name)
@@ -215,6 +232,37 @@ const struct elf_section *elf_sections(const struct elf *elf, size_t *count_ret)
 	return elf->sections;
 }
 
+/* Finds a section of that name, and one of that type, where they are asked for. */
+static bool has_section(const struct elf *elf, const char *name, uint32_t type)
+{
+	Elf_Scn *scn = NULL;
+	size_t names = 0;
+	GElf_Shdr header;
+
+	if (elf_getshdrstrndx(elf->handle, &names) < 0)
+		return false;
+	while ((scn = elf_nextscn(elf->handle, scn))) {
+		const char *found;
+
+		if (!gelf_getshdr(scn, &header) || (type && header.sh_type != type))
+			continue;
+		found = elf_strptr(elf->handle, names, header.sh_name);
+		if (!name || (found && !strcmp(found, name)))
+			return true;
+	}
+	return false;
+}
+
+bool elf_has_section(const struct elf *elf, const char *name)
+{
+	return has_section(elf, name, SHT_NULL);
+}
+
+bool elf_is_stripped(const struct elf *elf)
+{
+	return !has_section(elf, NULL, SHT_SYMTAB);
+}
+
 const struct elf_section *elf_section_at(const struct elf *elf, uint64_t address)
 {
 	for (size_t i = 0; i < elf->section_count; i++)
@@ -230,20 +278,51 @@ const struct elf_section *elf_text_section(const struct elf *elf, uint64_t addre
 	return section && section->executable ? section : NULL;
 }
 
-const uint8_t *elf_bytes(const struct elf *elf, uint64_t address, size_t size)
+const uint8_t *elf_bytes_from(const struct elf *elf, uint64_t address, size_t *size_ret)
 {
 	const struct elf_section *section = elf_section_at(elf, address);
 
-	if (!section || !section->has_bytes || size > section->size - (address - section->address))
+	if (!section || !section->has_bytes)
 		return NULL;
+	*size_ret = section->size - (address - section->address);
 	return (const uint8_t *)elf->image + elf->offsets[section - elf->sections] + (address - section->address);
 }
 
-void elf_build_id(const struct elf *elf, const uint8_t **ret, size_t *size_ret, uint64_t *address_ret)
+const uint8_t *elf_bytes(const struct elf *elf, uint64_t address, size_t size)
 {
-	*ret = elf->build_id_size ? (const uint8_t *)elf->image + elf->build_id_offset : NULL;
+	size_t available;
+	const uint8_t *bytes = elf_bytes_from(elf, address, &available);
+
+	return bytes && size <= available ? bytes : NULL;
+}
+
+bool elf_segment(const struct elf *elf, size_t number, struct elf_segment *ret)
+{
+	GElf_Phdr header;
+	size_t count;
+
+	if (elf_getphdrnum(elf->handle, &count) < 0)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (!gelf_getphdr(elf->handle, (int)i, &header))
+			return false;
+		if (header.p_type != PT_LOAD || number-- > 0)
+			continue;
+		*ret = (struct elf_segment){header.p_vaddr, header.p_paddr, header.p_filesz};
+		return true;
+	}
+	return false;
+}
+
+const uint8_t *elf_build_id(const struct elf *elf, size_t *size_ret)
+{
 	*size_ret = elf->build_id_size;
-	*address_ret = elf->build_id_address;
+	return elf->build_id;
+}
+
+const struct elf_section *elf_build_id_notes(const struct elf *elf)
+{
+	return elf->build_id_notes ? elf_section_at(elf, elf->build_id_notes) : NULL;
 }
 
 struct cs_error *elf_banner(struct elf *elf, const char **ret)

@@ -15,8 +15,9 @@ struct elf {
 	struct elf_section *sections;
 	uint64_t *offsets; /* of each section's bytes in the file */
 	size_t section_count;
-	uint64_t build_id_offset, build_id_address;
+	const uint8_t *build_id; /* in the image */
 	size_t build_id_size;
+	uint64_t build_id_notes; /* where the section that holds it is loaded; 0: nowhere */
 
 	/* Made at first use. */
 	struct elf_symbol *symbols;

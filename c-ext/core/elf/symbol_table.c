@@ -142,6 +142,7 @@ static void take_symbols(struct elf *elf, const Elf_Data *table, size_t strings,
 			.size = symbol.st_size,
 			.function = (type == STT_FUNC || type == STT_GNU_IFUNC) && section->executable &&
 				    symbol.st_value - section->address < section->size,
+			.variable = type == STT_OBJECT,
 			.global = ELF64_ST_BIND(symbol.st_info) != STB_LOCAL,
 		};
 	}

@@ -90,8 +90,15 @@ static void sections_and_bytes(void **state)
 	assert_null(elf_bytes(elf, TEXT + 1, UINT64_MAX));
 	assert_null(elf_bytes(elf, DATA + 0x1000, 1)); /* .bss */
 	assert_null(elf_bytes(elf, 0, 1));
+	assert_int_equal(elf_bytes_from(elf, TEXT + 1, &count)[0], 0xc3);
+	assert_int_equal(count, 63);
+	assert_null(elf_bytes_from(elf, DATA + 0x1000, &count));
 	assert_non_null(elf_text_section(elf, TEXT + 63));
 	assert_null(elf_text_section(elf, DATA));
+	assert_true(elf_has_section(elf, ".text"));
+	assert_true(elf_has_section(elf, ".symtab")); /* not loaded */
+	assert_false(elf_has_section(elf, ".tex"));
+	assert_false(elf_is_stripped(elf));
 }
 
 static void symbols_in_order(void **state)
@@ -108,6 +115,10 @@ static void symbols_in_order(void **state)
 	assert_int_equal(symbols[2].size, 16); /* unknown: up to the next */
 	assert_int_equal(symbols[5].size, 16); /* beyond its section: cut */
 	assert_false(symbols[1].function);
+	assert_false(symbols[1].variable); /* a label */
+	assert_true(symbols[0].function);
+	assert_false(symbols[0].variable);
+	assert_true(symbols[7].variable);
 	assert_false(symbols[6].function); /* marks the end of .text */
 	assert_true(symbols[0].global);
 }
@@ -165,17 +176,89 @@ static void names_of_parts(void **state)
 static void identity(void **state)
 {
 	static const uint8_t want[] = {0xde, 0xad, 0xbe, 0xef};
-	const uint8_t *bytes;
-	uint64_t address;
+	const struct elf_section *notes = elf_build_id_notes(*state);
 	const char *banner;
 	size_t size;
+	const uint8_t *bytes = elf_build_id(*state, &size);
 
-	elf_build_id(*state, &bytes, &size, &address);
 	assert_int_equal(size, sizeof(want));
 	assert_memory_equal(bytes, want, sizeof(want));
-	assert_int_equal(address, NOTES + 36);
+	assert_int_equal(notes->address, NOTES);
 	assert_null(elf_banner(*state, &banner));
 	assert_string_equal(banner, "Linux version 9.9 (you@there)");
+}
+
+/* What is not loaded says who the file is, and not where a guest has that too. */
+static void build_ids_of_two_sections(void **state)
+{
+	static const uint8_t other[] = {4, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 'G', 'N', 'U', 0, 0x11, 0, 0, 0};
+	static const uint8_t loaded[] = {4, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 'G', 'N', 'U', 0, 0x22, 0, 0, 0};
+	struct elf *elf;
+	size_t size;
+
+	(void)state;
+	for (unsigned i = 0; i < 2; i++) {
+		image_start(&image);
+		image_section(&image, ".note.other", SHT_NOTE, 0, 0, other, sizeof(other));
+		if (i)
+			image_section(&image, ".notes", SHT_NOTE, SHF_ALLOC, NOTES, loaded, sizeof(loaded));
+		image_section(&image, ".note.last", SHT_NOTE, SHF_ALLOC, NOTES + 0x1000, i ? other : NULL, 0);
+		image_finish(&image);
+		assert_null(open_image(image.used, &elf));
+		assert_int_equal(elf_build_id(elf, &size)[0], i ? 0x22 : 0x11);
+		assert_int_equal(size, 1);
+		assert_true(i ? elf_build_id_notes(elf)->address == NOTES : !elf_build_id_notes(elf));
+		elf_destroy(elf);
+	}
+}
+
+static void a_build_id_among_damaged_notes(void **state)
+{
+	uint8_t notes[] = {4, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 'G', 'N', 'U', 0, 0x11, 0x22, 0, 0};
+	size_t size;
+
+	(void)state;
+	assert_ptr_equal(elf_find_build_id(notes, sizeof(notes), &size), notes + 16);
+	assert_int_equal(size, 2);
+	assert_non_null(elf_find_build_id(notes, 18, &size));
+	for (size_t cut = 0; cut < 18; cut++)
+		assert_null(elf_find_build_id(notes, cut, &size));
+	notes[7] = 0x80; /* 2 GB of description */
+	assert_null(elf_find_build_id(notes, sizeof(notes), &size));
+	memset(notes, 0xff, 12);
+	assert_null(elf_find_build_id(notes, sizeof(notes), &size));
+}
+
+static void segments(void **state)
+{
+	Elf64_Phdr headers[] = {
+		{.p_type = PT_NOTE, .p_vaddr = 0x10},
+		{.p_type = PT_LOAD, .p_vaddr = TEXT, .p_paddr = 0x1000000, .p_filesz = 0x2000, .p_memsz = 0x3000},
+		{.p_type = PT_LOAD, .p_vaddr = DATA, .p_paddr = 0x2000000, .p_filesz = 0x10},
+	};
+	struct elf_segment segment;
+	Elf64_Ehdr header;
+	struct elf *elf;
+
+	(void)state;
+	make_image();
+	memcpy(&header, image.bytes, sizeof(header));
+	header.e_phoff = image.used;
+	header.e_phnum = 3;
+	header.e_phentsize = sizeof(Elf64_Phdr);
+	memcpy(image.bytes, &header, sizeof(header));
+	memcpy(image.bytes + image.used, headers, sizeof(headers));
+	image.used += sizeof(headers);
+	assert_null(open_image(image.used, &elf));
+	assert_true(elf_segment(elf, 0, &segment));
+	assert_true(segment.address == TEXT && segment.physical == 0x1000000 && segment.size == 0x2000);
+	assert_true(elf_segment(elf, 1, &segment));
+	assert_int_equal(segment.physical, 0x2000000);
+	assert_false(elf_segment(elf, 2, &segment));
+	elf_destroy(elf);
+	assert_null(open_image(image.used - 1, &elf)); /* cut off: there are none */
+	assert_false(elf_segment(elf, 1, &segment));
+	elf_destroy(elf);
 }
 
 static void no_debug_information(void **state)
@@ -267,6 +350,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(symbols_by_address, set_up, tear_down),
 		cmocka_unit_test(names_of_parts),
 		cmocka_unit_test_setup_teardown(identity, set_up, tear_down),
+		cmocka_unit_test(build_ids_of_two_sections),
+		cmocka_unit_test(a_build_id_among_damaged_notes),
+		cmocka_unit_test(segments),
 		cmocka_unit_test_setup_teardown(no_debug_information, set_up, tear_down),
 		cmocka_unit_test(what_is_no_guest),
 		cmocka_unit_test(every_truncation_is_refused),

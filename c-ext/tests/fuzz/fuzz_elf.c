@@ -15,9 +15,15 @@ static void use(struct elf *elf)
 	struct cs_error *error;
 	const char *banner;
 	struct sites *sites = NULL;
+	struct elf_segment segment;
 	size_t count;
 
 	cs_error_destroy(elf_banner(elf, &banner));
+	for (size_t i = 0; i < 8 && elf_segment(elf, i, &segment); i++)
+		elf_bytes_from(elf, segment.address, &count);
+	elf_has_section(elf, ".debug_info");
+	elf_is_stripped(elf);
+	elf_build_id_notes(elf);
 	cs_error_destroy(sites_create(elf, &sites));
 	sites_destroy(sites);
 	error = elf_symbols(elf, &symbols, &count);

@@ -75,7 +75,7 @@ def _check_elf(path: str, elf: ElfFile) -> None:
         other = ElfFile(path)
     except UserError:
         return  # a 32-bit one, for a multiboot loader
-    alike = (other.section(_KERNELS_OWN) is None) == (elf.section(_KERNELS_OWN) is None)
+    alike = other.has_section(_KERNELS_OWN) == elf.has_section(_KERNELS_OWN)
     if alike and other.build_id and elf.build_id and other.build_id != elf.build_id:
         raise mismatch(f"{path}, build id {other.build_id[:12]}", elf, f"build id {elf.build_id[:12]}")
 

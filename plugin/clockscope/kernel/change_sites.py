@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clockscope.kernel.elffile import ElfFile, base_name
+from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.kernel.hints import Hints
 from clockscope.kernel.wish import Wish
@@ -226,7 +226,7 @@ def _return(number: int, wish: Wish, function: _Function, guest: Guest) -> Plann
 
 def _returns(function: _Function, guest: Guest) -> Iterator[int]:
     """Near returns: the function's own, or else others."""
-    names = dict.fromkeys(base_name(symbol.name) for symbol in guest.elf.all_functions())
+    names = dict.fromkeys(symbol.base_name for symbol in guest.elf.all_functions())
     others = (part for name in names for part in guest.elf.analyser.analyse(name))
     own = (instruction for instruction in function.instructions)
     foreign = (one for part in others for block in part["blocks"] for one in block["instructions"])

@@ -89,7 +89,7 @@ class Plan:
 def make_plan(profile: Profile, elf: ElfFile, disassemble: messages.Disassembler, inlined: Locate) -> Plan:
     plan = Plan()
     placed = _place_messages(profile, elf, disassemble, plan)
-    has_dwarf = elf.section(".debug_info") is not None
+    has_dwarf = elf.has_section(".debug_info")
     copies = _Copies(profile, inlined if has_dwarf else None)
     unplaced = {rule.rule for rule in profile.rules if rule.message is not None and rule.rule not in placed}
     said = _printed_somewhere(profile, elf, unplaced)

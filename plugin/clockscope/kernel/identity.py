@@ -3,9 +3,9 @@
 
 from collections.abc import Callable
 
-from clockscope._core import Error, Relay
+from clockscope._core import Error, Relay, build_id_in
 from clockscope.kernel import boot_image
-from clockscope.kernel.elffile import ElfFile, build_id_of
+from clockscope.kernel.elffile import ElfFile
 from clockscope.base.errors import UserError
 from clockscope.profiles.profile import Profile
 
@@ -47,11 +47,11 @@ class KernelCheck:
             self._known = self._compare_build_id() or self._compare_banner()
 
     def _compare_build_id(self) -> bool:
-        notes = self._elf.build_id_notes
-        memory = self._read(notes.address, notes.size) if notes is not None else b""
+        notes = self._elf.analyser.build_id_notes
+        memory = self._read(*notes) if notes is not None else b""
         if not memory:
             return False
-        found = build_id_of(memory)
+        found = build_id_in(memory)
         if found != self._elf.build_id:
             there = f"build id {found[:12]}" if found else "no build id in its place"
             raise self._mismatch(there, f"build id {self._elf.build_id[:12]}")

@@ -66,8 +66,8 @@ def _find_formats(elf: ElfFile, prefixes: Sequence[str]) -> Iterator[tuple[int, 
     starts = re.compile(_LEVEL.pattern + b"(?:" + b"|".join(re.escape(prefix.encode()) for prefix in prefixes) + b")")
     for section in elf.sections:
         if section.address and section.name.startswith((".rodata", ".init.rodata", ".init.data", ".data")):
-            for match in starts.finditer(elf.data, section.offset, section.offset + section.size):
-                address = section.address + match.start() - section.offset
+            for match in starts.finditer(elf.content(section)):
+                address = section.address + match.start()
                 yield address, strip_level(elf.string(address, _FORMAT_LIMIT))
 
 
@@ -78,10 +78,10 @@ def _find_loads(elf: ElfFile, wanted: dict[int, str]) -> Iterator[tuple[int, int
 
 
 def _find_section_loads(elf: ElfFile, section: Section, wanted: dict[int, str]) -> Iterator[tuple[int, int]]:
-    start, end = section.offset, section.offset + section.size
+    content = elf.content(section)
     for pattern, relative in ((_LOAD_ABSOLUTE, False), (_LOAD_RELATIVE, True)):
-        for match in pattern.finditer(elf.data, start, end):
-            address = section.address + match.start() - start
+        for match in pattern.finditer(content):
+            address = section.address + match.start()
             operand = struct.unpack("<i", match[1])[0]
             target = (operand + (address + 7 if relative else 0)) & _MASK64
             if target in wanted:

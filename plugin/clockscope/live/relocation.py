@@ -165,7 +165,7 @@ class _Search:
             ) from error
 
     def _slot(self) -> int:
-        known = values.evaluate("(long)FIX_BTMAP_BEGIN") if self._elf.section(".debug_info") is not None else None
+        known = values.evaluate("(long)FIX_BTMAP_BEGIN") if self._elf.has_section(".debug_info") else None
         return _FIXADDR_TOP - (known if isinstance(known, int) else _SLOT) * _PAGE
 
     def _await_start(self, start: int | None, offset: int) -> None:

@@ -50,11 +50,12 @@ def _find(elf: ElfFile, pattern: bytes) -> Iterator[int]:
     for section in elf.sections:
         if not (section.executable and section.address and section.name == ".text"):
             continue
-        at = elf.data.find(pattern, section.offset, section.offset + section.size)
+        content = elf.content(section)
+        at = content.find(pattern)
         while at >= 0 and found < _PLACES:
-            yield section.address + at - section.offset
+            yield section.address + at
             found += 1
-            at = elf.data.find(pattern, at + 1, section.offset + section.size)
+            at = content.find(pattern, at + 1)
 
 
 def read(borrower: "Borrower") -> Told:
