@@ -9,7 +9,7 @@ from typing import Any
 from clockscope.model import changes_made
 from clockscope.model.axis import Axis
 from clockscope.reports import values
-from clockscope.reports.table import Column, fold, render, styled
+from clockscope.reports.table import styled
 from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
 
 Record = dict[str, Any]
@@ -18,7 +18,7 @@ Record = dict[str, Any]
 _ROWS_MAX = 12
 _MANY = 3  # alike: then they are one row
 _SAID_LIMIT = 100
-_COLUMNS = [Column("where"), Column("what")]
+_EVIDENCE_LIMIT = 400
 
 
 def diagnosis(files: Sequence[Record], axes: Sequence[Axis], rules: int, ui: Ui) -> str:
@@ -84,11 +84,10 @@ def _finding(number: int, finding: Record, axis: Axis, ui: Ui) -> Iterator[str]:
     yield f"     evidence ({one_line(finding['rule'])}):"
     rows = list(_grouped(finding["evidence"], axis))
     shown = rows[:_ROWS_MAX]
-    columns = [Column("seq", "right"), Column("ms" if axis.unit == "ms" else "time", "right"), *_COLUMNS]
-    lines = render(columns, [_row(row, axis) for row in shown], ui.colour)
-    yield from fold([f"       {line}" for line in lines], ui.width, 16)
+    for row in shown:
+        yield from _evidence(row, axis, ui)
     if len(rows) > len(shown):
-        yield f"       … and {len(rows) - len(shown)} more rows"
+        yield f"       … and {len(rows) - len(shown)} more"
     for text in finding["try"]:
         yield from _folded("     try: ", text, ui)
     for reference in finding["references"]:
@@ -106,15 +105,15 @@ def _grouped(evidence: Sequence[Record], axis: Axis) -> Iterator[Record]:
         if len(rows) < _MANY:
             yield from rows
             continue
-        first, last = (axis.said(row) for row in (rows[0], rows[-1]))
-        yield {**rows[0], "said": f"{len(rows)} times, first {first}, last {last}: {rows[0]['said']}"}
+        yield {**rows[0], "times": len(rows), "last": rows[-1]}
 
 
-def _row(row: Record, axis: Axis) -> list[str]:
-    if not row["seq"]:
-        return ["-", "-", one_line(row["place"]), cut(one_line(row["said"]), _SAID_LIMIT)]
-    said = cut(one_line(row["said"]), _SAID_LIMIT)
-    return [str(row["seq"]), axis.text(row), one_line(row["place"]), said]
+def _evidence(row: Record, axis: Axis, ui: Ui) -> Iterator[str]:
+    """When, what, and where; nothing of a table's columns, which no terminal has the room for."""
+    often = f"{row['times']} times, last {axis.said(row['last'])}: " if "times" in row else ""
+    said = f"{often}{cut(one_line(row['said']), _EVIDENCE_LIMIT)}, in {one_line(row['place'])}"
+    unit = " ms" if axis.unit == "ms" else ""
+    yield from _folded(f"       {f'{axis.text(row)}{unit}' if row['seq'] else 'no event'}  ", said, ui)
 
 
 def _state(reference: Record) -> str:

@@ -106,7 +106,7 @@ def test_evidence_can_be_checked() -> None:
 
 def test_traces_are_small_and_hold_no_source_of_others() -> None:
     for path in TRACES.glob("*.trace"):
-        assert path.stat().st_size < 300_000, path.name
+        assert path.stat().st_size < 320_000, path.name
         with Trace(str(path)) as trace:
             assert trace.complete(), path.name
             assert path.name.startswith(("netbsd", "freebsd")) or not trace.rows("SELECT * FROM source"), path.name
@@ -195,7 +195,7 @@ def test_text(program: Program) -> None:
     run = program("diagnose", TRACES / "freebsd-dummy.trace")
     assert re.search(r"^  1\. The kernel says that the calibration of lapic failed", run.stdout, re.MULTILINE)
     assert "The message blames the wrong clock." in run.stdout
-    assert re.search(r"-  +tc_init +watched, and did not happen: clock registered", run.stdout)
+    assert "no event  watched, and did not happen: clock registered, in tc_init" in run.stdout
     assert run.returncode == 1
 
 
