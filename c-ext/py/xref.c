@@ -10,7 +10,10 @@
 #include "base/util.h"
 #include "elf/inlined.h"
 #include "elf/lines.h"
-#include "xref/call_graph.h"
+#include "xref/call_paths.h"
+#include "xref/code_search.h"
+#include "xref/pointers.h"
+#include "xref/symbol_name.h"
 
 #define LOOKUPS_KEPT 512
 

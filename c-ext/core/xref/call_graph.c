@@ -6,6 +6,9 @@
 #include "base/addresses.h"
 #include "base/util.h"
 #include "xref/call_graph_internal.h"
+#include "xref/code_search.h"
+#include "xref/pointers.h"
+#include "xref/xref_internal.h"
 
 /* Linux's initcalls: tables whose entries have a symbol each, walked from the first to the last. Only the first is
  * named by code, by a marker (__initcall6_start) at the same address. */
@@ -156,7 +159,7 @@ struct cs_error *xref_graph_create(struct xref *xref, struct xref_graph **ret)
 	if (!error) {
 		map_tables(graph);
 		flatten(graph);
-		error = edges_collect(graph);
+		error = edges_collect(xref, graph->node, &graph->calls, &graph->pointers);
 	}
 	if (error) {
 		xref_graph_destroy(graph);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Shortest paths through the call graph, breadth first from the roots. */
+#include "xref/call_paths.h"
+
 #include <string.h>
 
 #include "base/util.h"
 #include "base/vector.h"
 #include "xref/call_graph_internal.h"
+#include "xref/pointers.h"
+#include "xref/xref_internal.h"
 
 #define NOWHERE UINT32_MAX
 

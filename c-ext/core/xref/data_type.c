@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a field of a variable lies, by DWARF: offset and size, arrays and anonymous members included. */
+#include "xref/data_type.h"
+
 #include <dwarf.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "xref/nearest.h"
+#include "xref/object.h"
 #include "xref/xref_internal.h"
 
 #define DEEPEST_TYPE 32 /* typedefs and anonymous members within each other; hostile DWARF may go round in circles */

@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* The edges of the call graph: one walk over all text, one pass over all data. */
+#include "xref/edges.h"
+
 #include <string.h>
 
 #include "base/util.h"
 #include "base/vector.h"
-#include "xref/call_graph_internal.h"
+#include "xref/pointers.h"
+#include "xref/walk.h"
+#include "xref/xref_internal.h"
 
 struct collector {
-	struct xref_graph *graph;
 	const struct xref *xref;
+	const uint32_t *node;
+	struct edges *calls, *pointers;
 	uint64_t low, high; /* where sections are; per-CPU offsets and other small numbers are not addresses */
 	uint64_t text_low, text_high; /* where code is */
 };
@@ -54,13 +59,13 @@ static struct cs_error *add_pointer(struct edges *edges, uint32_t from, uint32_t
 static struct cs_error *add_reference(struct collector *collector, uint32_t from, uint64_t address)
 {
 	uint32_t named = symbol_over(collector, address);
-	uint32_t to = named == UINT32_MAX ? named : collector->graph->node[named];
+	uint32_t to = named == UINT32_MAX ? named : collector->node[named];
 
 	/* Into the middle of a function: a label, not the function. */
 	if (to == UINT32_MAX ||
 	    (collector->xref->symbols[named].function && address != collector->xref->symbols[named].address))
 		return NULL;
-	return add_pointer(&collector->graph->pointers, from, to);
+	return add_pointer(collector->pointers, from, to);
 }
 
 static struct cs_error *add_branch(struct collector *collector, uint32_t from, uint64_t site, uint64_t target,
@@ -72,10 +77,10 @@ static struct cs_error *add_branch(struct collector *collector, uint32_t from, u
 
 	if (entry == xref->symbol_count || xref->symbols[entry].address != target)
 		return NULL;
-	to = collector->graph->node[entry];
+	to = collector->node[entry];
 	if (to == from)
 		return NULL;
-	return add(&collector->graph->calls,
+	return add(collector->calls,
 		   (struct edge){.from = from, .to = to, .site = site, .target = target, .call = call});
 }
 
@@ -97,7 +102,7 @@ static struct cs_error *collect_instruction(struct collector *collector, const s
 
 	if (!walk->next_symbol || begin < walk->address)
 		return NULL; /* before the section's first symbol: code of nobody */
-	from = collector->graph->node[walk->next_symbol - 1];
+	from = collector->node[walk->next_symbol - 1];
 	if (shape_is_branch(shape, &call)) {
 		uint64_t target = address + shape->length + (uint64_t)shape_immediate(shape, bytes);
 
@@ -147,7 +152,7 @@ static struct cs_error *add_datum(struct collector *collector, uint64_t address,
 	if (holder == UINT32_MAX || xref_is_listing(collector->xref->symbols[holder].name) ||
 	    (symbol->function && value != symbol->address))
 		return NULL;
-	return add_pointer(&collector->graph->pointers, collector->graph->node[holder], collector->graph->node[named]);
+	return add_pointer(collector->pointers, collector->node[holder], collector->node[named]);
 }
 
 /* The addresses that the bytes at `at` may be: an object's 8-byte pointer, or the 4-byte distance to a function that
@@ -195,15 +200,16 @@ static void find_bounds(struct collector *collector, const struct elf_section *s
 	}
 }
 
-struct cs_error *edges_collect(struct xref_graph *graph)
+struct cs_error *edges_collect(const struct xref *xref, const uint32_t *node, struct edges *calls,
+			       struct edges *pointers)
 {
-	struct collector collector = {.graph = graph, .xref = graph->xref};
+	struct collector collector = {.xref = xref, .node = node, .calls = calls, .pointers = pointers};
 	size_t count;
-	const struct elf_section *sections = elf_sections(graph->xref->elf, &count);
+	const struct elf_section *sections = elf_sections(xref->elf, &count);
 
 	find_bounds(&collector, sections, count);
 	for (size_t i = 0; i < count; i++) {
-		const uint8_t *bytes = elf_bytes(graph->xref->elf, sections[i].address, sections[i].size);
+		const uint8_t *bytes = elf_bytes(xref->elf, sections[i].address, sections[i].size);
 
 		if (!bytes || xref_is_bookkeeping(sections[i].name))
 			continue;

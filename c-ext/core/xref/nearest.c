@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The nearest names to a misspelt one. */
+#include "xref/nearest.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
-#include "xref/xref_internal.h"
 
 #define LONGEST_NAME 64 /* longer names are neither misspelt nor offered */
 #define SUGGESTIONS 3

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Data that holds addresses: tables of functions, pointers to variables. */
+#include "xref/pointers.h"
+
 #include <string.h>
 
 #include "base/util.h"
+#include "xref/object.h"
 #include "xref/scan.h"
 #include "xref/xref_internal.h"
 

@@ -58,10 +58,6 @@ struct shape {
 	uint16_t width;    /* bytes of the memory operand */
 };
 
-/* Decodes the instruction at the start of `bytes`. False where there is none: an invalid opcode, or `size`
- * ends it. */
-bool shape_decode(const uint8_t *bytes, size_t size, struct shape *ret);
-
 /* The displacement or immediate of a decoded instruction, sign-extended; 0 where it has none. */
 int64_t shape_displacement(const struct shape *shape, const uint8_t *bytes);
 int64_t shape_immediate(const struct shape *shape, const uint8_t *bytes);

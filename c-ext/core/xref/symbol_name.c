@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* What an expression names: FILE:NAME, NAME+OFFSET, NAME.field[2], 0xADDRESS. */
+#include "xref/symbol_name.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
+#include "xref/data_type.h"
+#include "xref/nearest.h"
 #include "xref/xref_internal.h"
 
 /* How many of several equal names an error lists. */

@@ -1,37 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "xref/walk.h"
+
+#include "xref/shape_decode.h"
 #include "xref/xref_internal.h"
-
-size_t xref_first_symbol(const struct xref *xref, uint64_t address)
-{
-	size_t low = 0;
-	size_t high = xref->symbol_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (xref->symbols[middle].address < address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
-}
-
-struct cs_error *xref_symbol_over(struct xref *xref, uint64_t address, const struct elf_symbol **ret)
-{
-	size_t after;
-
-	CS_TRY(elf_symbol_at(xref->elf, address, ret));
-	after = *ret ? 0 : xref_first_symbol(xref, address + 1);
-	if (after && !xref->symbols[after - 1].size)
-		*ret = &xref->symbols[xref_first_symbol(xref, xref->symbols[after - 1].address)];
-	return NULL;
-}
-
-bool xref_is_code(const struct xref *xref, const struct elf_symbol *symbol)
-{
-	return elf_text_section(xref->elf, symbol->address) != NULL;
-}
 
 void walk_begin(struct walk *walk, const struct xref *xref, const struct elf_section *section, const uint8_t *bytes)
 {

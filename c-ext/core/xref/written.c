@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xref/written.h"
 
-#include "xref/shape.h"
+#include "xref/shape_decode.h"
 
 /* ins, movs and stos; the 8-bit form is the even opcode. */
 static bool is_string_store(const struct shape *shape)

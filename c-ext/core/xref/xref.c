@@ -1,15 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "xref/xref.h"
 
-#include <string.h>
-
 #include "base/util.h"
-#include "base/vector.h"
-#include "xref/scan.h"
+#include "xref/object.h"
 #include "xref/xref_internal.h"
-
-/* An operand may begin before the range and reach into it: as far as the widest one (xsave) reaches. */
-#define WIDEST_OPERAND 576
 
 struct cs_error *xref_create(struct elf *elf, struct xref **ret)
 {
@@ -38,19 +32,6 @@ void xref_destroy(struct xref *xref)
 	free(xref);
 }
 
-void xref_sites_clear(struct xref_sites *sites)
-{
-	free(sites->items);
-	*sites = (struct xref_sites){0};
-}
-
-struct cs_error *xref_sites_add(struct xref_sites *sites, struct xref_site site)
-{
-	CS_TRY(VECTOR_ROOM(sites->items, sites->count + 1, sites->capacity));
-	sites->items[sites->count++] = site;
-	return NULL;
-}
-
 struct cs_error *xref_has_relocations(struct xref *xref, bool *ret)
 {
 	return object_has_relocations(xref->object, ret);
@@ -62,164 +43,34 @@ struct cs_error *xref_file_of(struct xref *xref, const struct elf_symbol *symbol
 	return symbol->global ? NULL : object_file_of(xref->object, symbol->address, ret);
 }
 
-struct search {
-	struct xref *xref;
-	const struct xref_target *target;
-	struct xref_sites *sites;
-	struct walk walk;
-};
-
-static bool overlaps(uint64_t low, uint64_t width, uint64_t range_low, uint64_t range_high)
+size_t xref_first_symbol(const struct xref *xref, uint64_t address)
 {
-	return low < range_high && low + width > range_low;
-}
+	size_t low = 0;
+	size_t high = xref->symbol_count;
 
-/* With a register added, the access may begin any number of strides away. */
-static bool reaches(const struct xref_target *target, uint64_t address, uint64_t width)
-{
-	uint64_t distance;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
 
-	if (!overlaps(address, width, target->repeat_low, target->repeat_high))
-		return false;
-	if (target->stride <= 1)
-		return true;
-	/* In unsigned arithmetic, a remainder of a negative difference needs the stride added. */
-	distance = address >= target->low ? (address - target->low) % target->stride
-					  : target->stride - 1 - (target->low - address - 1) % target->stride;
-	return distance < target->high - target->low || distance + width > target->stride;
-}
-
-/* Whether a memory operand at `address` is the target, given how it is addressed. */
-static bool matches(const struct xref_target *target, const struct shape *shape, uint64_t address)
-{
-	if (shape->access == SHAPE_ADDRESS)
-		return address >= target->whole_low && address < target->whole_high;
-	if (shape->memory == SHAPE_REGISTER || shape->indexes_bits)
-		return reaches(target, address, shape->width);
-	return overlaps(address, shape->width, target->low, target->high);
-}
-
-static uint64_t operand_address(const struct shape *shape, const uint8_t *bytes, uint64_t address)
-{
-	uint64_t displacement = (uint64_t)shape_displacement(shape, bytes);
-
-	return shape->memory == SHAPE_RIP ? address + shape->length + displacement : displacement;
-}
-
-/* Small numbers are addresses only where a segment or a relocation says so. */
-static struct cs_error *is_address(struct search *search, const struct shape *shape, uint64_t field, bool *ret)
-{
-	*ret = !search->target->zero_based || (shape && (shape->memory == SHAPE_RIP || shape->segment_gs));
-	return *ret ? NULL : object_is_relocated(search->xref->object, field, ret);
-}
-
-/* Whether the instruction's memory operand is the target. */
-static struct cs_error *examine_memory(struct search *search, const struct shape *shape, uint64_t operand,
-				       uint64_t address, bool *found)
-{
-	/* A register with a short displacement, or none, names no variable. */
-	if (!shape->access || shape->displacement_size < 4 || !matches(search->target, shape, operand))
-		return NULL;
-	return is_address(search, shape, address + shape->displacement_at, found);
-}
-
-/* Whether the instruction's immediate is an address in the target. */
-static struct cs_error *examine_immediate(struct search *search, const struct shape *shape, const uint8_t *bytes,
-					  uint64_t address, bool *found)
-{
-	const struct xref_target *target = search->target;
-	uint64_t value = (uint64_t)shape_immediate(shape, bytes);
-	bool is_call;
-
-	if (shape->immediate_size < 4 || shape_is_branch(shape, &is_call) || value < target->whole_low ||
-	    value >= target->whole_high)
-		return NULL;
-	return is_address(search, NULL, address + shape->immediate_at, found);
-}
-
-static struct cs_error *examine(struct search *search, size_t offset, const struct shape *shape)
-{
-	const uint8_t *bytes = search->walk.bytes + offset;
-	uint64_t address = search->walk.address + offset;
-	bool in_memory = false, immediate = false;
-	struct xref_site site = {
-		.address = address,
-		.target = operand_address(shape, bytes, address),
-		.indexed = shape->memory == SHAPE_REGISTER,
-	};
-
-	CS_TRY(examine_memory(search, shape, site.target, address, &in_memory));
-	CS_TRY(examine_immediate(search, shape, bytes, address, &immediate));
-	if (!in_memory && !immediate)
-		return NULL;
-	/* Both, where an empty list is made to point at itself. */
-	if (in_memory)
-		site.access = shape->access;
-	if (immediate)
-		site.access |= SHAPE_ADDRESS;
-	if (!in_memory) {
-		site.target = (uint64_t)shape_immediate(shape, bytes);
-		site.indexed = false;
+		if (xref->symbols[middle].address < address)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return xref_sites_add(search->sites, site);
+	return low;
 }
 
-/* A candidate for a small address is only worth decoding with a %gs prefix before it or a relocation on it, or when
- * it is meant relative to the instruction, which makes it a large negative number. */
-static struct cs_error *is_plausible(struct search *search, size_t offset, bool *ret)
+struct cs_error *xref_symbol_over(struct xref *xref, uint64_t address, const struct elf_symbol **ret)
 {
-	const uint8_t *bytes = search->walk.bytes;
-	uint32_t value;
+	size_t after;
 
-	memcpy(&value, bytes + offset, sizeof(value));
-	*ret = !search->target->zero_based || value >= UINT32_C(0x40000000);
-	for (size_t back = 2; !*ret && back <= 8 && back <= offset; back++)
-		*ret = bytes[offset - back] == 0x65;
-	return *ret ? NULL : object_is_relocated(search->xref->object, search->walk.address + offset, ret);
-}
-
-static struct cs_error *visit_code(void *context, size_t offset)
-{
-	struct search *search = context;
-	struct shape shape;
-	size_t begin;
-	bool plausible;
-
-	if (offset < search->walk.at)
-		return NULL; /* in an instruction seen already */
-	CS_TRY(is_plausible(search, offset, &plausible));
-	if (!plausible)
-		return NULL;
-	walk_skip_to(&search->walk, offset);
-	while (search->walk.at <= offset && walk_next(&search->walk, &begin, &shape))
-		if (search->walk.at > offset && begin <= offset)
-			return examine(search, begin, &shape);
+	CS_TRY(elf_symbol_at(xref->elf, address, ret));
+	after = *ret ? 0 : xref_first_symbol(xref, address + 1);
+	if (after && !xref->symbols[after - 1].size)
+		*ret = &xref->symbols[xref_first_symbol(xref, xref->symbols[after - 1].address)];
 	return NULL;
 }
 
-static struct cs_error *search_section(struct search *search, const struct elf_section *section)
+bool xref_is_code(const struct xref *xref, const struct elf_symbol *symbol)
 {
-	const struct xref_target *target = search->target;
-	const uint8_t *bytes = elf_bytes(search->xref->elf, section->address, section->size);
-	uint64_t low = target->whole_low - WIDEST_OPERAND;
-
-	if (!bytes)
-		return NULL;
-	/* An operand before address 0 would be one at the top of the address space. */
-	if (target->whole_low < WIDEST_OPERAND)
-		low = 0;
-	walk_begin(&search->walk, search->xref, section, bytes);
-	return scan_candidates(bytes, section->size, section->address, low, target->whole_high, visit_code, search);
-}
-
-struct cs_error *xref_accesses(struct xref *xref, const struct xref_target *target, struct xref_sites *ret)
-{
-	struct search search = {.xref = xref, .target = target, .sites = ret};
-	size_t count;
-	const struct elf_section *sections = elf_sections(xref->elf, &count);
-
-	for (size_t i = 0; i < count; i++)
-		if (sections[i].executable && sections[i].has_bytes)
-			CS_TRY(search_section(&search, &sections[i]));
-	return NULL;
+	return elf_text_section(xref->elf, symbol->address) != NULL;
 }

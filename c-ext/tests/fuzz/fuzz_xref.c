@@ -4,7 +4,10 @@
 #include <sys/mman.h>
 
 #include "base/util.h"
-#include "xref/call_graph.h"
+#include "xref/call_paths.h"
+#include "xref/code_search.h"
+#include "xref/pointers.h"
+#include "xref/symbol_name.h"
 
 #define MOST_SYMBOLS 8
 

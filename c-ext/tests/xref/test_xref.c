@@ -10,8 +10,11 @@
 
 #include "base/util.h"
 #include "support/elf_image.h"
-#include "xref/call_graph.h"
+#include "xref/call_paths.h"
+#include "xref/code_search.h"
+#include "xref/pointers.h"
 #include "xref/scan.h"
+#include "xref/symbol_name.h"
 
 #define R SHAPE_READ
 #define W SHAPE_WRITE
