@@ -9,7 +9,7 @@
 #define CLOCKSCOPE_SERVE_H
 
 #include "relay/borrow.h"
-#include "relay/calls.h"
+#include "relay/call_queue.h"
 #include "relay/door.h"
 #include "relay/gdb_carry.h"
 #include "relay/headless.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "relay/calls.h"
+#include "relay/call_queue.h"
 
 #include <sys/eventfd.h>
 

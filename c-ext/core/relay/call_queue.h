@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What other threads have the relay's thread do, one after the other. */
-#ifndef CLOCKSCOPE_CALLS_H
-#define CLOCKSCOPE_CALLS_H
+#ifndef CLOCKSCOPE_CALL_QUEUE_H
+#define CLOCKSCOPE_CALL_QUEUE_H
 
 #include <stdbool.h>
 
