@@ -21,7 +21,9 @@ static const char *state_of_watched(const struct row_expectation *expectation, c
 		return "begun late";
 	if (!span->complete)
 		return "ended early";
-	return expectation->reached == RECORD_UNKNOWN ? "not known" : "did not happen";
+	if (expectation->reached != RECORD_UNKNOWN)
+		return "did not happen";
+	return expectation->from_ns == RECORD_UNKNOWN ? "not known" : "not seen";
 }
 
 const char *coverage_state(const struct coverage *coverage, const struct coverage_span *span)

@@ -21,8 +21,9 @@ struct coverage {
 	struct row_expectation expectation;
 	bool happened; /* there are events of the rule */
 	/* "happened"; "did not happen"; "condition never met"; "did not return"; "inlined"; "begun late"; "ended
-	 * early"; "not in this kernel"; "refused"; "not told" (by such a log); "not in the log"; "not known" (an older
-	 * trace does not tell which of these). */
+	 * early"; "not in this kernel"; "refused"; "not told" (by such a log); "not in the log"; "not seen" (by a watch
+	 * that does not see all: breakpoints on what stores to a variable by its name); "not known" (an older trace
+	 * does not tell which of these). */
 	const char *state;
 };
 

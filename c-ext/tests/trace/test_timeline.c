@@ -246,9 +246,21 @@ static void each_state_of_coverage(void **state)
 
 		coverage.expectation.status = cases[i].status;
 		coverage.expectation.reached = cases[i].reached;
+		coverage.expectation.from_ns = RECORD_UNKNOWN;
 		coverage.expectation.unfinished = cases[i].unfinished;
 		assert_string_equal(coverage_state(&coverage, cases[i].span), cases[i].state);
 	}
+}
+
+/* A watch that does not see all. */
+static void a_state_of_coverage_that_is_partly_seen(void **state)
+{
+	static const struct coverage_span whole = {.complete = true}, broken = {0};
+	struct coverage coverage = {.expectation = {.status = "planted", .reached = RECORD_UNKNOWN, .from_ns = 1}};
+
+	(void)state;
+	assert_string_equal(coverage_state(&coverage, &whole), "not seen");
+	assert_string_equal(coverage_state(&coverage, &broken), "ended early");
 }
 
 static void coverage_is_as_written(void **state)
@@ -689,6 +701,7 @@ int main(void)
 		TRACE_TEST(mhz_as_kernels_print_it),
 		TRACE_TEST(what_was_never_reached),
 		TRACE_TEST(each_state_of_coverage),
+		TRACE_TEST(a_state_of_coverage_that_is_partly_seen),
 		TRACE_TEST(coverage_is_as_written),
 		TRACE_TEST(values_and_frames_are_as_written),
 		TRACE_TEST(files_that_are_no_traces),

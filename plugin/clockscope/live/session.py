@@ -33,7 +33,7 @@ from clockscope.live.observer import Observer
 from clockscope.model import disturbed, late
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import counted, one_line
-from clockscope.live.watch import Watcher
+from clockscope.live.watch import WRITTEN, Watcher
 
 
 @dataclass(frozen=True)
@@ -320,6 +320,8 @@ class Recording:
             if restarted:
                 return self._boots_again(restarted)
             self._write(observation, tsc)
+            if observation.rule.what == WRITTEN:
+                self._engine.tally.wrote(observation.rule)
             if self.events == 0:
                 self._borrowing.begin()
         except Error as error:

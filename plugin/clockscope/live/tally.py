@@ -22,6 +22,11 @@ class Tally:
     def came(self, rules: Iterable[Rule]) -> None:
         self.reached.update(rule.rule for rule in rules)
 
+    def wrote(self, rule: Rule) -> None:
+        """A variable that is watched was written."""
+        self.came([rule])
+        self.matched.update([rule.rule])
+
     def ran_inlined(self, rules: Sequence[Rule]) -> None:
         self.came(rules)
         self.copies.update(rule.rule for rule in rules)
@@ -36,13 +41,15 @@ class Coverage:
         self._writer = writer
         self._watched = list(plan.expectations)
         self._own: set[str] = set()  # rules that are not the plan's: variables that are watched
+        self._partly: set[str] = set()  # of them, those of which not each write is seen
         self._from: int | None = None  # of the plan's probes
         self._own_from: int | None = None
 
     def add(self, watched: Sequence[Expectation]) -> None:
-        """What is watched beside the profile's plan."""
+        """What is watched beside the profile's plan. What a note is of is not seen whenever it happens."""
         self._watched += watched
         self._own.update(one.rule for one in watched)
+        self._partly.update(one.rule for one in watched if one.note)
 
     def refuse(self, refused: Mapping[int, str]) -> None:
         """The guest took no probe at these addresses; a rule that is looked for nowhere else is not looked for."""
@@ -66,8 +73,8 @@ class Coverage:
             own = one.rule in self._own
             begun = self._own_from if own else self._from
             stands = begun is not None and one.status in ("planted", "inlined")
-            counted = stands and not own
             tally = self._tally
+            counted = stands and (one.rule not in self._partly or tally.matched[one.rule] > 0)
             lost = tally.copies[one.rule] and not tally.matched[one.rule]
             self._writer.expect(
                 one.rule,

@@ -116,7 +116,7 @@ class Watcher:
             except console.Error:
                 refused += 1
         probed = len(variable.stores) - refused
-        note = f"no watchpoint: breakpoints on {probed} of {len(variable.stores)} instructions that store to it"
+        note = f"no watchpoint: breakpoints on {probed} of {len(variable.stores)} instructions that store to it by its name"
         return _expectation(variable, "planted" if probed else "refused", note)
 
     def _observe(self, variable: Variable, values: tuple[values.Value, values.Value], at: int, stop: Stop) -> bool:

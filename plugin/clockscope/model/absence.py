@@ -22,6 +22,7 @@ Time = Callable[[int], str]
 HEADINGS = {
     "not known": "Expected, never seen",
     "did not happen": "Did not happen",
+    "not seen": "Not seen, by a watch that does not see all",
     "condition never met": "Reached, condition never met",
     "did not return": "Called, not returned by the end",
     "inlined": "Not known: inlined",
@@ -54,7 +55,7 @@ def said(item: Record, time: Time) -> str:
 def _said(item: Record, time: Time) -> str:
     reached, watched = item["reached"] or 0, _watched(item, time)
     match item["state"]:
-        case "did not happen" | "begun late" | "ended early":
+        case "did not happen" | "not seen" | "begun late" | "ended early":
             return watched
         case "condition never met":
             return f"reached {_times(reached)}, {watched}"

@@ -46,6 +46,14 @@ def writes(program: Program, trace: Path, name: str) -> list[Event]:
     return [event for event in json.loads(done.stdout)["events"] if event["clock"] == name]
 
 
+def states(program: Program, trace: Path) -> dict[str, tuple[str, int | None]]:
+    """What became of each watched variable, and how often it was written."""
+    content = json.loads(program("timeline", "--format", "json", trace).stdout)
+    watches = [one for one in content["coverage"] if one["what"] == "variable.written"]
+    assert all(one["from_ns"] is not None and one["to_ns"] is not None for one in watches)
+    return {one["function"]: (one["state"], one["reached"]) for one in watches}
+
+
 def changes(events: list[Event]) -> list[tuple[object, object]]:
     return [(event["values"]["old"], event["values"]["new"]) for event in events]
 
@@ -96,18 +104,22 @@ def test_fields_and_pointers(gdb: Callable[..., Transcript], program: Program, t
 
 def test_until_a_variable_is_written(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
     machine, trace = model(), tmp_path / "boot.trace"
-    options = f"-o {trace} --watch lapic_per_second,tsc_freq --until variable.written:lapic_per_second"
+    options = f"-o {trace} --watch lapic_per_second,lapic_from_cpuid --until variable.written:lapic_per_second"
     said = record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), options).text
     assert "complete: reached variable.written:lapic_per_second" in said
     assert len(writes(program, trace, "lapic_per_second")) == 1
+    # The boot went on: that the other was not written says nothing of the rest of it.
+    assert states(program, trace) == {"lapic_per_second": ("happened", 1), "lapic_from_cpuid": ("ended early", 0)}
 
 
 def test_never_written(gdb: Callable[..., Transcript], program: Program, tmp_path: Path) -> None:
     machine, trace = model(), tmp_path / "boot.trace"
     options = f"-o {trace} --watch lapic_from_cpuid --until exit"
     record(gdb, machine.vmlinux, machine.launch(tmp_path / "log"), options)
+    assert states(program, trace) == {"lapic_from_cpuid": ("did not happen", 0)}
     said = program("timeline", trace).stdout
-    assert "watch-lapic_from_cpuid  variable written" in said[said.index("Expected, never seen") :]
+    line = next(line for line in said[said.index("Did not happen") :].splitlines() if "watch-lapic_from_cpuid" in line)
+    assert "variable written" in line and "watched from" in line
     functions = program("reached", trace, "*").stdout.split()
     assert "tsc_freq_cpuid" in functions
     assert not {"lapic_from_cpuid", "tsc_freq_cpuid:return"}.intersection(functions)
@@ -149,12 +161,15 @@ def test_without_watchpoints_the_stores_are_probed(
     machine, trace = model(options=()), tmp_path / "boot.trace"
     guest = boot(machine)
     with NoWatchpoints(guest.socket) as stub:
-        options = f"-o {trace} --watch lapic_per_second --until exit"
+        options = f"-o {trace} --watch lapic_per_second,lapic_from_cpuid --until exit"
         said = record(gdb, machine.vmlinux, f"clock attach {stub.address}", options).text
     assert stub.asked
+    # A write through a pointer would not be seen.
+    assert states(program, trace) == {"lapic_per_second": ("happened", 2), "lapic_from_cpuid": ("not seen", None)}
+    assert "Not seen, by a watch that does not see all" in program("timeline", trace).stdout
     answer = program("writers", machine.vmlinux, "lapic_per_second", "--format", "json").stdout
     stores = len(json.loads(answer)["writers"])
-    note = f"no watchpoint: breakpoints on {stores} of {stores} instructions that store to it"
+    note = f"no watchpoint: breakpoints on {stores} of {stores} instructions that store to it by its name"
     assert stores and f"--watch lapic_per_second: {note}" in said
     first, second = [hertz for _, hertz in parse_clocks(guest.log()).calibrated]
     found = writes(program, trace, "lapic_per_second")
