@@ -122,7 +122,7 @@ static struct cs_error *item_create(struct counters *counters, struct link_addre
 		return &cs_error_no_memory;
 	}
 	item->owner = counters;
-	item->probe.address = placement_run(placement, address).value;
+	item->probe.address = placement_run(placement, address);
 	item->probe.hit = on_hit;
 	item->counter = (struct counter){
 		.address = address.value,

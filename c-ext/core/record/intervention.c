@@ -84,7 +84,7 @@ static bool verify(struct intervention *intervention, const struct probe_hit *hi
 
 	if (!intervention->insn.length || intervention->verified)
 		return true;
-	error = stub_read(hit->stub, hit->address, bytes, intervention->insn.length);
+	error = stub_read(hit->stub, hit->address.value, bytes, intervention->insn.length);
 	intervention->verified = !error && moved_holds(&intervention->owner->placement, &intervention->insn, bytes);
 	cs_error_destroy(error);
 	intervention->other_text = !intervention->verified;
@@ -122,7 +122,7 @@ static void change(struct probe *probe, const struct probe_hit *hit, struct prob
 	} else {
 		ret->returns = true;
 		ret->value = intervention->value;
-		ret->ret = placement_run(&intervention->owner->placement, intervention->ret).value;
+		ret->ret = placement_run(&intervention->owner->placement, intervention->ret);
 	}
 }
 
@@ -227,7 +227,7 @@ static struct cs_error *add(struct interventions *interventions, const struct in
 	*intervention = *wanted;
 	intervention->owner = interventions;
 	intervention->probe = (struct probe){
-		.address = placement_run(&interventions->placement, address).value,
+		.address = placement_run(&interventions->placement, address),
 		.hit = on_hit,
 		.change = change,
 	};

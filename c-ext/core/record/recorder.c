@@ -184,9 +184,9 @@ static void free_invocations(struct invocation *at)
 }
 
 /* Where the relay finds what an analysis speaks of. */
-static uint64_t run_of(const struct recorder *recorder, uint64_t linked)
+static struct run_address run_of(const struct recorder *recorder, uint64_t linked)
 {
-	return placement_run(&recorder->options.placement, (struct link_address){linked}).value;
+	return placement_run(&recorder->options.placement, (struct link_address){linked});
 }
 
 static struct cs_error *traced_create(struct recorder *recorder, int64_t id, const struct cfg *cfg,

@@ -14,9 +14,9 @@
  * program's stack may be larger, but not one function's frame). */
 #define STACK_SPAN 65536u
 
-static struct link_address link_of(const struct recorder *recorder, uint64_t run)
+static struct link_address link_of(const struct recorder *recorder, struct run_address run)
 {
-	return placement_link(&recorder->options.placement, (struct run_address){run});
+	return placement_link(&recorder->options.placement, run);
 }
 
 static uint64_t value_of(const struct target_register *reg, const struct probe_hit *hit)
@@ -247,7 +247,7 @@ static bool verify(struct planted *site, const struct probe_hit *hit)
 
 	if (site->verified || site->planned->patched)
 		return true;
-	error = stub_read(hit->stub, hit->address, bytes, insn->length);
+	error = stub_read(hit->stub, hit->address.value, bytes, insn->length);
 	cs_error_destroy(error);
 	if (error || !moved_holds(placement, insn, bytes)) {
 		site->traced->broken = true;
@@ -296,14 +296,14 @@ static bool in_any_window(const struct recorder *recorder, struct link_address a
 
 static void on_return(struct probe *probe, const struct probe_hit *hit);
 
-static void catch_return(struct recorder *recorder, struct invocation *invocation, uint64_t address)
+static void catch_return(struct recorder *recorder, struct invocation *invocation, struct run_address address)
 {
 	struct return_site *site;
 
-	if (!address || !recorder->options.catch_returns || invocation->traced->plan->returns_witnessed ||
+	if (!address.value || !recorder->options.catch_returns || invocation->traced->plan->returns_witnessed ||
 	    in_any_window(recorder, link_of(recorder, address)))
 		return;
-	for (site = recorder->return_sites; site && site->probe.address != address;)
+	for (site = recorder->return_sites; site && site->probe.address.value != address.value;)
 		site = site->next;
 	if (!site) {
 		site = calloc(1, sizeof(*site));
@@ -325,7 +325,7 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 {
 	struct invocation *stale = find_active(recorder, traced, true, stack);
 	struct invocation *invocation;
-	uint64_t caller;
+	struct run_address caller;
 
 	if (stale) /* its end was not seen; nothing else can be at this place of the stack now */
 		recorder_finish(recorder, stale);
@@ -334,7 +334,7 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 		recorder->exhausted = true;
 		return;
 	}
-	caller = read_word(hit, stack);
+	caller = (struct run_address){read_word(hit, stack)};
 	invocation->row.caller = link_of(recorder, caller).value;
 	read_task(recorder, hit, invocation->task);
 	invocation->next = recorder->active;
@@ -479,7 +479,7 @@ static void add_not_run(struct recorder *recorder, struct traced *traced, const 
 	}
 	read_task(recorder, hit, invocation->task);
 	invocation->not_run = true;
-	invocation->row.caller = link_of(recorder, read_word(hit, stack)).value;
+	invocation->row.caller = link_of(recorder, (struct run_address){read_word(hit, stack)}).value;
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = invocation->row.run_ns;
 	invocation->row.returned = "yes";

@@ -21,7 +21,8 @@ static void keep(struct changes *changes, const struct probe_change *change, str
 	if (changes->count == ARRAY_SIZE(changes->departures))
 		return;
 	changes->count++;
-	*departure = (struct departure){.address = hit->address, .ret = change->ret, .value = change->value};
+	*departure =
+		(struct departure){.address = hit->address.value, .ret = change->ret.value, .value = change->value};
 	copy_thread(departure->thread, hit->thread);
 	hit->returns = true;
 	hit->value = change->value;

@@ -8,11 +8,12 @@
 #include <stdint.h>
 
 #include "arch/x86/insn.h"
+#include "base/placement.h"
 #include "rsp/stub.h"
 
 /* What a probe learns of a stop. Everything belongs to the relay and holds during the call. */
 struct probe_hit {
-	uint64_t address;
+	struct run_address address;
 	const char *thread; /* the stub's id; empty where it has none */
 	unsigned cpu;
 	const uint8_t *registers; /* the reply to `g`; stub->target says where each lies */
@@ -31,7 +32,7 @@ struct probe_change {
 	 * `value` in RAX. */
 	bool returns;
 	uint64_t value;
-	uint64_t ret;
+	struct run_address ret;
 };
 
 struct probe;
@@ -46,7 +47,7 @@ typedef void probe_change_function(struct probe *probe, const struct probe_hit *
 /* A probe belongs to its creator, who keeps it alive from relay_add_probe() to relay_remove_probe()
  * or the relay's end. Embed it in the structure that the function needs. */
 struct probe {
-	uint64_t address;
+	struct run_address address;
 	probe_function *hit;
 	/* The instruction there, where it is known and its text never changes: it is then worked out instead
 	 * of stepped, without a look at memory. NULL: memory is read at each hit. Belongs to the creator. */

@@ -28,7 +28,7 @@ static size_t position(const struct probes *probes, uint64_t address)
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (probes->items[middle]->address < address)
+		if (probes->items[middle]->address.value < address)
 			low = middle + 1;
 		else
 			high = middle;
@@ -40,14 +40,14 @@ bool probes_at(const struct probes *probes, uint64_t address)
 {
 	size_t i = position(probes, address);
 
-	return i < probes->count && probes->items[i]->address == address;
+	return i < probes->count && probes->items[i]->address.value == address;
 }
 
 bool probes_within(const struct probes *probes, uint64_t start, uint64_t end)
 {
 	size_t i = position(probes, start);
 
-	return i < probes->count && probes->items[i]->address < end;
+	return i < probes->count && probes->items[i]->address.value < end;
 }
 
 const struct probe *probes_found(const struct probes *probes, uint64_t address)
@@ -82,8 +82,8 @@ bool probes_take_counted(struct probes *probes, const char *thread, uint64_t add
 /* The interventions there come first: the others see what they leave. */
 static struct cs_error *intervene(struct probes *probes, struct registers *registers, struct probe_hit *hit)
 {
-	for (size_t i = position(probes, hit->address); i < probes->count && probes->items[i]->address == hit->address;
-	     i++)
+	for (size_t i = position(probes, hit->address.value);
+	     i < probes->count && probes->items[i]->address.value == hit->address.value; i++)
 		if (probes->items[i]->change)
 			CS_TRY(change_apply(probes->changes, probes->items[i], hit, registers));
 	return NULL;
@@ -92,7 +92,7 @@ static struct cs_error *intervene(struct probes *probes, struct registers *regis
 struct cs_error *probes_record(struct probes *probes, const char *thread, struct registers *registers)
 {
 	struct probe_hit hit = {
-		.address = registers->pc,
+		.address = {registers->pc},
 		.thread = thread,
 		.cpu = reply_thread_cpu(thread),
 		.registers = registers->bytes,
@@ -104,8 +104,8 @@ struct cs_error *probes_record(struct probes *probes, const char *thread, struct
 	if (probes_take_counted(probes, thread, registers->pc))
 		return NULL;
 	CS_TRY(intervene(probes, registers, &hit));
-	for (size_t i = position(probes, hit.address); i < probes->count && probes->items[i]->address == hit.address;
-	     i++)
+	for (size_t i = position(probes, hit.address.value);
+	     i < probes->count && probes->items[i]->address.value == hit.address.value; i++)
 		probes->items[i]->hit(probes->items[i], &hit);
 	return NULL;
 }
@@ -117,7 +117,7 @@ static struct cs_error *plant_any(struct probes *probes, struct probe *probe)
 
 	for (const char *type = "01"; *type; type++) {
 		cs_error_destroy(error);
-		error = planting_add_own(probes->planting, *type, probe->address);
+		error = planting_add_own(probes->planting, *type, probe->address.value);
 		if (!error)
 			probe->type = *type;
 		if (!error || error->code != CS_ERROR_REFUSED)
@@ -141,15 +141,15 @@ static void remove_probe(struct probes *probes, size_t at)
 
 struct cs_error *probes_plant(struct probes *probes, struct probe *probe)
 {
-	size_t at = position(probes, probe->address);
+	size_t at = position(probes, probe->address.value);
 
 	/* It is lifted once, so it must stand here once. */
-	for (size_t i = at; i < probes->count && probes->items[i]->address == probe->address; i++)
+	for (size_t i = at; i < probes->count && probes->items[i]->address.value == probe->address.value; i++)
 		if (probes->items[i] == probe)
 			return NULL;
 	CS_TRY(VECTOR_ROOM(probes->items, probes->count + 1, probes->capacity));
-	if (probes_at(probes, probe->address))
-		probe->type = probes_found(probes, probe->address)->type;
+	if (probes_at(probes, probe->address.value))
+		probe->type = probes_found(probes, probe->address.value)->type;
 	else
 		CS_TRY(plant_any(probes, probe));
 	insert_probe(probes, at, probe);
@@ -159,10 +159,10 @@ struct cs_error *probes_plant(struct probes *probes, struct probe *probe)
 /* Whether another probe stands at the same address. */
 static bool shared(const struct probes *probes, size_t at)
 {
-	uint64_t address = probes->items[at]->address;
+	uint64_t address = probes->items[at]->address.value;
 
-	return (at && probes->items[at - 1]->address == address) ||
-	       (at + 1 < probes->count && probes->items[at + 1]->address == address);
+	return (at && probes->items[at - 1]->address.value == address) ||
+	       (at + 1 < probes->count && probes->items[at + 1]->address.value == address);
 }
 
 static void ignore(struct probe *probe, const struct probe_hit *hit)
@@ -180,7 +180,7 @@ static struct cs_error *left_behind_create(struct probes *probes, char type, uin
 	if (!stays)
 		return &cs_error_no_memory;
 	*stays = (struct left_behind){
-		.probe = {.address = address, .hit = ignore, .type = type},
+		.probe = {.address = {address}, .hit = ignore, .type = type},
 		.next = probes->left_behind,
 		.wait = 1,
 		.pause = 1,
@@ -205,16 +205,16 @@ struct cs_error *probes_leave_behind(struct probes *probes, char type, uint64_t 
 static struct cs_error *withdraw(struct probes *probes, struct probe *probe, size_t *at, bool *refused)
 {
 	*refused = false;
-	*at = position(probes, probe->address);
+	*at = position(probes, probe->address.value);
 	while (*at < probes->count && probes->items[*at] != probe)
 		++*at;
 	if (*at == probes->count)
 		return NULL;
 	if (!shared(probes, *at)) {
-		CS_TRY(planting_lift_own(probes->planting, probe->type, probe->address, refused));
+		CS_TRY(planting_lift_own(probes->planting, probe->type, probe->address.value, refused));
 		if (*refused)
 			return NULL;
-		planting_drop_own(probes->planting, probe->type, probe->address);
+		planting_drop_own(probes->planting, probe->type, probe->address.value);
 	}
 	remove_probe(probes, *at);
 	return NULL;
@@ -228,7 +228,7 @@ static struct cs_error *unplant(struct probes *probes, struct probe *probe)
 
 	CS_TRY(withdraw(probes, probe, &at, &refused));
 	if (refused) {
-		CS_TRY(left_behind_create(probes, probe->type, probe->address, &stays));
+		CS_TRY(left_behind_create(probes, probe->type, probe->address.value, &stays));
 		probes->items[at] = &stays->probe;
 	}
 	probe->type = 0;

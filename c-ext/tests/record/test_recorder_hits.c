@@ -144,7 +144,7 @@ static struct planted *site_at(const struct recording *recording, uint64_t addre
 {
 	for (struct traced *at = recording->recorder->traced; at; at = at->next)
 		for (uint32_t i = 0; i < at->plan->count; i++)
-			if (at->sites[i].probe.address == address)
+			if (at->sites[i].probe.address.value == address)
 				return &at->sites[i];
 	return NULL;
 }
@@ -513,7 +513,7 @@ static struct return_site *return_to(const struct recording *recording, uint64_t
 {
 	struct return_site *site = recording->recorder->return_sites;
 
-	while (site && site->probe.address != address)
+	while (site && site->probe.address.value != address)
 		site = site->next;
 	return site;
 }
@@ -569,7 +569,7 @@ static void returns_are_not_caught_where_none_asks(void **state)
 static void a_function_that_is_made_to_return(void **state)
 {
 	struct recording recording;
-	struct probe_hit hit = {.address = BRANCHY, .thread = "1", .run_ns = 5};
+	struct probe_hit hit = {.address = {BRANCHY}, .thread = "1", .run_ns = 5};
 	struct probe *replaced;
 
 	begin(&recording, state, &plain, true);

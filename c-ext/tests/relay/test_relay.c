@@ -28,7 +28,7 @@ static void socket_is_private_and_goes_away(void **state)
 static void stopping_twice_and_asking_after(void **state)
 {
 	struct relay *relay = attach(*state);
-	struct probe probe = {.address = 0x2000};
+	struct probe probe = {.address = {0x2000}};
 	FREE char *reason = NULL;
 
 	succeeds(call(relay));
@@ -139,7 +139,7 @@ static void detaching_lifts_the_probes_first(void **state)
 {
 	struct test *test = *state;
 	struct relay *relay = attach(test);
-	struct probe probe = {.address = 0x2000};
+	struct probe probe = {.address = {0x2000}};
 	FREE char *reason = NULL;
 
 	succeeds(relay_add_probe(relay, &probe));

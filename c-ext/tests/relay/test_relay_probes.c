@@ -28,9 +28,9 @@ static void probes_are_hit_and_nobody_else_sees_it(void **state)
 {
 	struct test *test = *state;
 	struct relay *relay = attach(test);
-	struct counting first = {.probe = {.address = 0x2000, .hit = count}};
-	struct counting second = {.probe = {.address = 0x2000, .hit = count}};
-	struct counting never = {.probe = {.address = 0x9000, .hit = count}};
+	struct counting first = {.probe = {.address = {0x2000}, .hit = count}};
+	struct counting second = {.probe = {.address = {0x2000}, .hit = count}};
+	struct counting never = {.probe = {.address = {0x9000}, .hit = count}};
 	struct relay_statistics statistics;
 
 	succeeds(relay_add_probe(relay, &first.probe));
@@ -61,8 +61,8 @@ static void two_probes_at_an_address_are_one_breakpoint(void **state)
 {
 	struct test *test = *state;
 	struct relay *relay = attach(test);
-	struct probe first = {.address = 0x2000};
-	struct probe second = {.address = 0x2000};
+	struct probe first = {.address = {0x2000}};
+	struct probe second = {.address = {0x2000}};
 
 	succeeds(relay_add_probe(relay, &first));
 	succeeds(relay_add_probe(relay, &second));
@@ -79,7 +79,7 @@ static void a_probe_that_the_stub_refuses(void **state)
 	static const struct peer_answer answers[] = {{"Z", "E22"}, {NULL, NULL}};
 	struct test *test = *state;
 	struct relay *relay;
-	struct probe probe = {.address = 0x2000};
+	struct probe probe = {.address = {0x2000}};
 	struct relay_statistics statistics;
 
 	test->peer.answers = answers;
@@ -94,8 +94,8 @@ static void probes_change_what_is_planted_for_the_rest_of_the_run(void **state)
 {
 	struct test *test = *state;
 	struct relay *relay = attach(test);
-	struct counting later = {.probe = {.address = 0x3000, .hit = count}};
-	struct counting once = {.probe = {.address = 0x2000, .hit = count}, .relay = relay, .then = &later.probe};
+	struct counting later = {.probe = {.address = {0x3000}, .hit = count}};
+	struct counting once = {.probe = {.address = {0x2000}, .hit = count}, .relay = relay, .then = &later.probe};
 
 	succeeds(relay_add_probe(relay, &once.probe));
 	succeeds(relay_resume(relay, NULL));
@@ -110,7 +110,7 @@ static void probes_are_removed_from_a_guest_that_has_ended(void **state)
 {
 	struct test *test = *state;
 	struct relay *relay = attach(test);
-	struct counting counting = {.probe = {.address = 0x2000, .hit = count}};
+	struct counting counting = {.probe = {.address = {0x2000}, .hit = count}};
 	struct relay_statistics statistics;
 
 	succeeds(relay_add_probe(relay, &counting.probe));
@@ -128,13 +128,13 @@ static void a_probe_that_the_stub_cannot_lift(void **state)
 	static const struct peer_answer answers[] = {{"z", "E01"}, {NULL, NULL}};
 	struct test *test = *state;
 	struct counting *counting = calloc(1, sizeof(*counting));
-	struct counting again = {.probe = {.address = 0x2000, .hit = count}};
+	struct counting again = {.probe = {.address = {0x2000}, .hit = count}};
 	struct relay *relay;
 
 	test->peer.answers = answers;
 	relay = attach(test);
 	assert_non_null(counting);
-	counting->probe = (struct probe){.address = 0x2000, .hit = count};
+	counting->probe = (struct probe){.address = {0x2000}, .hit = count};
 	succeeds(relay_add_probe(relay, &counting->probe));
 	succeeds(relay_remove_probe(relay, &counting->probe));
 	free(counting);
@@ -151,7 +151,7 @@ static void a_stop_is_told_though_the_stub_refuses_its_registers(void **state)
 	static const struct peer_answer answers[] = {{"g", "E01"}, {NULL, NULL}};
 	struct test *test = *state;
 	struct relay *relay;
-	struct counting counting = {.probe = {.address = 0x2000, .hit = count}};
+	struct counting counting = {.probe = {.address = {0x2000}, .hit = count}};
 
 	test->peer.answers = answers;
 	relay = attach(test);
@@ -168,7 +168,7 @@ static void a_breakpoint_of_both_stays_until_both_let_go(void **state)
 	struct test *test = *state;
 	struct relay *relay = attach(test);
 	CLOSE int gdb = debugger(relay);
-	struct counting counting = {.probe = {.address = 0x2000, .hit = count}};
+	struct counting counting = {.probe = {.address = {0x2000}, .hit = count}};
 
 	tell(gdb, "qSupported:swbreak+");
 	hears(gdb, "PacketSize=1000;QStartNoAckMode+");

@@ -126,7 +126,7 @@ static void visit_owner(void *context, probe_visitor *visit, void *argument)
 /* What probes belong to outlives them, however its owner, the relay and the guest end. */
 static void what_is_planted_is_released_with_the_relay(void **state)
 {
-	struct owner owner = {.retired = {release_owner, &owner, NULL}, .probe = {.address = 0x9000}};
+	struct owner owner = {.retired = {release_owner, &owner, NULL}, .probe = {.address = {0x9000}}};
 	struct relay_statistics statistics;
 	struct test *test = *state;
 	struct relay *relay;
