@@ -25,7 +25,7 @@ MAY_INCLUDE = {
 }
 """Which rooms of the core each of them knows beside itself."""
 
-IN_ORDER = ("base", "rsp", "relay", "xref")
+IN_ORDER = ("base", "rsp", "relay", "xref", "trace")
 """Rooms whose files have an order: a lower one knows nothing of a higher one."""
 
 PYTHON_ORDER = (

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The rows of branch traces. */
 #include "record/path_rows.h"
-#include "trace/statements.h"
+#include "trace/store_batch.h"
 
 static struct cs_error *put_function(struct store *store, const struct record_function *function, int64_t id)
 {

@@ -13,9 +13,6 @@
 
 #include "trace/tables.h"
 
-/* For the times and counts that may be unknown; stored as NULL. */
-#define RECORD_UNKNOWN (-1)
-
 enum record_value_kind {
 	RECORD_VALUE_UNREADABLE,
 	RECORD_VALUE_SIGNED,

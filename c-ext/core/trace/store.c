@@ -1,89 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "trace/statements.h"
+#include "trace/store.h"
 
 #include <string.h>
 #include <time.h>
 
-/* A batch is due at either of the first two, and overdue, so that it is committed even in a stop, at
- * either of the others. A commit costs tens of microseconds: nothing is synced to the disk before the end. */
-#define DUE_ROWS 256
-#define DUE_NS 200000000u
-#define OVERDUE_ROWS 8192
-#define OVERDUE_NS 2000000000u
-
-/* Whether rows can be written: the state error, the failure that ended the recording, or NULL. */
-static struct cs_error *check_usable(struct store *store)
-{
-	if (!store->db)
-		return cs_error_create(CS_ERROR_STATE, "%s: the recording is closed", store->name);
-	if (store->failure)
-		return cs_error_create(store->failure_code, "%s", store->failure);
-	return NULL;
-}
-
-/* The error for RC. One that no later row can do without ends the recording. */
-static struct cs_error *failed(struct store *store, int rc)
-{
-	struct cs_error *error = sql_error(store->db, rc, store->name);
-
-	if (error->code == CS_ERROR_ARGUMENT)
-		return error;
-	if (!sqlite3_get_autocommit(store->db))
-		sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
-	store->pending = 0;
-	store->failure_code = error->code;
-	store->failure = strdup(error->message);
-	return error;
-}
-
-struct cs_error *store_run(struct store *store, unsigned which)
-{
-	int rc = sqlite3_step(store->statements[which]);
-	struct cs_error *error = rc == SQLITE_DONE ? NULL : failed(store, rc);
-
-	sqlite3_reset(store->statements[which]);
-	sqlite3_clear_bindings(store->statements[which]);
-	return error;
-}
-
-static struct cs_error *commit(struct store *store)
-{
-	if (!store->pending)
-		return NULL;
-	CS_TRY(store_run(store, STORE_COMMIT));
-	store->pending = 0;
-	return NULL;
-}
-
-static bool is_due(const struct store *store, uint64_t rows, uint64_t age_ns)
-{
-	return store->pending >= rows || (store->pending && util_now_ns() - store->pending_since_ns >= age_ns);
-}
-
-struct cs_error *store_begin(struct store *store)
-{
-	CS_TRY(check_usable(store));
-	if (is_due(store, OVERDUE_ROWS, OVERDUE_NS))
-		CS_TRY(commit(store));
-	if (store->pending)
-		return NULL;
-	CS_TRY(store_run(store, STORE_BEGIN));
-	store->pending_since_ns = util_now_ns();
-	store->pending = 1;
-	return NULL;
-}
-
-int64_t store_next_seq(struct store *store)
-{
-	STORE_LOCKED(store);
-
-	return ++store->last_seq;
-}
-
-int64_t store_host_ns(const struct store *store)
-{
-	return (int64_t)(util_now_ns() - store->began_ns);
-}
+#include "trace/store_batch.h"
 
 bool store_is_logged(const struct store *store)
 {
@@ -99,8 +20,8 @@ struct cs_error *store_flush(struct store *store)
 {
 	STORE_LOCKED(store);
 
-	CS_TRY(check_usable(store));
-	return commit(store);
+	CS_TRY(store_check_usable(store));
+	return store_commit(store);
 }
 
 struct cs_error *store_flush_if_due(struct store *store)
@@ -110,15 +31,15 @@ struct cs_error *store_flush_if_due(struct store *store)
 	if (pthread_mutex_trylock(&store->mutex))
 		return NULL;
 	locked = &store->mutex;
-	CS_TRY(check_usable(store));
-	return is_due(store, DUE_ROWS, DUE_NS) ? commit(store) : NULL;
+	CS_TRY(store_check_usable(store));
+	return store_commit_if_due(store);
 }
 
 static struct cs_error *write_end(struct store *store, bool complete, const char *reason)
 {
 	CS_TRY(store_put_meta(store, "end_reason", reason));
 	CS_TRY(store_put_meta(store, "complete", complete ? "1" : "0"));
-	return commit(store);
+	return store_commit(store);
 }
 
 /* Moves the log into the file proper, and the file out of logged mode. Where someone reads the trace just now, what
@@ -143,7 +64,7 @@ static void save_failed(struct store *store)
 	FREE char *reason = TAKE_PTR(store->failure);
 
 	cs_error_destroy(store_put_meta(store, "end_reason", reason));
-	cs_error_destroy(commit(store));
+	cs_error_destroy(store_commit(store));
 	cs_error_destroy(fold_log(store));
 }
 
@@ -163,7 +84,7 @@ struct cs_error *store_close(struct store *store, bool complete, const char *rea
 
 	if (!store->db)
 		return NULL;
-	error = check_usable(store);
+	error = store_check_usable(store);
 	if (error)
 		save_failed(store);
 	else
@@ -185,7 +106,7 @@ static struct cs_error *write_start(struct store *store)
 	CS_TRY(store_put_meta(store, "recorded_at", now));
 	CS_TRY(store_put_meta(store, "complete", "0"));
 	CS_TRY(store_put_meta(store, "end_reason", "the recording goes on, or was killed"));
-	return commit(store);
+	return store_commit(store);
 }
 
 static struct cs_error *configure(struct store *store)

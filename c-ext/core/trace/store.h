@@ -20,14 +20,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
-#include "trace/rows.h"
-
-struct store;
-
-/* Texts longer than this are cut (provenance is not: it may be up to STORE_LENGTH_MAX). In bytes. */
-#define STORE_TEXT_MAX 65536
-/* The longest value of any kind that a trace may hold, in bytes. */
-#define STORE_LENGTH_MAX 1048576
+#include "trace/store_rows.h"
 
 /* Creates the trace PATH, replacing a file only with FORCE; errors as in store_file_create(). The caller
  * owns *RET. */
@@ -51,33 +44,6 @@ bool store_is_logged(const struct store *store);
 
 /* The name given to store_create(). */
 const char *store_path(const struct store *store);
-
-/* Sets one row of provenance. */
-struct cs_error *store_meta(struct store *store, const char *key, const char *value);
-
-/* Takes the next number of the one sequence that orders events, stops and decisions; the first is 1. */
-int64_t store_next_seq(struct store *store);
-
-/* Host time since the recording began, stops of the guest included, in nanoseconds. */
-int64_t store_host_ns(const struct store *store);
-
-/* Records an event with its values and backtrace; its number. */
-struct cs_error *store_event(struct store *store, const struct record_event *event, int64_t *seq);
-
-/* Adds a value after those that event SEQ has. CS_ERROR_ARGUMENT: there is no such event. */
-struct cs_error *store_add_value(struct store *store, int64_t seq, const struct record_value *value);
-
-/* Records a row of a table in which rows stand alone; store_row_X() for table X. Where the table says so, it replaces
- * the one of the same key. */
-struct cs_error *store_row(struct store *store, enum trace_table table, const void *row);
-
-#define STORE_ROW(TABLE, NAME, VERB, CONFLICT)                                                                         \
-	static inline struct cs_error *store_row_##NAME(struct store *store, const struct row_##NAME *row)             \
-	{                                                                                                              \
-		return store_row(store, TRACE_##TABLE, row);                                                           \
-	}
-TABLES(STORE_ROW)
-#undef STORE_ROW
 
 /* Commits what is pending. */
 struct cs_error *store_flush(struct store *store);

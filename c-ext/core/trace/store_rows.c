@@ -1,8 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The rows of a recording: one INSERT a table, as tables.h describes it, every value bound. */
-#include "trace/statements.h"
+#include "trace/store_rows.h"
 
 #include <string.h>
+
+#include "trace/store_batch.h"
+
+/* An event's row has its values and frames behind it. */
+_Static_assert(offsetof(struct record_event, address) == offsetof(struct row_event, address),
+	       "an event begins as its row does");
 
 static const char note_sql[] = "UPDATE function SET note = note || iif(note = '', '', '; ') || ?2 WHERE id = ?1";
 static const char shielded_sql[] =
@@ -32,6 +38,18 @@ struct cs_error *store_prepare(struct store *store)
 	for (unsigned i = TRACE_TABLE_COUNT; i < STORE_STATEMENT_COUNT; i++)
 		CS_TRY(sql_prepare(store->db, store->name, statement_sql[i], &store->statements[i]));
 	return NULL;
+}
+
+int64_t store_next_seq(struct store *store)
+{
+	STORE_LOCKED(store);
+
+	return ++store->last_seq;
+}
+
+int64_t store_host_ns(const struct store *store)
+{
+	return (int64_t)(util_now_ns() - store->began_ns);
 }
 
 struct cs_error *store_insert(struct store *store, enum trace_table table, const void *row)

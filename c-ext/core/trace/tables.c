@@ -6,8 +6,6 @@
 #include <string.h>
 
 #include "base/util.h"
-#include "trace/rows.h"
-#include "trace/store.h"
 
 #define COLUMN(ROW, KIND, NAME) {#NAME, COLUMN_##KIND, offsetof(struct ROW, NAME)},
 #define COLUMNS(TABLE, NAME, VERB, CONFLICT)                                                                           \
@@ -17,10 +15,6 @@ TABLES(COLUMNS)
 #define TABLE(TABLE, NAME, VERB, CONFLICT)                                                                             \
 	[TRACE_##TABLE] = {#NAME, VERB, CONFLICT, NAME##_columns, ARRAY_SIZE(NAME##_columns)},
 const struct table tables[TRACE_TABLE_COUNT] = {TABLES(TABLE)};
-
-/* An event's row has its values and frames behind it. */
-_Static_assert(offsetof(struct record_event, address) == offsetof(struct row_event, address),
-	       "an event begins as its row does");
 
 static void write_names(FILE *sql, const struct table *table)
 {

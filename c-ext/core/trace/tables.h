@@ -16,6 +16,14 @@
 
 #include "base/arena.h"
 
+/* Texts longer than this are cut (provenance is not: it may be up to STORE_LENGTH_MAX). In bytes. */
+#define STORE_TEXT_MAX 65536
+/* The longest value of any kind that a trace may hold, in bytes. */
+#define STORE_LENGTH_MAX 1048576
+
+/* For the times and counts that may be unknown; stored as NULL. */
+#define RECORD_UNKNOWN (-1)
+
 /* A text that may hold NUL bytes, or bytes. */
 struct row_bytes {
 	const void *data; /* NULL: none */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "trace/sql.h"
+#include "trace/timeline_clocks.h"
 
 #define MEMORY_LIMIT ((size_t)512 << 20)
 
@@ -207,14 +208,6 @@ static struct cs_error *tolerate(struct timeline *timeline, const char *path, st
 		timeline->damage = NULL;
 	cs_error_destroy(error);
 	return NULL;
-}
-
-const char *timeline_fact(const struct timeline *timeline, const char *key)
-{
-	for (size_t i = 0; i < timeline->fact_count; i++)
-		if (!strcmp(timeline->facts[i].key, key))
-			return timeline->facts[i].value;
-	return "";
 }
 
 static void timeline_guard(struct timeline **timeline)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The clock model: what the events, one after the other, say of each clock. */
-#include "trace/timeline.h"
+#include "trace/timeline_clocks.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include "trace/checked.h"
 #include "trace/schema.h"
 #include "trace/sql.h"
-#include "trace/store.h"
+#include "trace/tables.h"
 
 /* A question that takes longer is one to a file whose pages lead in circles: so long, and longer for each megabyte. */
 #define QUESTION_NS 10000000000u

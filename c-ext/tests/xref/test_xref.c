@@ -14,6 +14,7 @@
 #include "xref/code_search.h"
 #include "xref/pointers.h"
 #include "xref/scan.h"
+#include "xref/shape_decode.h"
 #include "xref/symbol_name.h"
 
 #define R SHAPE_READ

@@ -31,7 +31,7 @@ EVIL = {
     "surrogate": "bytes \udc80\udcff that are no UTF-8",
     "long": "e" * 1_000_000,
 }
-STORED_MAX = 65_536  # c-ext/core/trace/store.h: longer texts are cut
+STORED_MAX = 65_536  # c-ext/core/trace/tables.h: longer texts are cut
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 

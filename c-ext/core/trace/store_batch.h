@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The inside of a store, for the files that write rows: trace/store*.c and record/path_store.c. */
-#ifndef CLOCKSCOPE_STATEMENTS_H
-#define CLOCKSCOPE_STATEMENTS_H
+/* The inside of a store, for the files that write rows, and its batches: the transactions that rows gather in. */
+#ifndef CLOCKSCOPE_STORE_BATCH_H
+#define CLOCKSCOPE_STORE_BATCH_H
 
 #include <pthread.h>
 
 #include "trace/sql.h"
-#include "trace/store.h"
 #include "trace/store_file.h"
+#include "trace/tables.h"
 
 /* Those beside the INSERT of each table, whose number is the table's. */
 enum store_statement {
@@ -54,8 +54,8 @@ static inline pthread_mutex_t *store_lock(struct store *store)
 
 /* All below are called with the lock held. */
 
-/* Prepares the statements of store_rows.c. */
-struct cs_error *store_prepare(struct store *store);
+/* The state error, the failure that ended the recording, or NULL: whether rows can be written. */
+struct cs_error *store_check_usable(struct store *store);
 
 /* Opens a batch, if none is open, before the rows of one call are written; an error where the recording
  * is closed or has failed. */
@@ -64,18 +64,10 @@ struct cs_error *store_begin(struct store *store);
 /* Runs a statement whose parameters are bound, and lets them go. */
 struct cs_error *store_run(struct store *store, unsigned statement);
 
-/* Inserts a row into the batch; store_insert_X() for table X. */
-struct cs_error *store_insert(struct store *store, enum trace_table table, const void *row);
+/* Commits the open batch, if there is one. */
+struct cs_error *store_commit(struct store *store);
 
-#define STORE_INSERT(TABLE, NAME, VERB, CONFLICT)                                                                      \
-	static inline struct cs_error *store_insert_##NAME(struct store *store, const struct row_##NAME *row)          \
-	{                                                                                                              \
-		return store_insert(store, TRACE_##TABLE, row);                                                        \
-	}
-TABLES(STORE_INSERT)
-#undef STORE_INSERT
-
-/* store_meta() for who holds the lock. */
-struct cs_error *store_put_meta(struct store *store, const char *key, const char *value);
+/* The same where it is large or old enough. */
+struct cs_error *store_commit_if_due(struct store *store);
 
 #endif
