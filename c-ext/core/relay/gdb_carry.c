@@ -116,11 +116,12 @@ static enum resume_kind resume_kind_of(const struct gdb_request *request)
 static struct cs_error *resume(struct carrying *carrying, const struct gdb_request *request, const char *payload,
 			       size_t length, struct verdict *verdict)
 {
+	const struct wish_to_go wish = {payload, length, resume_kind_of(request), .for_gdb = true};
+
 	if (guest_state_get(carrying->guest->state) == RELAY_EXITED && request->kind != GDB_START)
 		return answer_stop(carrying->client, carrying->guest);
 	client_note_pending(carrying->client, request);
-	carrying->side->for_gdb = true;
-	return guest_side_resume(carrying->side, payload, length, resume_kind_of(request), verdict);
+	return guest_side_resume(carrying->side, &wish, verdict);
 }
 
 /* The guest is lost. What is planted is planted in nothing; all else fails, and a resume shows GDB the end. */

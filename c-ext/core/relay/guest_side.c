@@ -20,7 +20,7 @@ static bool ran_into_breakpoint(const struct guest_side *side, const struct stop
 }
 
 /* The guest stands, and somebody is told. */
-static struct cs_error *conclude(struct guest_side *side, struct verdict *verdict)
+static struct cs_error *conclude(struct guest_side *side, bool for_gdb, struct verdict *verdict)
 {
 	struct stop_reply stop;
 
@@ -28,7 +28,7 @@ static struct cs_error *conclude(struct guest_side *side, struct verdict *verdic
 		return NULL;
 	reply_parse_stop(verdict->words.text, verdict->words.length, &stop);
 	planting_note_stop(side->planting, ran_into_breakpoint(side, &stop));
-	CS_TRY(interrupt_settle(side->interrupts, &stop, side->for_gdb, side->going.kind == RESUME_STEP));
+	CS_TRY(interrupt_settle(side->interrupts, &stop, for_gdb, side->going.kind == RESUME_STEP));
 	side->interrupts->owed |= verdict->interrupt_crossed;
 	if (stop.kind == STOP_SIGNAL) {
 		CS_TRY(probes_apply_deferred(side->probes));
@@ -110,7 +110,8 @@ static struct cs_error *judge(struct guest_side *side, const struct stub_reply *
 	return own_stop(side, stop->thread, &registers, reply, verdict);
 }
 
-struct cs_error *guest_side_stop(struct guest_side *side, const struct stub_reply *reply, struct verdict *verdict)
+struct cs_error *guest_side_stop(struct guest_side *side, const struct stub_reply *reply, bool for_gdb,
+				 struct verdict *verdict)
 {
 	struct stop_reply stop;
 	struct cs_error *error;
@@ -124,7 +125,7 @@ struct cs_error *guest_side_stop(struct guest_side *side, const struct stub_repl
 		cs_error_destroy(error);
 		error = verdict_tell(verdict, reply);
 	}
-	return error ? error : conclude(side, verdict);
+	return error ? error : conclude(side, for_gdb, verdict);
 }
 
 struct cs_error *guest_side_did_not_run(struct guest_side *side, const struct stub_reply *reply,
@@ -194,9 +195,10 @@ static struct cs_error *leave_probe(struct guest_side *side, bool *past, struct 
 	return own_stop(side, thread, &registers, NULL, verdict);
 }
 
-static struct cs_error *set_going(struct guest_side *side, const char *payload, size_t length, enum resume_kind kind,
-				  struct verdict *verdict)
+static struct cs_error *set_going(struct guest_side *side, const struct wish_to_go *wish, struct verdict *verdict)
 {
+	const char *payload = wish->payload;
+	enum resume_kind kind = wish->kind;
 	bool past = false;
 
 	planting_note_resume(side->planting);
@@ -214,7 +216,7 @@ static struct cs_error *set_going(struct guest_side *side, const char *payload, 
 	if (past)
 		return NULL;
 	CS_TRY(guest_restore_resumed(side->guest));
-	return guest_go(side->guest, payload, length);
+	return guest_go(side->guest, payload, wish->length);
 }
 
 /* GDB steps over a range of addresses at once, unless a probe stands in it: one that is lifted for the first step would
@@ -230,20 +232,20 @@ static bool steps_over_probe(const struct guest_side *side, const char *payload)
 	return probed;
 }
 
-struct cs_error *guest_side_resume(struct guest_side *side, const char *payload, size_t length, enum resume_kind kind,
-				   struct verdict *verdict)
+struct cs_error *guest_side_resume(struct guest_side *side, const struct wish_to_go *wish, struct verdict *verdict)
 {
+	struct wish_to_go carried = *wish;
 	FREE char *steps = NULL;
 
-	if (kind == RESUME_CONTINUE && steps_over_probe(side, payload)) {
-		steps = resume_without_ranges(payload);
+	if (wish->kind == RESUME_CONTINUE && steps_over_probe(side, wish->payload)) {
+		steps = resume_without_ranges(wish->payload);
 		if (!steps)
 			return &cs_error_no_memory;
-		payload = steps;
-		length = strlen(steps);
+		carried.payload = steps;
+		carried.length = strlen(steps);
 	}
-	CS_TRY(set_going(side, payload, length, kind, verdict));
-	return conclude(side, verdict);
+	CS_TRY(set_going(side, &carried, verdict));
+	return conclude(side, wish->for_gdb, verdict);
 }
 
 /* --- The end --- */

@@ -16,17 +16,24 @@ struct guest_side {
 	struct stepping *stepping;
 	struct going going;
 	struct passing passing;
-	/* Set before each call: whether it is GDB that is told, should there be a stop. */
+};
+
+/* A resume packet, and for whom. */
+struct wish_to_go {
+	const char *payload;
+	size_t length;
+	enum resume_kind kind;
 	bool for_gdb;
 };
 
-/* Sets the guest going with a resume packet, after stepping it off a probe where it stands on one. A Ctrl-C of GDB's
- * that came while the guest stood stops it there and then. VERDICT_TOLD where that already brought a stop. */
-struct cs_error *guest_side_resume(struct guest_side *side, const char *payload, size_t length, enum resume_kind kind,
-				   struct verdict *verdict);
+/* Sets the guest going, after stepping it off a probe where it stands on one. A Ctrl-C of GDB's that came while the
+ * guest stood stops it there and then. VERDICT_TOLD where that already brought a stop. */
+struct cs_error *guest_side_resume(struct guest_side *side, const struct wish_to_go *wish, struct verdict *verdict);
 
-/* A stop of a guest that ran. VERDICT_NOTHING where it was the relay's own: the guest goes on. */
-struct cs_error *guest_side_stop(struct guest_side *side, const struct stub_reply *reply, struct verdict *verdict);
+/* A stop of a guest that ran, told to GDB where it is told. VERDICT_NOTHING where it was the relay's own: the guest
+ * goes on. */
+struct cs_error *guest_side_stop(struct guest_side *side, const struct stub_reply *reply, bool for_gdb,
+				 struct verdict *verdict);
 
 /* The stub did not resume the guest: an error, or an empty reply to what it does not know. */
 struct cs_error *guest_side_did_not_run(struct guest_side *side, const struct stub_reply *reply,

@@ -375,7 +375,7 @@ void relay_destroy(struct relay *relay)
 static void *thread_main(void *context)
 {
 	struct relay *relay = context;
-	struct cs_error *error = serve_begin(&relay->serving);
+	struct cs_error *error = serving_begin(&relay->serving);
 	bool failed = error != NULL;
 
 	meeting_begin(&relay->meeting);

@@ -1,50 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The relay's thread: it waits for what the stub, GDB and other threads say, has each handled by its part, and does
- * what the verdict says. The order of the relay's files, from the bottom: what the guest is (guest, planting), what is
- * done to it (change, probes, interrupt, step), how it is set going and what a stop is (going, passing, guest_side),
- * GDB (gdb_side, gdb_answer, gdb_carry), this, and the calls into it (relay.c).
+ * what the verdict says.
+ *
+ * The order of the relay's files; none knows one that comes later:
+ * - what other threads see and wait for: run_clock, guest_state, meeting, call_queue, headless, ticks, door, life
+ * - the guest as its stub shows it, and what is planted in it: guest_registers, guest, breakpoints, watchpoints,
+ * planting
+ * - what a stop of the relay's own takes: change, probes, interrupt, step
+ * - setting the guest going, and judging its stops: verdict, going, passing, guest_side; borrow
+ * - GDB: gdb_request, gdb_dialect, gdb_side (its socket), gdb_answer, gdb_carry
+ * - the thread: serving (all of these), serve; and relay, the calls into it
  */
 #ifndef CLOCKSCOPE_SERVE_H
 #define CLOCKSCOPE_SERVE_H
 
-#include "relay/borrow.h"
-#include "relay/call_queue.h"
-#include "relay/door.h"
-#include "relay/gdb_carry.h"
-#include "relay/headless.h"
-#include "relay/ticks.h"
+#include "relay/serving.h"
 
-/* Everything that the thread works with: each part is its own file's. */
-struct serving {
-	const char *address;
-	unsigned connect_timeout_ms;
-	unsigned timeout_ms;
-	struct calls calls;
-	struct headless headless;
-	struct ticks ticks;
-	struct door door;
-	struct guest_state state;
-	struct run_clock clock;
-	struct guest guest;
-	struct planting planting;
-	struct changes changes;
-	struct probes probes;
-	struct interrupts interrupts;
-	struct stepping stepping;
-	struct guest_side side;
-	struct client client;
-	struct carrying carrying;
-	struct borrower borrower;
-	uint64_t last_tick; /* ns */
-};
-
-/* Zeroed before. serving_clear() is for what serving_init() has seen, failed or not. */
-struct cs_error *serving_init(struct serving *serving, struct meeting *meeting);
-void serving_clear(struct serving *serving);
-
-/* Connects, negotiates, and opens the socket for GDB. */
-struct cs_error *serve_begin(struct serving *serving);
 /* Until the end is announced. */
 void serve(struct serving *serving);
 
