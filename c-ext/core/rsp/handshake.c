@@ -9,7 +9,7 @@
 #include "base/vector.h"
 #include "rsp/quirks.h"
 
-/* What the relay can do itself, told to the stub. What GDB is offered is settled in gdb_carry.c. */
+/* What the relay can do itself, told to the stub. What GDB is offered is settled in gdb_answer.c. */
 static const char supported[] =
 	"qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386";
 
