@@ -80,7 +80,7 @@ void client_begin(struct client *client, int fd)
 		.timeout_ms = client->timeout_ms,
 		.gone = client->gone,
 		.gone_context = client->gone_context,
-		.packets_sent = client->packets_sent,
+		.sent = client->sent,
 		.left = client->left,
 	};
 }
@@ -138,7 +138,7 @@ void client_send(struct client *client, const char *raw, size_t length)
 	else
 		write_all(client, client->last_frame, client->last_frame_length);
 	cs_error_destroy(error);
-	client->packets_sent++;
+	++*client->sent;
 }
 
 void client_say(struct client *client, const char *text)

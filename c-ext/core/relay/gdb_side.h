@@ -35,14 +35,14 @@ struct client {
 	/* Handed in: called when a debugger is gone. */
 	void (*gone)(void *context);
 	void *gone_context;
+	_Atomic uint64_t *sent; /* packets to all debuggers: counted where other threads may look */
 	bool no_ack;
 	bool heard; /* it has sent a packet */
 	struct gdb_dialect dialect;
 	struct pending pending;
-	bool stop_unread;              /* it was told of a stop, and has said nothing since: for it, the guest runs */
-	bool answering;                /* a request is being looked at, which GDB expects an answer to */
-	uint64_t spoken_at;            /* ns: when something was last written to it */
-	_Atomic uint64_t packets_sent; /* to all of them; other threads look at it */
+	bool stop_unread;   /* it was told of a stop, and has said nothing since: for it, the guest runs */
+	bool answering;     /* a request is being looked at, which GDB expects an answer to */
+	uint64_t spoken_at; /* ns: when something was last written to it */
 	struct packet_parser parser;
 	char input[16384];
 	size_t input_at;

@@ -261,7 +261,7 @@ void relay_get_statistics(struct relay *relay, struct relay_statistics *ret)
 {
 	run_clock_statistics(&relay->serving.clock, ret);
 	ret->packets_to_stub = relay->serving.guest.stub->packets_sent;
-	ret->packets_to_gdb = relay->serving.client.packets_sent;
+	ret->packets_to_gdb = relay->serving.packets_to_gdb;
 	ret->probes = relay->serving.probes.count;
 }
 

@@ -40,6 +40,7 @@ static void assemble(struct serving *serving)
 	guest->printed_context = client;
 	client->gone = forget_interrupts;
 	client->gone_context = serving;
+	client->sent = &serving->packets_to_gdb;
 	*planting = (struct planting){.guest = guest};
 	*changes = (struct changes){.guest = guest};
 	*probes = (struct probes){.guest = guest, .planting = planting, .changes = changes};

@@ -28,6 +28,7 @@ struct serving {
 	struct stepping stepping;
 	struct guest_side side;
 	struct client client;
+	_Atomic uint64_t packets_to_gdb;
 	struct carrying carrying;
 	struct borrower borrower;
 	uint64_t last_tick; /* ns */
