@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "trace/diff_facts.h"
+#include "trace/diff_waiting.h"
 #include "trace/rows.h"
 #include "trace/sql.h"
 
@@ -17,6 +18,7 @@ struct decision {
 	int64_t ordinal;
 	bool taken;
 	uint64_t address;
+	uint32_t branch; /* as both sides call it; of the way out of a waiting loop */
 };
 
 struct waiting {
@@ -30,6 +32,9 @@ struct track {
 	struct waiting *first, *last;
 	int side;     /* whose decisions wait */
 	bool lost[2]; /* the side may have come by in a gap: its later decisions are not to be counted */
+	/* Of a branch in a loop that waits, the side's last decision that stayed in it. */
+	struct decision stayed[2];
+	bool has_stayed[2];
 };
 
 struct invocation {
@@ -55,7 +60,8 @@ struct side {
 
 struct comparison {
 	struct side sides[2];
-	struct track *tracks; /* by branch of side 0 */
+	struct track *tracks;   /* by branch of side 0 */
+	struct track *ways_out; /* by loop of side 0 that waits: how it was left, each time */
 	struct waiting *pool;
 	struct waiting *free;
 	uint64_t round;
@@ -80,6 +86,7 @@ static void comparison_release(struct comparison *comparison)
 		diff_code_release(&side->code);
 	}
 	free(comparison->tracks);
+	free(comparison->ways_out);
 	free(comparison->pool);
 }
 
@@ -100,6 +107,7 @@ static struct cs_error *open_side(struct side *side, struct trace *trace, int64_
 {
 	side->trace = trace;
 	CS_TRY(diff_code_read(trace, function, &side->code));
+	CS_TRY(diff_waiting_read(trace, &side->code));
 	CS_TRY(diff_facts_create(&side->code, &side->facts));
 	CS_TRY(trace_prepare(trace, invocations_sql, &side->invocations));
 	CS_TRY(trace_prepare(trace, decisions_sql, &side->decisions));
@@ -140,13 +148,16 @@ static struct cs_error *begin(struct side *side)
 	return trace_step(side->trace, side->gaps, &side->has_gap);
 }
 
-static struct track *track_of(struct comparison *comparison, uint32_t branch)
+static struct track *current(const struct comparison *comparison, struct track *track)
 {
-	struct track *track = &comparison->tracks[branch];
-
 	if (track->round != comparison->round)
 		*track = (struct track){.round = comparison->round};
 	return track;
+}
+
+static struct track *track_of(struct comparison *comparison, uint32_t branch)
+{
+	return current(comparison, &comparison->tracks[branch]);
 }
 
 /* The number that the branch has on side 0, by which both sides go; DIFF_NONE: it is on one side only. */
@@ -155,6 +166,25 @@ static uint32_t common_branch(const struct comparison *comparison, int s, uint32
 	const struct diff_branch *own = &comparison->sides[s].code.branches[branch];
 
 	return s == 0 && own->pair != DIFF_NONE ? branch : own->pair;
+}
+
+/* Side 0's loop in which both sides wait at a branch; DIFF_NONE: there is none. */
+static uint32_t common_loop(const struct comparison *comparison, uint32_t common)
+{
+	const struct diff_code *a = &comparison->sides[0].code, *b = &comparison->sides[1].code;
+	uint32_t own = a->waiting[a->branches[common].block];
+
+	return b->waiting[b->branches[a->branches[common].pair].block] == DIFF_NONE ? DIFF_NONE : own;
+}
+
+/* The side may have come by in a gap. */
+static void lose(struct comparison *comparison, int s, uint32_t common)
+{
+	uint32_t loop = common_loop(comparison, common);
+
+	track_of(comparison, common)->lost[s] = true;
+	if (loop != DIFF_NONE)
+		current(comparison, &comparison->ways_out[loop])->lost[s] = true;
 }
 
 /* Goes through the side's gaps before the step ORDINAL. */
@@ -169,7 +199,7 @@ static struct cs_error *pass_gaps(struct comparison *comparison, int s, int64_t 
 		uint32_t common = branch == DIFF_NONE ? DIFF_NONE : common_branch(comparison, s, branch);
 
 		if (common != DIFF_NONE)
-			track_of(comparison, common)->lost[s] = true;
+			lose(comparison, s, common);
 		CS_TRY(trace_step(side->trace, side->gaps, &side->has_gap));
 	}
 	return NULL;
@@ -226,16 +256,72 @@ static void meet(struct comparison *comparison, struct track *track, int s, cons
 	comparison->waiting--;
 }
 
-static void take(struct comparison *comparison, int s, const struct decision *decision)
+/* Two ways out of one loop that differ. It is told at the branch by which one side left it, where the other had gone
+ * on. */
+static void part_at_ways_out(struct comparison *comparison, int s, const struct decision *decision,
+			     const struct decision *waited)
+{
+	const struct decision *own[2];
+
+	own[s] = decision;
+	own[1 - s] = waited;
+	for (int leaver = 0; leaver < 2; leaver++) {
+		const struct track *track = track_of(comparison, own[leaver]->branch);
+
+		if (!track->has_stayed[1 - leaver])
+			continue;
+		own[1 - leaver] = &track->stayed[1 - leaver];
+		break;
+	}
+	comparison->parted = true;
+	for (int side = 0; side < 2; side++)
+		comparison->at[side] = point_of(&comparison->sides[side], own[side]);
+}
+
+/* The way out of a loop that waits, in its turn. */
+static void leave(struct comparison *comparison, struct track *track, int s, const struct decision *decision,
+		  bool inverted)
+{
+	struct waiting *entry = track->first;
+
+	if (track->lost[s])
+		return;
+	if (!entry || track->side == s) {
+		if (!track->lost[1 - s])
+			wait_for_other(comparison, track, s, decision);
+		return;
+	}
+	comparison->result->decisions++;
+	if (entry->decision.branch != decision->branch || entry->decision.taken != (decision->taken != inverted))
+		part_at_ways_out(comparison, s, decision, &entry->decision);
+	track->first = entry->next;
+	entry->next = comparison->free;
+	comparison->free = entry;
+	comparison->waiting--;
+}
+
+static void take(struct comparison *comparison, int s, struct decision *decision)
 {
 	const struct diff_code *code = &comparison->sides[s].code;
 	uint32_t branch = diff_code_find(code, decision->address);
 	uint32_t common = branch == DIFF_NONE ? DIFF_NONE : common_branch(comparison, s, branch);
+	uint32_t loop = common == DIFF_NONE ? DIFF_NONE : common_loop(comparison, common);
 	struct track *track;
 
 	if (common == DIFF_NONE)
 		return;
 	track = track_of(comparison, common);
+	decision->branch = common;
+	if (loop != DIFF_NONE) {
+		if (diff_waiting_leaves(code, branch, decision->taken)) {
+			leave(comparison, current(comparison, &comparison->ways_out[loop]), s, decision,
+			      code->branches[branch].inverted);
+		} else {
+			track->stayed[s] = *decision;
+			track->has_stayed[s] = true;
+		}
+		return;
+	}
 	if (track->lost[s])
 		return;
 	if (track->first && track->side != s)
@@ -421,8 +507,9 @@ struct cs_error *diff_function(struct trace *const traces[2], const int64_t func
 	CS_TRY(diff_code_pair(&comparison.sides[0].code, &comparison.sides[1].code, &ret->same_code));
 	count_branches(ret, comparison.sides);
 	comparison.tracks = calloc(comparison.sides[0].code.count + 1, sizeof(*comparison.tracks));
+	comparison.ways_out = calloc((size_t)comparison.sides[0].code.block_count + 1, sizeof(*comparison.ways_out));
 	comparison.pool = calloc(WAITING_MAX, sizeof(*comparison.pool));
-	if (!comparison.tracks || !comparison.pool)
+	if (!comparison.tracks || !comparison.ways_out || !comparison.pool)
 		return &cs_error_no_memory;
 	return compare_invocations(&comparison);
 }

@@ -9,7 +9,8 @@
  *
  * Invocations are paired in order for each caller. Of a pair, each branch's outcomes are compared one by one. What a
  * trace does not determine never counts as a difference: a branch that may have run in a gap is compared no further,
- * but what is certain of a gap is (the way by which it was left).
+ * but what is certain of a gap is (the way by which it was left). Nor do the rounds of a loop that waits for a clock:
+ * of such a loop only the branch is compared by which it was left each time.
  *
  * Rows are read as they are compared: memory depends on the size of the function, not on the length of the traces.
  */

@@ -35,6 +35,7 @@ struct diff_code {
 	size_t *first_edge; /* by block, and one more: where its edges begin */
 	uint32_t block_count;
 	uint32_t *branch_of; /* by block: the branch that ends it, or DIFF_NONE */
+	uint32_t *waiting;   /* by block: the loop that it waits in (diff_waiting.h) */
 };
 
 /* Reads function FUNCTION (its id). CODE may hold anything; release it by diff_code_release() whatever is returned. */

@@ -223,6 +223,92 @@ static void loops_are_compared_round_by_round(void **state)
 	assert_true(result.at[0].taken);
 }
 
+/* The loop of blocks 1 and 2 waits. */
+static void waits(struct traces *traces)
+{
+	for (int s = 0; s < 2; s++)
+		run(traces->db[s], "INSERT INTO window VALUES (1, 0, %d, %d, 1)", ENTRY + 16, ENTRY + 48);
+}
+
+/* Goes round so often, and leaves at the end of a block. */
+static void go_round(sqlite3 *db, int64_t id, int rounds, int last)
+{
+	int step = 1;
+
+	for (; rounds; rounds--) {
+		decide(db, id, step++, 1, 0);
+		decide(db, id, step++, 2, 1);
+	}
+	decide(db, id, step++, 1, last == 1);
+	if (last == 2)
+		decide(db, id, step, 2, 0);
+}
+
+static void rounds_of_a_loop_that_waits_are_no_difference(void **state)
+{
+	struct traces *traces = *state;
+	struct diff_result result;
+
+	waits(traces);
+	for (int s = 0; s < 2; s++) {
+		int64_t id = call(traces->db[s], 1, "", s ? "0123" : "0121212123", "yes");
+
+		go_round(traces->db[s], id, s ? 0 : 3, 2);
+	}
+	result = compare(traces);
+	assert_false(result.diverges);
+	assert_int_equal(result.decisions, 1);
+}
+
+static void how_a_loop_that_waits_was_left_is_a_difference(void **state)
+{
+	struct traces *traces = *state;
+	struct diff_result result;
+
+	waits(traces);
+	for (int s = 0; s < 2; s++) {
+		int64_t id = call(traces->db[s], 1, "", s ? "0121214" : "0123", "yes");
+
+		go_round(traces->db[s], id, s ? 2 : 0, s ? 1 : 2);
+	}
+	result = compare(traces);
+	assert_true(result.diverges);
+	assert_int_equal(result.at[0].address, result.at[1].address);
+	assert_true(result.at[0].taken != result.at[1].taken);
+	/* A left at block 2, where B went on, for the last time in its second round. */
+	assert_int_equal(result.at[1].address, BRANCH(2));
+	assert_int_equal(result.at[1].ordinal, 4);
+}
+
+/* A loop around one that waits decides by itself: only the inner one's rounds do not count. Block 2 waits, block 1 goes
+ * on. */
+static void a_loop_around_one_that_waits(void **state)
+{
+	struct traces *traces = *state;
+	struct diff_result result;
+
+	waits(traces);
+	for (int s = 0; s < 2; s++) {
+		int64_t id = call(traces->db[s], 1, "", s ? "012124" : "01222124", "yes");
+		int step = 1;
+
+		run(traces->db[s], "UPDATE edge SET target = 2 WHERE source = 2 AND kind = 'taken'");
+		run(traces->db[s], "UPDATE edge SET target = 1 WHERE source = 2 AND kind = 'next'");
+		for (int rounds = 0; rounds < 2; rounds++) {
+			decide(traces->db[s], id, step++, 1, s && rounds);
+			if (s && rounds)
+				break;
+			if (!s)
+				decide(traces->db[s], id, step++, 2, 1);
+			decide(traces->db[s], id, step++, 2, 0);
+		}
+	}
+	result = compare(traces);
+	assert_true(result.diverges);
+	assert_int_equal(result.at[0].address, BRANCH(1));
+	assert_true(result.at[1].taken);
+}
+
 static void a_path_that_was_cut_off_is_no_difference(void **state)
 {
 	struct traces *traces = *state;
@@ -450,6 +536,9 @@ int main(void)
 		DIFF_TEST(same_decisions),
 		DIFF_TEST(first_difference_is_told),
 		DIFF_TEST(loops_are_compared_round_by_round),
+		DIFF_TEST(rounds_of_a_loop_that_waits_are_no_difference),
+		DIFF_TEST(how_a_loop_that_waits_was_left_is_a_difference),
+		DIFF_TEST(a_loop_around_one_that_waits),
 		DIFF_TEST(a_path_that_was_cut_off_is_no_difference),
 		DIFF_TEST(callers_are_told_apart),
 		DIFF_TEST(gaps_are_no_difference),
