@@ -38,8 +38,8 @@ static PyObject *instruction(struct analyser_object *self, const struct analysis
 
 	insn_text(analyser_decoder(self->analyser), &insn->insn, text, sizeof(text));
 	return Py_BuildValue("{s:K,s:I,s:s,s:s,s:N,s:i,s:N,s:s,s:N}", "address", (unsigned long long)insn->insn.address,
-			     "length", (unsigned)insn->insn.length, "kind", insn_kind_name(insn->insn.kind),
-			     "condition", insn_condition_name(insn->insn.condition), "target",
+			     "length", (unsigned)insn->insn.length, "kind", insn_kind_name(&insn->insn), "condition",
+			     insn_condition_name(&insn->insn), "target",
 			     insn->insn.target ? PyLong_FromUnsignedLongLong(insn->insn.target) : Py_NewRef(Py_None),
 			     "port", insn->insn.port, "text", string_to_object(text), "site",
 			     insn->flags ? site_kind_name(insn->site) : "", "in_window",

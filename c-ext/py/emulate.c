@@ -5,21 +5,22 @@
 
 #include "convert.h"
 
-#include "arch/x86/emulate.h"
+#include "arch/arch.h"
 #include "base/util.h"
 #include "xref/written.h"
 
-/* The registers from a sequence of sixteen, RIP and RFLAGS. -1 with an exception set. */
+/* The registers from a sequence of the general ones, PC and flags. -1 with an exception set. */
 static int take_state(PyObject *sequence, struct emulate_state *ret)
 {
-	uint64_t values[EMULATE_REGISTERS + 2];
+	size_t count = arch_at(0)->general_count;
+	uint64_t values[EMULATE_REGISTERS_MAX + 2];
 
-	if (PySequence_Size(sequence) != (Py_ssize_t)ARRAY_SIZE(values)) {
+	if (PySequence_Size(sequence) != (Py_ssize_t)count + 2) {
 		if (!PyErr_Occurred())
-			PyErr_SetString(PyExc_ValueError, "registers: give the sixteen general ones, RIP, RFLAGS");
+			PyErr_Format(PyExc_ValueError, "registers: give the %zu general ones, PC, flags", count);
 		return -1;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+	for (size_t i = 0; i < count + 2; i++) {
 		PyObject *item = PySequence_GetItem(sequence, (Py_ssize_t)i);
 
 		values[i] = item ? PyLong_AsUnsignedLongLong(item) : 0;
@@ -27,21 +28,18 @@ static int take_state(PyObject *sequence, struct emulate_state *ret)
 		if (PyErr_Occurred())
 			return -1;
 	}
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		ret->gpr[i] = values[i];
-	ret->rip = values[EMULATE_REGISTERS];
-	ret->rflags = values[EMULATE_REGISTERS + 1];
+	*ret = (struct emulate_state){.pc = values[count], .flags = values[count + 1]};
+	memcpy(ret->general, values, count * sizeof(values[0]));
 	return 0;
 }
 
 static PyObject *give_state(const struct emulate_state *state)
 {
+	size_t count = arch_at(0)->general_count;
 	PyObject *list = PyList_New(0);
 
-	for (size_t i = 0; list && i < EMULATE_REGISTERS + 2; i++) {
-		uint64_t value = i < EMULATE_REGISTERS    ? state->gpr[i]
-				 : i == EMULATE_REGISTERS ? state->rip
-							  : state->rflags;
+	for (size_t i = 0; list && i < count + 2; i++) {
+		uint64_t value = i < count ? state->general[i] : i == count ? state->pc : state->flags;
 
 		if (list_take(list, PyLong_FromUnsignedLongLong(value)) < 0)
 			Py_CLEAR(list);
@@ -65,10 +63,10 @@ static PyObject *emulate(PyObject *module, PyObject *args)
 	(void)module;
 	if (!PyArg_ParseTuple(args, "y#O|K", &bytes, &size, &sequence, &loaded) || take_state(sequence, &state) < 0)
 		return NULL;
-	error = insn_decoder_create(&decoder);
+	error = insn_decoder_create(arch_at(0), &decoder);
 	if (error)
 		return raise_error(error);
-	known = insn_decode(decoder, (const uint8_t *)bytes, (size_t)size, state.rip, &insn);
+	known = insn_decode(decoder, (const uint8_t *)bytes, (size_t)size, state.pc, &insn);
 	insn_decoder_destroy(decoder);
 	if (!known || emulate_need(&insn) == EMULATE_IMPOSSIBLE)
 		Py_RETURN_NONE;
@@ -78,26 +76,24 @@ static PyObject *emulate(PyObject *module, PyObject *args)
 
 static PyObject *condition_holds(PyObject *module, PyObject *args)
 {
+	struct insn insn = {.arch = arch_at(0), .kind = INSN_BRANCH, .condition = INSN_OVERFLOW};
 	unsigned long long flags;
 	const char *name;
 
 	(void)module;
 	if (!PyArg_ParseTuple(args, "sK", &name, &flags))
 		return NULL;
-	for (enum insn_condition condition = INSN_O; condition <= INSN_G; condition++)
-		if (!strcmp(name, insn_condition_name(condition)))
-			return PyBool_FromLong(emulate_condition(condition, false, flags, 0));
+	for (; insn_by_flags(insn.condition); insn.condition++)
+		if (!strcmp(name, insn_condition_name(&insn)))
+			return PyBool_FromLong(emulate_condition(&insn, flags, 0));
 	return PyErr_Format(PyExc_ValueError, "%s: no condition of the flags", name);
 }
 
 static const char *register_name(int number)
 {
-	static const char *const names[] = {
-		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-		"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
-	};
+	const struct arch *arch = arch_at(0);
 
-	return number >= 0 && (size_t)number < ARRAY_SIZE(names) ? names[number] : "";
+	return number >= 0 && (unsigned)number < arch->general_count ? arch->general[number] : "";
 }
 
 static PyObject *give_store(const struct store *store)
@@ -127,7 +123,7 @@ static bool take_code(PyObject *args, struct machine_code *ret)
 
 	if (!PyArg_ParseTuple(args, "y#K", &ret->bytes, &ret->size, &ret->address))
 		return false;
-	error = insn_decoder_create(&ret->decoder);
+	error = insn_decoder_create(arch_at(0), &ret->decoder);
 	if (error)
 		raise_error(error);
 	return !error;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Interventions: branches that are forced, functions that return at once. */
 #include "record/intervention.h"
+#include "arch/arch.h"
 #include "base/util.h"
 #include "relay.h"
 #include "trace.h"
@@ -62,7 +63,7 @@ static struct cs_error *decode(const char *code, size_t size, uint64_t address, 
 	struct insn_decoder *decoder = NULL;
 	bool known;
 
-	CS_TRY(insn_decoder_create(&decoder));
+	CS_TRY(insn_decoder_create(arch_at(0), &decoder));
 	known = insn_decode(decoder, (const uint8_t *)code, size, address, ret);
 	insn_decoder_destroy(decoder);
 	return known ? NULL

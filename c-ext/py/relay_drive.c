@@ -82,10 +82,10 @@ PyObject *relay_detach_method(PyObject *self, PyObject *unused)
 
 struct borrow_call {
 	struct relay *relay;
-	enum borrow_instruction instruction;
+	const char *name;
 	unsigned long long address;
-	unsigned eax, ecx;
-	struct borrow_result result;
+	uint32_t given[ARCH_LOAN_GIVEN];
+	uint32_t result[ARCH_LOAN_RESULTS];
 };
 
 static struct cs_error *do_borrow(struct stub *stub, void *context)
@@ -93,33 +93,22 @@ static struct cs_error *do_borrow(struct stub *stub, void *context)
 	struct borrow_call *call = context;
 
 	(void)stub;
-	return relay_borrow(call->relay, call->instruction, call->address, call->eax, call->ecx, &call->result);
+	return relay_borrow(call->relay, call->name, call->address, call->given, call->result);
 }
 
 PyObject *relay_borrow_method(PyObject *self, PyObject *args)
 {
 	struct relay *relay = relay_object_relay(self);
-	static const char *const names[] = {
-		[BORROW_RDTSC] = "rdtsc",
-		[BORROW_CPUID] = "cpuid",
-		[BORROW_RDMSR] = "rdmsr",
-	};
 	struct borrow_call ask = {.relay = relay};
 	struct cs_error *error;
-	const char *name;
 	PyObject *result;
 
-	if (!relay || !PyArg_ParseTuple(args, "sK|II", &name, &ask.address, &ask.eax, &ask.ecx))
+	if (!relay || !PyArg_ParseTuple(args, "sK|II", &ask.name, &ask.address, &ask.given[0], &ask.given[1]))
 		return NULL;
-	while (ask.instruction < ARRAY_SIZE(names) && strcmp(names[ask.instruction], name) != 0)
-		ask.instruction++;
-	if (ask.instruction == ARRAY_SIZE(names))
-		return raise_error(
-			cs_error_create(CS_ERROR_ARGUMENT, "only rdtsc, cpuid and rdmsr are borrowed, not %s", name));
 	WITHOUT_GIL(error, relay_call(ask.relay, do_borrow, &ask));
 	result = relay_outcome(error);
 	Py_XDECREF(result);
-	return result ? Py_BuildValue("(IIII)", ask.result.eax, ask.result.ebx, ask.result.ecx, ask.result.edx) : NULL;
+	return result ? Py_BuildValue("(IIII)", ask.result[0], ask.result[1], ask.result[2], ask.result[3]) : NULL;
 }
 
 struct measure_call {
@@ -134,8 +123,8 @@ static struct cs_error *do_measure(struct stub *stub, void *context)
 	struct measure_call *call = context;
 
 	(void)stub;
-	return relay_measure_tsc(call->relay, call->address, (unsigned)(call->seconds * 1e3), &call->ticks,
-				 &call->elapsed_ns);
+	return relay_measure_clock(call->relay, call->address, (unsigned)(call->seconds * 1e3), &call->ticks,
+				   &call->elapsed_ns);
 }
 
 PyObject *relay_measure_tsc_method(PyObject *self, PyObject *args)

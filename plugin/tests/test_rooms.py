@@ -15,13 +15,14 @@ PLUGIN = ROOT / "plugin" / "clockscope"
 MAY_INCLUDE = {
     "base": set[str](),
     "rsp": {"base"},
-    "arch/x86": {"base"},
+    "arch": {"base"},
+    "arch/x86": {"base", "arch"},
     "elf": {"base"},
     "trace": {"base"},
-    "relay": {"base", "rsp", "arch/x86"},
-    "flow": {"base", "arch/x86", "elf"},
-    "xref": {"base", "elf", "arch/x86"},
-    "record": {"base", "rsp", "arch/x86", "elf", "trace", "relay", "flow"},
+    "relay": {"base", "rsp", "arch"},
+    "flow": {"base", "arch", "elf"},
+    "xref": {"base", "elf", "arch"},
+    "record": {"base", "rsp", "arch", "elf", "trace", "relay", "flow"},
 }
 """Which rooms of the core each of them knows beside itself."""
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/addresses.h"
 #include "base/util.h"
 #include "flow/loop_bounds.h"
@@ -131,7 +132,7 @@ static void find_sections(struct analyser *analyser)
 
 static struct cs_error *prepare(struct analyser *analyser)
 {
-	CS_TRY(insn_decoder_create(&analyser->decoder));
+	CS_TRY(insn_decoder_create(arch_at(0), &analyser->decoder));
 	CS_TRY(sites_create(analyser->elf, &analyser->sites));
 	CS_TRY(find_thunks(analyser));
 	CS_TRY(find_noreturn(analyser));
@@ -272,13 +273,13 @@ static struct cs_error *build_cfg(struct analyser *analyser, const struct elf_sy
 
 static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function, unsigned depth, bool *ret);
 
-/* Whatever prints to a serial line reads and writes bytes at ports that it has in DX. A PIT's are constants, and ACPI's
- * timer is read by four bytes. */
+/* Whatever prints to a serial line reads and writes bytes at ports that it has in a register. A timer's are constants,
+ * or it is read whole. */
 static bool reads_itself(const struct insn *insn)
 {
-	if (insn->kind == INSN_IN)
-		return insn->port >= 0 || insn->bytes[0] == 0xed;
-	return insn_is_clock_access(insn) && insn->kind != INSN_OUT;
+	if (insn->kind == INSN_PORT_READ)
+		return insn->port >= 0 || insn->wide_port;
+	return insn_is_clock_access(insn) && insn->kind != INSN_PORT_WRITE;
 }
 
 static struct cs_error *block_reads(struct analyser *analyser, const struct cfg *cfg, const struct cfg_block *block,

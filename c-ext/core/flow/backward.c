@@ -8,9 +8,6 @@
 #define FLAGS_FAR 8u    /* instructions between a comparison and the branch that decides by it */
 #define COPIES_MAX 8u   /* registers that a constant is followed through */
 
-/* What a call may change by the System V ABI (psABI, "Register Usage"): RAX, RCX, RDX, RSI, RDI, R8 to R11. */
-#define CALL_CHANGES 0x0fc7u
-
 static const struct backward_range anything = {0, BACKWARD_OPEN};
 static const struct backward_range nothing = {BACKWARD_OPEN, 0}; /* no way leads there */
 
@@ -83,11 +80,7 @@ static const struct insn *insn_at(const struct backward *backward, uint32_t numb
 /* What an instruction does; a call's callee included. */
 static void effect_of(const struct backward *backward, uint32_t insn, struct operands *ret)
 {
-	const struct insn *at = insn_at(backward, insn);
-
-	operands_of(backward->decoder, at, ret);
-	if (at->kind == INSN_CALL || at->kind == INSN_CALL_INDIRECT)
-		ret->written |= CALL_CHANGES;
+	operands_with_callee(backward->decoder, insn_at(backward, insn), ret);
 }
 
 static bool seen(const struct question *question, uint32_t insn, int reg)
@@ -220,34 +213,29 @@ static bool kept_between(const struct backward *backward, uint32_t comparison, u
 static struct backward_range range_of(enum insn_condition condition, uint64_t constant)
 {
 	switch (condition) {
-	case INSN_B: return (struct backward_range){0, constant};
-	case INSN_AE: return (struct backward_range){constant, BACKWARD_OPEN};
-	case INSN_E: return (struct backward_range){constant, constant + 1};
-	case INSN_BE: return (struct backward_range){0, constant + 1};
-	case INSN_A: return (struct backward_range){constant + 1, BACKWARD_OPEN};
-	case INSN_NE:
-	case INSN_O:
-	case INSN_NO:
-	case INSN_S:
-	case INSN_NS:
-	case INSN_P:
-	case INSN_NP:
-	case INSN_L:
-	case INSN_GE:
-	case INSN_LE:
-	case INSN_G:
-	case INSN_RCXZ:
-	case INSN_ECXZ:
-	case INSN_LOOP:
-	case INSN_LOOPE:
-	case INSN_LOOPNE:
+	case INSN_BELOW: return (struct backward_range){0, constant};
+	case INSN_NOT_BELOW: return (struct backward_range){constant, BACKWARD_OPEN};
+	case INSN_EQUAL: return (struct backward_range){constant, constant + 1};
+	case INSN_NOT_ABOVE: return (struct backward_range){0, constant + 1};
+	case INSN_ABOVE: return (struct backward_range){constant + 1, BACKWARD_OPEN};
+	case INSN_NOT_EQUAL:
+	case INSN_OVERFLOW:
+	case INSN_NOT_OVERFLOW:
+	case INSN_NEGATIVE:
+	case INSN_NOT_NEGATIVE:
+	case INSN_EVEN:
+	case INSN_ODD:
+	case INSN_LESS:
+	case INSN_NOT_LESS:
+	case INSN_NOT_GREATER:
+	case INSN_GREATER:
+	case INSN_BY_REGISTER:
 	case INSN_ALWAYS: break;
 	}
 	return anything;
 }
 
-/* What leaving a branch by `kind` says of a register. The condition of jcc and its opposite differ in the lowest bit.
- */
+/* What leaving a branch by `kind` says of a register. */
 static struct backward_range told_by(const struct backward *backward, uint32_t branch, enum cfg_edge_kind kind, int reg,
 				     unsigned width)
 {
@@ -255,14 +243,15 @@ static struct backward_range told_by(const struct backward *backward, uint32_t b
 	struct operands comparison;
 	uint32_t at;
 
-	if (insn->kind != INSN_BRANCH || insn->condition > INSN_G || (kind != CFG_TAKEN && kind != CFG_FALLTHROUGH) ||
-	    !comparison_of(backward, branch, &comparison, &at) || comparison.reg != reg)
+	if (insn->kind != INSN_BRANCH || !insn_by_flags(insn->condition) ||
+	    (kind != CFG_TAKEN && kind != CFG_FALLTHROUGH) || !comparison_of(backward, branch, &comparison, &at) ||
+	    comparison.reg != reg)
 		return anything;
 	/* Of four bytes the compiler knows that the upper half is zero. Narrower ones leave the rest open. */
 	if (comparison.size < (width < 4 ? width : 4) || comparison.constant < 0 || comparison.constant > INT32_MAX ||
 	    !kept_between(backward, at, branch, reg))
 		return anything;
-	return range_of(kind == CFG_TAKEN ? insn->condition : (enum insn_condition)(insn->condition ^ 1),
+	return range_of(kind == CFG_TAKEN ? insn->condition : insn_opposite(insn->condition),
 			(uint64_t)comparison.constant);
 }
 
@@ -306,9 +295,9 @@ static struct backward_range range_after(struct question *question, const struct
 	if (operands.reg != reg)
 		return anything;
 	if (operands.shape == OPERANDS_SET && operands.constant >= 0)
-		return range_of(INSN_E, (uint64_t)operands.constant);
+		return range_of(INSN_EQUAL, (uint64_t)operands.constant);
 	if (operands.shape == OPERANDS_MASK && operands.constant >= 0)
-		return range_of(INSN_BE, (uint64_t)operands.constant);
+		return range_of(INSN_NOT_ABOVE, (uint64_t)operands.constant);
 	if (operands.shape == OPERANDS_COPY)
 		return range_of_copy(question, way->from, &operands, width);
 	return anything;

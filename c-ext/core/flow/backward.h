@@ -6,7 +6,7 @@
 #ifndef CLOCKSCOPE_BACKWARD_H
 #define CLOCKSCOPE_BACKWARD_H
 
-#include "arch/x86/operands.h"
+#include "arch/operands.h"
 #include "flow/code.h"
 
 /* One way from instruction `from` to the one at `address`. */

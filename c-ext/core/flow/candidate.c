@@ -52,15 +52,13 @@ static struct cs_error *follow_stack(const struct cfg *cfg, struct candidates *c
 	return NULL;
 }
 
-/* An interrupt may be held off until after the next instruction (sti), and a repeated string instruction may be resumed
- * in its midst: a stop there would not count what it seems to. */
+/* An interrupt may be held off until after the next instruction, and a repeated string instruction may be resumed
+ * in its midst: a stop there would not count what it seems to. Nor does any stand on an instruction that waits. */
 static bool is_delicate(const struct cfg *cfg, const struct cfg_block *block, uint32_t index)
 {
 	const struct insn *insn = &cfg->insns[index].insn;
 
-	if (index > block->insn && cfg->insns[index - 1].insn.bytes[0] == 0xfb)
-		return true;
-	return insn->kind == INSN_OTHER && (insn->bytes[0] == 0xf2 || insn->bytes[0] == 0xf3);
+	return insn->repeats || insn_is_pause(insn) || (index > block->insn && cfg->insns[index - 1].insn.defers);
 }
 
 static bool is_allowed(const struct picker *picker, const struct cfg_block *block, uint32_t index)
@@ -151,8 +149,8 @@ static bool may_precede_entry(const struct picker *picker, uint32_t index)
 	if (insn->flags & CFG_PATCHED && insn->site == SITE_MCOUNT)
 		return true;
 	return !insn->flags &&
-	       (insn->insn.kind == INSN_OTHER || insn->insn.kind == INSN_NOP || insn->insn.kind == INSN_CMOV ||
-		insn->insn.kind == INSN_SETCC) &&
+	       (insn->insn.kind == INSN_OTHER || insn->insn.kind == INSN_NOP || insn->insn.kind == INSN_SELECT ||
+		insn->insn.kind == INSN_TRUTH) &&
 	       insn->insn.stack != INSN_STACK_UNKNOWN;
 }
 

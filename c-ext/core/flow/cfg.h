@@ -9,7 +9,7 @@
 #ifndef CLOCKSCOPE_CFG_H
 #define CLOCKSCOPE_CFG_H
 
-#include "arch/x86/insn.h"
+#include "arch/insn.h"
 #include "elf/sites.h"
 
 #define CFG_NONE UINT32_MAX

@@ -211,22 +211,22 @@ static struct cs_error *follow(struct walk *walk, struct code_insn *from)
 	case INSN_CALL_INDIRECT: return follow_call(walk, from);
 	case INSN_RETURN: from->exits |= CFG_RETURNS; return NULL;
 	case INSN_TRAP:
-		/* ud2 is how Linux writes BUG and WARN; a table tells which (see apply_sites()). */
-		from->perhaps = insn->bytes[0] == 0x0f && !walk->input->sites;
+		/* Linux has a table that tells BUG from WARN (see apply_sites()). */
+		from->perhaps = insn->asserts && !walk->input->sites;
 		from->exits |= CFG_NEVER_RETURNS;
 		return NULL;
 	case INSN_OTHER:
 	case INSN_NOP:
 	case INSN_HALT:
-	case INSN_CMOV:
-	case INSN_SETCC:
-	case INSN_TSC:
-	case INSN_RDPMC:
-	case INSN_IN:
-	case INSN_OUT:
-	case INSN_RDMSR:
-	case INSN_WRMSR:
-	case INSN_CPUID: from->falls = true; return NULL;
+	case INSN_SELECT:
+	case INSN_TRUTH:
+	case INSN_CLOCK:
+	case INSN_COUNTER:
+	case INSN_PORT_READ:
+	case INSN_PORT_WRITE:
+	case INSN_SYSTEM_READ:
+	case INSN_SYSTEM_WRITE:
+	case INSN_IDENTIFY: from->falls = true; return NULL;
 	}
 	return NULL;
 }

@@ -17,7 +17,7 @@ struct code_target {
 struct code_insn {
 	struct cfg_insn base;
 	bool falls;           /* control can go on with the next instruction */
-	bool perhaps;         /* … if that is reached in another way too (ud2 of which nothing is known) */
+	bool perhaps;         /* … if that is reached in another way too (a BUG or WARN of which nothing is known) */
 	unsigned exits;       /* bits of enum cfg_exit */
 	unsigned other_exits; /* those of an indirect jump that are not its own: what it may be patched to */
 	uint32_t targets;     /* range in code->targets */

@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-#include "arch/x86/moved.h"
+#include "arch/arch.h"
+#include "arch/moved.h"
 #include "base/util.h"
-
-#define INT3 0xcc
 
 /* The patched place that an address is in, or NULL. */
 static const struct site *site_around(const struct sites *sites, uint64_t address)
@@ -20,28 +19,30 @@ static const struct site *site_around(const struct sites *sites, uint64_t addres
 	return NULL;
 }
 
-/* A patched place that begins with an int3 is half-written: all of it is taken from the ELF. Behind a return that was
- * patched in, int3 is what the kernel fills up with. */
-static void restore_site(const struct site *site, const uint8_t *original, uint64_t address, uint8_t *bytes,
-			 size_t size)
+/* A patched place that begins with a breakpoint is half-written: all of it is taken from the ELF. Behind a return that
+ * was patched in, breakpoints are what the kernel fills up with. */
+static void restore_site(const struct site *site, uint8_t breakpoint, const uint8_t *original, uint64_t address,
+			 uint8_t *bytes, size_t size)
 {
 	uint64_t at = site->address - address;
 
-	if (at < size && site->length <= size - at && bytes[at] == INT3 && original[at] != INT3)
+	if (at < size && site->length <= size - at && bytes[at] == breakpoint && original[at] != breakpoint)
 		memcpy(bytes + at, original + at, site->length);
 }
 
 static void restore_breakpoints(const struct analyser *analyser, const uint8_t *original, uint64_t address,
 				uint8_t *bytes, size_t size)
 {
+	uint8_t breakpoint = insn_decoder_arch(analyser_decoder(analyser))->breakpoint;
+
 	for (size_t i = 0; i < size; i++) {
 		const struct site *site;
 
-		if (bytes[i] != INT3 || original[i] == INT3)
+		if (bytes[i] != breakpoint || original[i] == breakpoint)
 			continue;
 		site = site_around(analyser_sites(analyser), address + i);
 		if (site)
-			restore_site(site, original, address, bytes, size);
+			restore_site(site, breakpoint, original, address, bytes, size);
 		else
 			bytes[i] = original[i];
 	}
@@ -73,7 +74,7 @@ static struct cs_error *read_part(struct analyser *analyser, const struct analys
 	}
 	if (error)
 		return error;
-	moved_back(source->placement, original, bytes, size);
+	moved_back(insn_decoder_arch(analyser_decoder(analyser)), source->placement, original, bytes, size);
 	restore_breakpoints(analyser, original, range->start, bytes, size);
 	*part = (struct analysis_text){range->start, bytes, size};
 	CS_TRY(analysis_compare(analyser, part, &different));

@@ -3,8 +3,8 @@
  * A function's text as it is in the guest's memory: what is analysed in place of the ELF's, for a kernel patches itself
  * while it runs, and a guest may run another build than its symbols are of.
  *
- * Breakpoints that are bytes in memory (KVM), and text that the kernel is about to rewrite, show as int3 where the ELF
- * has an instruction; those bytes are the ELF's. So are addresses in the text of an image that was moved.
+ * Breakpoints that are bytes in memory (KVM), and text that the kernel is about to rewrite, show as breakpoints where
+ * the ELF has an instruction; those bytes are the ELF's. So are addresses in the text of an image that was moved.
  */
 #ifndef CLOCKSCOPE_GUEST_TEXT_H
 #define CLOCKSCOPE_GUEST_TEXT_H

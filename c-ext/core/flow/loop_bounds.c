@@ -1,13 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "flow/loop_bounds.h"
 
-#include "arch/x86/emulate.h"
-#include "arch/x86/operands.h"
-
-/* System V ABI, 3.2.1: what a callee need not preserve. */
-#define CALLER_SAVED                                                                                                   \
-	(1u << EMULATE_RAX | 1u << EMULATE_RCX | 1u << EMULATE_RDX | 1u << EMULATE_RSI | 1u << EMULATE_RDI | 1u << 8 | \
-	 1u << 9 | 1u << 10 | 1u << 11)
+#include "arch/operands.h"
 
 struct search {
 	struct insn_decoder *decoder;
@@ -24,11 +18,7 @@ struct search {
 
 static bool writes(const struct search *search, uint32_t index, struct operands *ret)
 {
-	const struct insn *insn = &search->cfg->insns[index].insn;
-
-	operands_of(search->decoder, insn, ret);
-	if (insn->kind == INSN_CALL || insn->kind == INSN_CALL_INDIRECT)
-		ret->written |= CALLER_SAVED;
+	operands_with_callee(search->decoder, &search->cfg->insns[index].insn, ret);
 	return ret->written >> search->reg & 1;
 }
 
@@ -122,20 +112,6 @@ static bool find_start(struct search *search)
 	return true;
 }
 
-/* Flags of left - right in 32 or 64 bits: SDM vol. 1, 3.4.3.1. */
-static uint64_t flags_of(uint64_t left, uint64_t right, unsigned size)
-{
-	uint64_t mask = size == 8 ? UINT64_MAX : UINT32_MAX;
-	uint64_t sign = size == 8 ? 1ull << 63 : 1ull << 31;
-	uint64_t result;
-
-	left &= mask;
-	right &= mask;
-	result = (left - right) & mask;
-	return (left < right ? 0x1 : 0) | (result ? 0 : 0x40) | (result & sign ? 0x80 : 0) |
-	       ((left ^ right) & (left ^ result) & sign ? 0x800 : 0);
-}
-
 /* Counts the rounds out. Which of step and test comes first in a round is seen from the graph: in the branch's block by
  * position, otherwise by dominance. */
 static uint32_t count_rounds(const struct search *search)
@@ -153,33 +129,34 @@ static uint32_t count_rounds(const struct search *search)
 	cfg_decides(cfg, search->branch, &taken, &not_taken);
 	stays_if_taken = taken != CFG_NONE && cfg_in_loop(cfg, search->loop, taken);
 	for (uint32_t round = 1; round <= BOUNDS_LIMIT; round++) {
-		uint64_t flags;
+		uint64_t left, right;
 
 		if (same) {
 			/* add and sub compare with the constant's negative, but for the carry of an addition. */
-			flags = flags_of(value, -(uint64_t)search->step.constant, search->step.size);
+			left = value;
+			right = -(uint64_t)search->step.constant;
 			value += (uint64_t)search->step.constant;
 		} else {
 			value += step_first ? (uint64_t)search->step.constant : 0;
-			flags = flags_of(value,
-					 search->test.shape == OPERANDS_COMPARE ? (uint64_t)search->test.constant : 0,
-					 search->test.size);
+			left = value;
+			right = search->test.shape == OPERANDS_COMPARE ? (uint64_t)search->test.constant : 0;
 			value += step_first ? 0 : (uint64_t)search->step.constant;
 		}
-		if (emulate_condition(jump->condition, false, flags, 0) != stays_if_taken)
+		if (insn_condition_of(jump->condition, left, right, search->test.size) != stays_if_taken)
 			return round;
 	}
 	return 0;
 }
 
-/* Conditions whose flags are computed above; for an addition the carry is another one. */
+/* Conditions that compilers make loops of; for an addition the carry is another one. */
 static bool is_understood(const struct search *search)
 {
 	enum insn_condition condition = cfg_last(search->cfg, search->branch)->insn.condition;
-	bool carry = condition == INSN_B || condition == INSN_AE || condition == INSN_BE || condition == INSN_A;
+	bool carry = condition == INSN_BELOW || condition == INSN_NOT_BELOW || condition == INSN_NOT_ABOVE ||
+		     condition == INSN_ABOVE;
 
-	if (condition > INSN_G || condition == INSN_P || condition == INSN_NP || condition == INSN_O ||
-	    condition == INSN_NO)
+	if (!insn_by_flags(condition) || condition == INSN_EVEN || condition == INSN_ODD ||
+	    condition == INSN_OVERFLOW || condition == INSN_NOT_OVERFLOW)
 		return false;
 	return !carry || search->test.shape == OPERANDS_COMPARE;
 }

@@ -12,7 +12,7 @@
 #ifndef CLOCKSCOPE_PROBE_PLAN_H
 #define CLOCKSCOPE_PROBE_PLAN_H
 
-#include "arch/x86/emulate.h"
+#include "arch/emulate.h"
 #include "flow/cfg.h"
 #include "flow/window.h"
 

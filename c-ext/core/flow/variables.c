@@ -192,10 +192,10 @@ const char *variables_in_slot(struct lines *lines, uint64_t address, int base, i
 /* --- Comparisons --- */
 
 /* The general registers that change from an instruction on, up to a block's branch. */
-static uint16_t changed_since(struct insn_decoder *decoder, const struct cfg *cfg, uint32_t block, uint32_t insn)
+static uint32_t changed_since(struct insn_decoder *decoder, const struct cfg *cfg, uint32_t block, uint32_t insn)
 {
 	const struct cfg_block *at = &cfg->blocks[block];
-	uint16_t changed = 0;
+	uint32_t changed = 0;
 	struct operands operands;
 
 	for (uint32_t i = insn; i + 1 < at->insn + at->insn_count; i++) {
@@ -208,7 +208,7 @@ static uint16_t changed_since(struct insn_decoder *decoder, const struct cfg *cf
 /* A variable's range often ends with the comparison, its last use; where its place has not changed since, that is as
  * good. */
 static const char *name_of(struct lines *lines, const struct operand *operand, uint64_t comparison, uint64_t branch,
-			   uint16_t changed)
+			   uint32_t changed)
 {
 	const char *name;
 
@@ -226,7 +226,7 @@ size_t variables_compared(struct lines *lines, struct insn_decoder *decoder, con
 {
 	uint32_t comparison = cfg_comparison(cfg, block);
 	struct operand operands[OPERAND_MAX];
-	uint16_t changed;
+	uint32_t changed;
 	size_t count, found = 0;
 
 	if (comparison == CFG_NONE)

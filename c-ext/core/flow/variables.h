@@ -6,7 +6,7 @@
 #ifndef CLOCKSCOPE_VARIABLES_H
 #define CLOCKSCOPE_VARIABLES_H
 
-#include "arch/x86/operands.h"
+#include "arch/operands.h"
 #include "elf/lines.h"
 #include "flow/cfg.h"
 

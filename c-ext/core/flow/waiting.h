@@ -14,7 +14,4 @@
 /* Tells of each loop whether it waits; `ret` has room for cfg->loop_count. */
 void waiting_find(struct insn_decoder *decoder, const struct cfg *cfg, bool *ret);
 
-/* Whether an instruction itself says that its loop waits: pause, hlt, mwait, mwaitx, umwait, tpause. */
-bool waiting_is_pause(const struct insn *insn);
-
 #endif

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "arch/x86/operands.h"
+#include "arch/operands.h"
 #include "base/addresses.h"
 #include "base/util.h"
 #include "flow/waiting.h"
@@ -23,15 +23,15 @@ bool window_calls_pointer(const struct cfg_block *block, const struct cfg_insn *
 	case INSN_RETURN:
 	case INSN_TRAP:
 	case INSN_HALT:
-	case INSN_CMOV:
-	case INSN_SETCC:
-	case INSN_TSC:
-	case INSN_RDPMC:
-	case INSN_IN:
-	case INSN_OUT:
-	case INSN_RDMSR:
-	case INSN_WRMSR:
-	case INSN_CPUID: return false;
+	case INSN_SELECT:
+	case INSN_TRUTH:
+	case INSN_CLOCK:
+	case INSN_COUNTER:
+	case INSN_PORT_READ:
+	case INSN_PORT_WRITE:
+	case INSN_SYSTEM_READ:
+	case INSN_SYSTEM_WRITE:
+	case INSN_IDENTIFY: return false;
 	}
 	return false;
 }

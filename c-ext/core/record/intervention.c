@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/x86/emulate.h"
-#include "arch/x86/moved.h"
+#include "arch/arch.h"
+#include "arch/moved.h"
 #include "base/util.h"
 
 struct intervention {
@@ -40,39 +40,6 @@ struct interventions {
 	pthread_mutex_t lock; /* guards what follows */
 	bool abandoned;       /* nothing is changed any more */
 };
-
-/* --- Flags --- */
-
-bool intervention_flags(enum insn_condition condition, bool taken, uint64_t flags, uint64_t *ret)
-{
-	/* By condition code without its lowest bit, which negates it: what to set for it to hold, what to clear for it
-	 * not to. A signed comparison differs in SF and OF: there SF is made to. */
-	static const struct {
-		uint64_t set;
-		uint64_t clear;
-	} changes[] = {
-		{EMULATE_OF, EMULATE_OF},
-		{EMULATE_CF, EMULATE_CF},
-		{EMULATE_ZF, EMULATE_ZF},
-		{EMULATE_CF, EMULATE_CF | EMULATE_ZF},
-		{EMULATE_SF, EMULATE_SF},
-		{EMULATE_PF, EMULATE_PF},
-		{0, 0},
-		{0, EMULATE_ZF},
-	};
-	size_t kind = (size_t)condition >> 1;
-	bool holds = taken != ((unsigned)condition & 1);
-
-	*ret = flags;
-	if (condition > INSN_G)
-		return false;
-	if (emulate_condition(condition, false, flags, 0) == taken)
-		return true;
-	*ret = holds ? flags | changes[kind].set : flags & ~changes[kind].clear;
-	if (emulate_condition(condition, false, *ret, 0) != taken)
-		*ret ^= EMULATE_SF;
-	return true;
-}
 
 /* --- Stops --- */
 
@@ -116,9 +83,9 @@ static void change(struct probe *probe, const struct probe_hit *hit, struct prob
 	if (!intervention->seq)
 		return;
 	if (intervention->insn.length) {
-		intervention->was = emulate_condition(intervention->insn.condition, false, now, 0);
+		intervention->was = emulate_condition(&intervention->insn, now, 0);
 		ret->writes_flags = intervention->was != intervention->taken;
-		intervention_flags(intervention->insn.condition, intervention->taken, now, &ret->flags);
+		emulate_flags(&intervention->insn, intervention->taken, now, &ret->flags);
 	} else {
 		ret->returns = true;
 		ret->value = intervention->value;
@@ -175,7 +142,7 @@ struct cs_error *interventions_create(struct relay *relay, struct store *store, 
 		.relay = relay_hold(relay),
 		.store = store_hold(store),
 		.placement = *placement,
-		.flags = target_find(relay_stub(relay)->target, "eflags"),
+		.flags = target_find(relay_stub(relay)->target, arch_at(0)->flags_register),
 	};
 	pthread_mutex_init(&interventions->lock, NULL);
 	*ret = interventions;
@@ -249,9 +216,9 @@ struct cs_error *interventions_force(struct interventions *interventions, int64_
 	if (insn->kind != INSN_BRANCH)
 		return cs_error_create(CS_ERROR_ARGUMENT, "0x%llx holds no conditional branch",
 				       (unsigned long long)insn->address);
-	if (insn->condition > INSN_G)
+	if (!insn_by_flags(insn->condition))
 		return cs_error_create(CS_ERROR_ARGUMENT,
-				       "the branch at 0x%llx decides by RCX, not by flags: it cannot be forced",
+				       "the branch at 0x%llx decides by a register, not by flags: it cannot be forced",
 				       (unsigned long long)insn->address);
 	return add(interventions, &wanted, (struct link_address){insn->address});
 }

@@ -25,10 +25,6 @@ struct intervention_state {
 	bool refused;    /* the stub writes no registers */
 };
 
-/* The flags with as few of them changed as make the condition come out so: as if the comparison before the branch had
- * found it. False for those that do not depend on flags alone (jrcxz, loop, …). Facts: Intel SDM vol. 1, appendix B. */
-bool intervention_flags(enum insn_condition condition, bool taken, uint64_t flags, uint64_t *ret);
-
 /* It holds a reference to the relay and to the store. The store must know each intervention (table intervention) before
  * it is added here. `placement`: of what is changed. */
 struct cs_error *interventions_create(struct relay *relay, struct store *store, const struct placement *placement,

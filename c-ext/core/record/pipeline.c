@@ -116,7 +116,7 @@ static void name_address(void *context, struct link_address address, char *text,
 
 static bool decides(const struct insn *insn)
 {
-	return insn->kind == INSN_BRANCH || insn->kind == INSN_CMOV || insn->kind == INSN_SETCC;
+	return insn->kind == INSN_BRANCH || insn->kind == INSN_SELECT || insn->kind == INSN_TRUTH;
 }
 
 /* To find the inlined function takes milliseconds, so that is done only where a decision is shown. */

@@ -99,6 +99,7 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 				 struct recorder **ret)
 {
 	const struct target *target = relay_stub(relay)->target;
+	const struct arch *arch = arch_at(0);
 	struct recorder *recorder = calloc(1, sizeof(*recorder));
 
 	if (!recorder)
@@ -107,12 +108,12 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 		.relay = relay_hold(relay),
 		.store = store_hold(store),
 		.options = *options,
-		.rax = target_find(target, "rax"),
-		.rcx = target_find(target, "rcx"),
-		.rsp = target_find(target, "rsp"),
-		.flags = target_find(target, "eflags"),
-		.gs_base = target_find(target, "gs_base"),
+		.arch = arch,
+		.flags = target_find(target, arch->flags_register),
+		.cpu_base = target_find(target, arch->cpu_base),
 	};
+	for (unsigned i = 0; i < arch->general_count; i++)
+		recorder->general[i] = target_find(target, arch->general[i]);
 	recorder->finished_last = &recorder->finished;
 	recorder->stops_last = &recorder->stops;
 	recorder->tick = (struct relay_tick){.call = tick, .context = recorder};

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/x86/moved.h"
+#include "arch/moved.h"
 #include "base/vector.h"
 #include "rsp/icount.h"
 
-/* Frames of a kernel's stack lie within this of each other (THREAD_SIZE is 16 KiB on x86-64; a
+/* Frames of a kernel's stack lie within this of each other (Linux's THREAD_SIZE is 16 KiB; a
  * program's stack may be larger, but not one function's frame). */
 #define STACK_SPAN 65536u
 
@@ -194,7 +194,7 @@ static void end(struct recorder *recorder, struct invocation *invocation, const 
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = (int64_t)hit->run_ns;
 	invocation->row.returned = returned;
-	invocation->value = (int64_t)value_of(recorder->rax, hit);
+	invocation->value = (int64_t)value_of(recorder->general[recorder->arch->result], hit);
 	invocation->row.value = has_value ? &invocation->value : NULL;
 	recorder_finish(recorder, invocation);
 }
@@ -269,9 +269,17 @@ static uint64_t read_word(const struct probe_hit *hit, uint64_t address)
 	return error ? 0 : word;
 }
 
+/* At a function's entry. */
+static struct run_address return_address(const struct recorder *recorder, const struct probe_hit *hit, uint64_t stack)
+{
+	int link = recorder->arch->link;
+
+	return (struct run_address){link < 0 ? read_word(hit, stack) : value_of(recorder->general[link], hit)};
+}
+
 static void read_task(const struct recorder *recorder, const struct probe_hit *hit, char *name)
 {
-	uint64_t base = value_of(recorder->gs_base, hit);
+	uint64_t base = value_of(recorder->cpu_base, hit);
 	uint64_t task;
 
 	if (!base || !recorder->options.task_pointer || !recorder->options.task_name)
@@ -334,7 +342,7 @@ static void begin(struct recorder *recorder, struct traced *traced, const struct
 		recorder->exhausted = true;
 		return;
 	}
-	caller = (struct run_address){read_word(hit, stack)};
+	caller = return_address(recorder, hit, stack);
 	invocation->row.caller = link_of(recorder, caller).value;
 	read_task(recorder, hit, invocation->task);
 	invocation->next = recorder->active;
@@ -377,8 +385,8 @@ static void lift(struct recorder *recorder, struct planted *site)
 
 static bool is_taken(const struct recorder *recorder, const struct insn *insn, const struct probe_hit *hit)
 {
-	return emulate_condition(insn->condition, insn->narrow_count, value_of(recorder->flags, hit),
-				 value_of(recorder->rcx, hit));
+	return emulate_condition(insn, value_of(recorder->flags, hit),
+				 insn->decides < 0 ? 0 : value_of(recorder->general[insn->decides], hit));
 }
 
 /* How often one invocation came to a place: too often, and it is watched no more. */
@@ -398,7 +406,8 @@ static void take_hit(struct recorder *recorder, struct planted *site, const stru
 	struct traced *traced = site->traced;
 	uint32_t index = (uint32_t)(site - traced->sites);
 	bool exact = planned->stack_offset != PLAN_UNKNOWN_STACK;
-	uint64_t stack = value_of(recorder->rsp, hit) + (exact ? (uint64_t)(int64_t)planned->stack_offset : 0);
+	uint64_t stack = value_of(recorder->general[recorder->arch->stack_pointer], hit) +
+			 (exact ? (uint64_t)(int64_t)planned->stack_offset : 0);
 	bool branch = planned->roles & PLAN_BRANCH;
 	int64_t seq = note_stop(recorder, hit, planned->in_window);
 	struct invocation *invocation;
@@ -437,12 +446,12 @@ void recorder_on_hit(struct probe *probe, const struct probe_hit *hit)
 	pthread_mutex_unlock(&recorder->lock);
 }
 
-/* Behind a call: RET has taken the return address off the stack. */
+/* Behind a call: a return may have taken the return address off the stack. */
 static struct invocation *returning(const struct recorder *recorder, const struct return_site *site, uint64_t stack)
 {
 	struct invocation *at = recorder->active;
 
-	while (at && (at->return_site != site || at->row.stack + 8 != stack))
+	while (at && (at->return_site != site || at->row.stack + recorder->arch->return_pops != stack))
 		at = at->next;
 	return at;
 }
@@ -455,7 +464,7 @@ static void on_return(struct probe *probe, const struct probe_hit *hit)
 
 	pthread_mutex_lock(&recorder->lock);
 	recorder->statistics.seen++;
-	invocation = returning(recorder, site, value_of(recorder->rsp, hit));
+	invocation = returning(recorder, site, value_of(recorder->general[recorder->arch->stack_pointer], hit));
 	if (invocation && !recorder->exhausted) {
 		int64_t seq = note_stop(recorder, hit, false);
 
@@ -470,7 +479,7 @@ static void on_return(struct probe *probe, const struct probe_hit *hit)
 static void add_not_run(struct recorder *recorder, struct traced *traced, const struct probe_hit *hit)
 {
 	int64_t seq = note_stop(recorder, hit, false);
-	uint64_t stack = value_of(recorder->rsp, hit);
+	uint64_t stack = value_of(recorder->general[recorder->arch->stack_pointer], hit);
 	struct invocation *invocation = invocation_create(traced, hit, stack, seq);
 
 	if (!invocation) {
@@ -479,7 +488,7 @@ static void add_not_run(struct recorder *recorder, struct traced *traced, const 
 	}
 	read_task(recorder, hit, invocation->task);
 	invocation->not_run = true;
-	invocation->row.caller = link_of(recorder, (struct run_address){read_word(hit, stack)}).value;
+	invocation->row.caller = link_of(recorder, return_address(recorder, hit, stack)).value;
 	invocation->row.end_seq = seq;
 	invocation->row.end_run_ns = invocation->row.run_ns;
 	invocation->row.returned = "yes";

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 
+#include "arch/arch.h"
 #include "base/util.h"
 #include "record/recorder.h"
 
@@ -95,7 +96,8 @@ struct recorder {
 	struct relay *relay;
 	struct store *store;
 	struct recorder_options options;
-	const struct target_register *rax, *rcx, *rsp, *flags, *gs_base;
+	const struct arch *arch;
+	const struct target_register *general[EMULATE_REGISTERS_MAX], *flags, *cpu_base;
 	struct relay_tick tick;
 	struct relay_retired retired;
 	pthread_mutex_t lock; /* guards all below */

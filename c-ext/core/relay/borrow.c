@@ -5,27 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/x86/insn.h"
 #include "base/util.h"
 #include "relay/guest.h"
 #include "relay/interrupt.h"
 #include "relay/planting.h"
 #include "relay/probes.h"
 
-#define RFLAGS_TF 0x100u /* Intel SDM vol. 1, 3.4.3 */
-#define RFLAGS_IF 0x200u
-#define OPCODE_STI 0xfbu
-
 /* How long a borrowed instruction may take. Where the guest has then not even begun, the host is slow, and it is
  * given twice as long. Where it has, it runs on with borrowed registers: each millisecond is one too many. */
 #define LIMIT_MS 100
 #define TRIES_MAX 5
-
-static const uint8_t opcodes[][2] = {
-	[BORROW_RDTSC] = {0x0f, 0x31},
-	[BORROW_CPUID] = {0x0f, 0xa2},
-	[BORROW_RDMSR] = {0x0f, 0x32},
-};
 
 /* One borrowing. */
 struct borrowing {
@@ -33,6 +22,8 @@ struct borrowing {
 	struct guest *guest;
 	struct planting *planting;
 	const char *thread;
+	const struct arch *arch;
+	const struct arch_loan *loan;
 	uint64_t address; /* of the instruction */
 	uint64_t next;    /* the one behind it, where the guest is to stop */
 	uint64_t home;    /* where the guest stood */
@@ -87,26 +78,44 @@ void borrow_clear(struct borrower *borrower)
 
 /* --- Where --- */
 
+static struct cs_error *is_not_lent(const struct arch_loan *loans, const char *name)
+{
+	char known[64] = "";
+
+	for (size_t i = 0; loans[i].name; i++)
+		snprintf(known + strlen(known), sizeof(known) - strlen(known), "%s%s", i ? ", " : "", loans[i].name);
+	return cs_error_create(CS_ERROR_ARGUMENT, "only %s are borrowed, not %s", known, name);
+}
+
+/* Keeps which instruction it is. */
+static struct cs_error *find_loan(struct borrowing *borrowing, const char *name)
+{
+	const struct arch_loan *loans = borrowing->arch->loans;
+	size_t i = 0;
+
+	while (loans[i].name && strcmp(loans[i].name, name) != 0)
+		i++;
+	borrowing->loan = &loans[i];
+	borrowing->next = borrowing->address + loans[i].length;
+	return loans[i].name ? NULL : is_not_lent(loans, name);
+}
+
 static bool is_privileged(const struct guest *guest, const struct registers *registers)
 {
-	const struct target_register *cs = guest->map.cs;
-
-	return !cs || !(target_value(cs, registers->bytes, registers->size) & 3);
+	return !(registers_value(guest->map.privilege, registers) & guest->map.arch->privilege_bits);
 }
 
 /* A program may not execute the kernel's text; it would fault. Kernels under Xen are unprivileged too, but stand in the
  * upper half of the addresses. */
-static struct cs_error *check_privilege(struct guest *guest, enum borrow_instruction instruction,
-					const struct registers *registers)
+static struct cs_error *check_privilege(const struct borrowing *borrowing)
 {
-	if (is_privileged(guest, registers))
+	const char *why = borrowing->loan->unprivileged;
+
+	if (is_privileged(borrowing->guest, &borrowing->saved))
 		return NULL;
-	if (!(registers->pc >> 63))
+	if (!(borrowing->saved.pc >> 63))
 		return cs_error_create(CS_ERROR_REFUSED, "a program runs in the guest, not its kernel");
-	if (instruction == BORROW_RDMSR)
-		return cs_error_create(CS_ERROR_REFUSED,
-				       "the guest's kernel runs unprivileged: its hypervisor reads MSRs for it");
-	return NULL;
+	return why ? cs_error_create(CS_ERROR_REFUSED, "the guest's kernel runs unprivileged: %s", why) : NULL;
 }
 
 /* A guest that has run into a breakpoint stands between two instructions. Where else it is stopped, an access to a
@@ -127,7 +136,7 @@ static struct cs_error *check_stop(struct borrowing *borrowing)
 	return NULL;
 }
 
-/* The instruction before may hold interrupts off for the next one (sti), which would then be the borrowed one. */
+/* The instruction before may hold interrupts off for the next one, which would then be the borrowed one. */
 static struct cs_error *check_surroundings(struct borrowing *borrowing)
 {
 	struct guest *guest = borrowing->guest;
@@ -140,7 +149,7 @@ static struct cs_error *check_surroundings(struct borrowing *borrowing)
 	cs_error_destroy(error);
 	if (!insn_decode(guest->decoder, bytes + 1, INSN_MAX_LENGTH, borrowing->home, &insn))
 		insn.kind = INSN_OTHER;
-	if (bytes[0] == OPCODE_STI || insn.kind == INSN_IN || insn.kind == INSN_OUT)
+	if (borrowing->arch->may_defer(bytes[0]) || insn.kind == INSN_PORT_READ || insn.kind == INSN_PORT_WRITE)
 		return cs_error_create(
 			CS_ERROR_REFUSED,
 			"the guest stands at an instruction that waits for, or drives, a device (0x%llx)",
@@ -148,13 +157,13 @@ static struct cs_error *check_surroundings(struct borrowing *borrowing)
 	return NULL;
 }
 
-static struct cs_error *check_text(struct borrowing *borrowing, enum borrow_instruction instruction)
+static struct cs_error *check_text(struct borrowing *borrowing)
 {
-	struct guest *guest = borrowing->guest;
-	uint8_t bytes[2];
+	const struct arch_loan *loan = borrowing->loan;
+	uint8_t bytes[sizeof(loan->bytes)];
 
-	CS_TRY(stub_read(guest->stub, borrowing->address, bytes, sizeof(bytes)));
-	if (memcmp(bytes, opcodes[instruction], sizeof(bytes)) != 0)
+	CS_TRY(stub_read(borrowing->guest->stub, borrowing->address, bytes, loan->length));
+	if (memcmp(bytes, loan->bytes, loan->length) != 0)
 		return cs_error_create(CS_ERROR_REFUSED,
 				       "the guest's memory at 0x%llx does not hold the instruction to borrow",
 				       (unsigned long long)borrowing->address);
@@ -191,7 +200,7 @@ static struct cs_error *check_replay(struct guest *guest)
 }
 
 /* Reads the registers, and refuses where the guest is not in a state to lend. Nothing is written before that. */
-static struct cs_error *check(struct borrowing *borrowing, enum borrow_instruction instruction)
+static struct cs_error *check(struct borrowing *borrowing)
 {
 	struct guest *guest = borrowing->guest;
 
@@ -200,14 +209,14 @@ static struct cs_error *check(struct borrowing *borrowing, enum borrow_instructi
 	CS_TRY(check_replay(guest));
 	CS_TRY(guest_read_registers(guest, borrowing->thread, &borrowing->saved));
 	borrowing->home = borrowing->saved.pc;
-	if (!registers_known(&guest->map, &borrowing->saved) || !registers_in_long_mode(&guest->map, &borrowing->saved))
-		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's registers are not those of a 64-bit x86",
-				       guest->stub->address);
-	CS_TRY(check_privilege(guest, instruction, &borrowing->saved));
+	if (!registers_known(&guest->map, &borrowing->saved) || !registers_in_mode(&guest->map, &borrowing->saved))
+		return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's registers are not those of %s",
+				       guest->stub->address, borrowing->arch->name);
+	CS_TRY(check_privilege(borrowing));
 	CS_TRY(check_stop(borrowing));
-	if (flags_of(guest, &borrowing->saved) & RFLAGS_TF)
+	if (flags_of(guest, &borrowing->saved) & borrowing->arch->stepping_flag)
 		return cs_error_create(CS_ERROR_REFUSED, "the guest single-steps itself");
-	CS_TRY(check_text(borrowing, instruction));
+	CS_TRY(check_text(borrowing));
 	CS_TRY(check_surroundings(borrowing));
 	return check_threads(guest);
 }
@@ -321,14 +330,14 @@ static struct cs_error *write_one(struct borrowing *borrowing, const struct targ
 	return guest_write_register(borrowing->guest, borrowing->thread, reg, value, wanted);
 }
 
-/* One by one: RIP comes first, so that a stub which refuses to write it is left untouched. */
+/* One by one: the PC comes first, so that a stub which refuses to write it is left untouched. */
 static struct cs_error *write_some(struct borrowing *borrowing, struct registers *wanted)
 {
 	const struct register_map *map = &borrowing->guest->map;
 
 	CS_TRY(write_one(borrowing, map->pc, wanted));
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		CS_TRY(write_one(borrowing, map->gpr[i], wanted));
+	for (size_t i = 0; i < map->arch->general_count; i++)
+		CS_TRY(write_one(borrowing, map->general[i], wanted));
 	return write_one(borrowing, map->flags, wanted);
 }
 
@@ -355,13 +364,14 @@ static struct cs_error *write_registers(struct borrowing *borrowing, struct regi
 /* Whether the guest has these registers, as far as a borrowed instruction could have changed them. */
 static bool same_registers(const struct guest *guest, const struct registers *a, const struct registers *b)
 {
-	static const uint64_t flags = RFLAGS_IF | RFLAGS_TF;
+	const struct arch *arch = guest->map.arch;
+	const uint64_t flags = arch->interrupts_flag | arch->stepping_flag;
 
 	if (a->size != b->size || a->pc != b->pc || (flags_of(guest, a) & flags) != (flags_of(guest, b) & flags))
 		return false;
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		if (target_value(guest->map.gpr[i], a->bytes, a->size) !=
-		    target_value(guest->map.gpr[i], b->bytes, b->size))
+	for (size_t i = 0; i < arch->general_count; i++)
+		if (target_value(guest->map.general[i], a->bytes, a->size) !=
+		    target_value(guest->map.general[i], b->bytes, b->size))
 			return false;
 	return true;
 }
@@ -403,18 +413,23 @@ static struct cs_error *resume(struct borrowing *borrowing)
 	return guest_run(guest, payload);
 }
 
-/* Which registers a completed instruction leaves alone: all but RAX, RBX, RCX, RDX. */
+static bool is_result(const struct arch *arch, size_t reg)
+{
+	for (size_t i = 0; i < ARCH_LOAN_RESULTS; i++)
+		if (arch->loan_results[i] == reg)
+			return true;
+	return false;
+}
+
+/* A completed instruction leaves all registers alone but those of its results. */
 static bool left_alone(const struct borrowing *borrowing)
 {
-	const struct registers *now = &borrowing->now;
-	const struct registers *saved = &borrowing->saved;
+	const struct register_map *map = &borrowing->guest->map;
 
-	for (size_t i = EMULATE_RSP; i < EMULATE_REGISTERS; i++) {
-		const struct target_register *reg = borrowing->guest->map.gpr[i];
-
-		if (target_value(reg, now->bytes, now->size) != target_value(reg, saved->bytes, saved->size))
+	for (size_t i = 0; i < map->arch->general_count; i++)
+		if (!is_result(map->arch, i) && registers_value(map->general[i], &borrowing->now) !=
+							registers_value(map->general[i], &borrowing->saved))
 			return false;
-	}
 	return true;
 }
 
@@ -483,13 +498,6 @@ static struct cs_error *run(struct borrowing *borrowing, const struct registers 
 			       (unsigned long long)borrowing->address);
 }
 
-static uint32_t low_half(const struct borrowing *borrowing, enum emulate_register which)
-{
-	const struct registers *now = &borrowing->now;
-
-	return (uint32_t)target_value(borrowing->guest->map.gpr[which], now->bytes, now->size);
-}
-
 /* --- The whole of it --- */
 
 /* The connection is lost with the guest's registers in a borrower's hands. */
@@ -498,7 +506,7 @@ static struct cs_error *lost(const struct borrowing *borrowing, struct cs_error 
 	struct cs_error *said = cs_error_create(
 		error->code,
 		"%s. An instruction was being borrowed: a guest that still lives has registers that are "
-		"not its own (RIP 0x%llx instead of 0x%llx), and is to be started again",
+		"not its own (PC 0x%llx instead of 0x%llx), and is to be started again",
 		error->message, (unsigned long long)borrowing->address, (unsigned long long)borrowing->home);
 
 	cs_error_destroy(error);
@@ -571,7 +579,7 @@ static struct cs_error *give_back(struct borrowing *borrowing, struct cs_error *
 	return error;
 }
 
-static struct cs_error *borrow(struct borrowing *borrowing, uint32_t eax, uint32_t ecx, struct borrow_result *ret)
+static struct cs_error *borrow(struct borrowing *borrowing, const uint32_t *given, uint32_t *ret)
 {
 	CLEANUP(registers_clear) struct registers working = {0};
 	struct guest *guest = borrowing->guest;
@@ -579,28 +587,25 @@ static struct cs_error *borrow(struct borrowing *borrowing, uint32_t eax, uint32
 
 	CS_TRY(copy_registers(&borrowing->saved, &working));
 	CS_TRY(copy_registers(&borrowing->saved, &borrowing->now));
-	put(&working, guest->map.gpr[EMULATE_RAX], eax);
-	put(&working, guest->map.gpr[EMULATE_RCX], ecx);
+	for (size_t i = 0; i < ARCH_LOAN_GIVEN; i++)
+		put(&working, guest->map.general[borrowing->arch->loan_given[i]], given[i]);
 	put(&working, guest->map.pc, borrowing->address);
 	/* An interrupt would run its handler, perhaps another task, on top of the borrowed state. It comes right after.
 	 */
-	put(&working, guest->map.flags, flags_of(guest, &borrowing->saved) & ~(uint64_t)RFLAGS_IF);
+	put(&working, guest->map.flags, flags_of(guest, &borrowing->saved) & ~borrowing->arch->interrupts_flag);
 	working.pc = borrowing->address;
 	CS_TRY(plant(borrowing));
 	error = write_and_check(borrowing, &working);
 	if (!error)
 		error = run(borrowing, &working);
-	*ret = (struct borrow_result){
-		.eax = low_half(borrowing, EMULATE_RAX),
-		.ebx = low_half(borrowing, EMULATE_RBX),
-		.ecx = low_half(borrowing, EMULATE_RCX),
-		.edx = low_half(borrowing, EMULATE_RDX),
-	};
+	for (size_t i = 0; i < ARCH_LOAN_RESULTS; i++)
+		ret[i] = (uint32_t)registers_value(guest->map.general[borrowing->arch->loan_results[i]],
+						   &borrowing->now);
 	return error && !refused(error) ? lost(borrowing, error) : give_back(borrowing, error);
 }
 
-struct cs_error *borrow_instruction(struct borrower *borrower, enum borrow_instruction instruction, uint64_t address,
-				    uint32_t eax, uint32_t ecx, struct borrow_result *ret)
+struct cs_error *borrow_instruction(struct borrower *borrower, const char *name, uint64_t address,
+				    const uint32_t given[ARCH_LOAN_GIVEN], uint32_t ret[ARCH_LOAN_RESULTS])
 {
 	CLEANUP(borrowing_clear)
 	struct borrowing borrowing = {
@@ -608,31 +613,29 @@ struct cs_error *borrow_instruction(struct borrower *borrower, enum borrow_instr
 		.guest = borrower->guest,
 		.planting = borrower->planting,
 		.thread = borrower->guest->stop.thread,
+		.arch = borrower->guest->map.arch,
 		.address = address,
-		.next = address + sizeof(opcodes[0]),
 	};
 
-	CS_TRY(check(&borrowing, instruction));
-	return borrow(&borrowing, eax, ecx, ret);
+	CS_TRY(find_loan(&borrowing, name));
+	CS_TRY(check(&borrowing));
+	return borrow(&borrowing, given, ret);
 }
 
-static uint64_t ticks_of(const struct borrow_result *result)
-{
-	return (uint64_t)result->edx << 32 | result->eax;
-}
-
-struct cs_error *borrow_measure_tsc(struct borrower *borrower, uint64_t rdtsc_address, unsigned wait_ms,
-				    uint64_t *ticks, uint64_t *elapsed_ns)
+struct cs_error *borrow_measure_clock(struct borrower *borrower, uint64_t address, unsigned wait_ms, uint64_t *ticks,
+				      uint64_t *elapsed_ns)
 {
 	struct timespec pause = {.tv_sec = wait_ms / 1000, .tv_nsec = (long)(wait_ms % 1000) * 1000000};
-	struct borrow_result first;
-	struct borrow_result second;
+	const struct arch *arch = borrower->guest->map.arch;
+	const uint32_t given[ARCH_LOAN_GIVEN] = {0};
+	uint32_t first[ARCH_LOAN_RESULTS];
+	uint32_t second[ARCH_LOAN_RESULTS];
 	uint64_t began = util_now_ns();
 
-	CS_TRY(borrow_instruction(borrower, BORROW_RDTSC, rdtsc_address, 0, 0, &first));
+	CS_TRY(borrow_instruction(borrower, arch->clock_loan, address, given, first));
 	nanosleep(&pause, NULL);
-	CS_TRY(borrow_instruction(borrower, BORROW_RDTSC, rdtsc_address, 0, 0, &second));
+	CS_TRY(borrow_instruction(borrower, arch->clock_loan, address, given, second));
 	*elapsed_ns = util_now_ns() - began;
-	*ticks = ticks_of(&second) - ticks_of(&first);
+	*ticks = arch->ticks_of(second) - arch->ticks_of(first);
 	return NULL;
 }

@@ -56,6 +56,7 @@ struct cs_error *change_apply(struct changes *changes, struct probe *probe, stru
 
 struct cs_error *change_depart(struct changes *changes, const char *thread, struct registers *registers, bool *done)
 {
+	const struct register_map *map = &changes->guest->map;
 	struct departure departure;
 	size_t i = 0;
 
@@ -66,10 +67,10 @@ struct cs_error *change_depart(struct changes *changes, const char *thread, stru
 		return NULL;
 	departure = changes->departures[i];
 	forget(changes, thread);
-	if (departure.address != registers->pc || !registers_known(&changes->guest->map, registers))
+	if (departure.address != registers->pc || !registers_known(map, registers))
 		return NULL;
-	CS_TRY(guest_write_register(changes->guest, thread, changes->guest->map.pc, departure.ret, registers));
-	CS_TRY(guest_write_register(changes->guest, thread, changes->guest->map.gpr[EMULATE_RAX], departure.value,
+	CS_TRY(guest_write_register(changes->guest, thread, map->pc, departure.ret, registers));
+	CS_TRY(guest_write_register(changes->guest, thread, map->general[map->arch->result], departure.value,
 				    registers));
 	*done = true;
 	return NULL;

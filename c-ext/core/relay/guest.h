@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "arch/x86/insn.h"
+#include "arch/insn.h"
 #include "base/error.h"
 #include "relay/guest_registers.h"
 #include "relay/guest_state.h"

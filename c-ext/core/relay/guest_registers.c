@@ -4,27 +4,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define EFER_LMA 0x400u /* Intel SDM vol. 3, 2.2.1 */
-
 void registers_clear(struct registers *registers)
 {
 	free(registers->bytes);
 	*registers = (struct registers){0};
 }
 
-void registers_map(const struct target *target, struct register_map *ret)
+void registers_map(const struct arch *arch, const struct target *target, struct register_map *ret)
 {
-	static const char *const names[EMULATE_REGISTERS] = {
-		"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-		"r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15",
-	};
-
-	ret->pc = target_find(target, "rip");
-	ret->flags = target_find(target, "eflags");
-	ret->efer = target_find(target, "efer");
-	ret->cs = target_find(target, "cs");
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		ret->gpr[i] = target_find(target, names[i]);
+	ret->arch = arch;
+	ret->pc = target_find(target, arch->pc);
+	ret->flags = target_find(target, arch->flags_register);
+	ret->mode = target_find(target, arch->mode);
+	ret->privilege = target_find(target, arch->privilege);
+	for (size_t i = 0; i < arch->general_count; i++)
+		ret->general[i] = target_find(target, arch->general[i]);
 }
 
 uint64_t registers_value(const struct target_register *reg, const struct registers *registers)
@@ -42,23 +36,23 @@ bool registers_known(const struct register_map *map, const struct registers *reg
 	if (!is_there(map->pc, registers, 64) ||
 	    (!is_there(map->flags, registers, 32) && !is_there(map->flags, registers, 64)))
 		return false;
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		if (!is_there(map->gpr[i], registers, 64))
+	for (size_t i = 0; i < map->arch->general_count; i++)
+		if (!is_there(map->general[i], registers, 64))
 			return false;
 	return true;
 }
 
-bool registers_in_long_mode(const struct register_map *map, const struct registers *registers)
+bool registers_in_mode(const struct register_map *map, const struct registers *registers)
 {
-	return !map->efer || registers_value(map->efer, registers) & EFER_LMA;
+	return !map->mode || registers_value(map->mode, registers) & map->arch->mode_bit;
 }
 
 bool registers_same_general(const struct register_map *map, const struct registers *a, const struct registers *b)
 {
 	if (!registers_known(map, a) || !registers_known(map, b))
 		return a->size == b->size && memcmp(a->bytes, b->bytes, a->size) == 0;
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		if (registers_value(map->gpr[i], a) != registers_value(map->gpr[i], b))
+	for (size_t i = 0; i < map->arch->general_count; i++)
+		if (registers_value(map->general[i], a) != registers_value(map->general[i], b))
 			return false;
 	return true;
 }

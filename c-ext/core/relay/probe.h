@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "arch/x86/insn.h"
+#include "arch/insn.h"
 #include "base/placement.h"
 #include "rsp/stub.h"
 

@@ -211,10 +211,10 @@ struct cs_error *relay_detach(struct relay *relay)
 
 /* --- Borrowing --- */
 
-struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
-			      uint32_t ecx, struct borrow_result *ret)
+struct cs_error *relay_borrow(struct relay *relay, const char *name, uint64_t address,
+			      const uint32_t given[ARCH_LOAN_GIVEN], uint32_t ret[ARCH_LOAN_RESULTS])
 {
-	return borrow_instruction(&relay->serving.borrower, instruction, address, eax, ecx, ret);
+	return borrow_instruction(&relay->serving.borrower, name, address, given, ret);
 }
 
 char *relay_borrow_refusal(struct relay *relay)
@@ -222,10 +222,10 @@ char *relay_borrow_refusal(struct relay *relay)
 	return borrow_refusal(&relay->serving.borrower);
 }
 
-struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
-				   uint64_t *elapsed_ns)
+struct cs_error *relay_measure_clock(struct relay *relay, uint64_t address, unsigned wait_ms, uint64_t *ticks,
+				     uint64_t *elapsed_ns)
 {
-	return borrow_measure_tsc(&relay->serving.borrower, rdtsc_address, wait_ms, ticks, elapsed_ns);
+	return borrow_measure_clock(&relay->serving.borrower, address, wait_ms, ticks, elapsed_ns);
 }
 
 /* --- What is known --- */

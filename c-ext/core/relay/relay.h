@@ -89,23 +89,24 @@ struct cs_error *relay_call(struct relay *relay, relay_function *function, void 
  * empty. *ret is malloc'd. */
 struct cs_error *relay_read_registers(struct relay *relay, const char *thread, uint8_t **ret, size_t *ret_size);
 
-/* Within relay_call(), so that the guest stands: runs the instruction at `address`, which must hold it in memory
- * now, on the thread that stopped last, with these values of EAX and ECX. CS_ERROR_REFUSED where memory holds
- * something else, a program runs and not the kernel, the guest did not run into a breakpoint, the stub has no
- * breakpoint left, or once anything has gone wrong (relay_borrow_refusal). Not possible in a replay, which may execute
- * nothing of its own: CS_ERROR_STATE. */
-struct cs_error *relay_borrow(struct relay *relay, enum borrow_instruction instruction, uint64_t address, uint32_t eax,
-			      uint32_t ecx, struct borrow_result *ret);
+/* Within relay_call(), so that the guest stands: runs the instruction of that name (one of the architecture's loans) at
+ * `address`, which must hold it in memory now, on the thread that stopped last, with these values in the registers that
+ * it is given. CS_ERROR_ARGUMENT: no such instruction is borrowed. CS_ERROR_REFUSED where memory holds something else,
+ * a program runs and not the kernel, the guest did not run into a breakpoint, the stub has no breakpoint left, or once
+ * anything has gone wrong (relay_borrow_refusal). Not possible in a replay, which may execute nothing of its own:
+ * CS_ERROR_STATE. */
+struct cs_error *relay_borrow(struct relay *relay, const char *name, uint64_t address,
+			      const uint32_t given[ARCH_LOAN_GIVEN], uint32_t ret[ARCH_LOAN_RESULTS]);
 
 /* Why nothing is borrowed from this stub any more, with the state that the guest is in; empty where nothing has gone
  * wrong. malloc'd; NULL without memory. From any thread. */
 char *relay_borrow_refusal(struct relay *relay);
 
-/* How far the guest's TSC went on while the guest stood for `wait_ms`: reads it, waits, reads it again.
+/* How far the processor's clock went on while the guest stood for `wait_ms`: reads it, waits, reads it again.
  * *elapsed_ns is the time between the two reads. Under TCG it stands still but for the borrowed
  * instructions themselves. */
-struct cs_error *relay_measure_tsc(struct relay *relay, uint64_t rdtsc_address, unsigned wait_ms, uint64_t *ticks,
-				   uint64_t *elapsed_ns);
+struct cs_error *relay_measure_clock(struct relay *relay, uint64_t address, unsigned wait_ms, uint64_t *ticks,
+				     uint64_t *elapsed_ns);
 
 /* Plants a probe, if it is not planted: CS_ERROR_REFUSED where the stub takes no breakpoint there. */
 struct cs_error *relay_add_probe(struct relay *relay, struct probe *probe);

@@ -63,7 +63,7 @@ struct cs_error *serving_init(struct serving *serving, struct meeting *meeting)
 	borrow_init(&serving->borrower);
 	serving->headless.meeting = meeting;
 	CS_TRY(calls_init(&serving->calls, meeting));
-	return insn_decoder_create(&serving->guest.decoder);
+	return insn_decoder_create(arch_at(0), &serving->guest.decoder);
 }
 
 void serving_clear(struct serving *serving)

@@ -37,12 +37,12 @@ static bool stepped(const struct stop_reply *stop, const char *thread)
 static struct emulate_state load_state(const struct register_map *map, const struct registers *registers)
 {
 	struct emulate_state state = {
-		.rip = registers->pc,
-		.rflags = registers_value(map->flags, registers),
+		.pc = registers->pc,
+		.flags = registers_value(map->flags, registers),
 	};
 
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		state.gpr[i] = registers_value(map->gpr[i], registers);
+	for (size_t i = 0; i < map->arch->general_count; i++)
+		state.general[i] = registers_value(map->general[i], registers);
 	return state;
 }
 
@@ -96,40 +96,21 @@ static struct cs_error *step_and_look(struct stepping *stepping, const char *thr
 	return *foreign ? NULL : guest_read_registers(stepping->guest, thread, registers);
 }
 
-static bool is_prefix(uint8_t byte)
-{
-	return byte == 0x66 || byte == 0x67 || (byte & 0xf0) == 0x40 || (byte & 0xe7) == 0x26 || byte == 0x64 ||
-	       byte == 0x65 || byte == 0xf2 || byte == 0xf3;
-}
-
-/* A repeated string instruction: it stays at its place until it is done, and its registers say how far it is. */
-static bool repeats(const struct insn *insn)
-{
-	uint8_t opcode = insn->bytes[insn->length - 1];
-	bool repeated = false;
-
-	for (size_t i = 0; i + 1 < insn->length; i++) {
-		if (!is_prefix(insn->bytes[i]))
-			return false;
-		repeated |= insn->bytes[i] == 0xf2 || insn->bytes[i] == 0xf3;
-	}
-	/* ins, outs, movs, cmps, stos, lods, scas */
-	return repeated && ((opcode & 0xfc) == 0x6c || (opcode >= 0xa4 && opcode <= 0xaf && (opcode & 0xfe) != 0xa8));
-}
-
-/* Whether the instruction may end where it begins: a branch to itself, or `hlt`, at which a stub may have the guest
+/* Whether the instruction may end where it begins: a branch to itself, or a halt, at which a stub may have the guest
  * wait. Of the latter that is believed of a stub which is known to step off its breakpoints. */
 static bool leads_back(const struct stepping *stepping, const struct probe *probe, const struct insn *insn,
 		       const struct registers *registers)
 {
+	const struct register_map *map = &stepping->guest->map;
+
 	if (insn->kind == INSN_HALT)
 		return stepping->in_place[probe->type - '0'] == IN_PLACE_WORKS;
 	if (insn->target != insn->address)
 		return false;
 	if (insn->kind == INSN_BRANCH)
-		return emulate_condition(insn->condition, insn->narrow_count,
-					 registers_value(stepping->guest->map.flags, registers),
-					 registers_value(stepping->guest->map.gpr[EMULATE_RCX], registers));
+		return emulate_condition(insn, registers_value(map->flags, registers),
+					 insn->decides < 0 ? 0
+							   : registers_value(map->general[insn->decides], registers));
 	return insn->kind == INSN_JUMP || insn->kind == INSN_CALL;
 }
 
@@ -144,7 +125,7 @@ struct cs_error *step_has_executed(struct stepping *stepping, const struct probe
 	if (after->pc != before->pc)
 		return NULL;
 	CS_TRY(find_insn(stepping, probe, before->pc, &insn, &found));
-	stepping->unfinished = found && repeats(&insn);
+	stepping->unfinished = found && insn.repeats;
 	*ret = !registers_same_general(&stepping->guest->map, before, after) ||
 	       (found && leads_back(stepping, probe, &insn, before));
 	return NULL;
@@ -210,18 +191,23 @@ static struct cs_error *by_step(struct stepping *stepping, const char *thread, c
 
 /* --- Working an instruction out --- */
 
-/* RIP comes first: a stub that refuses to write it is then left untouched. */
+static uint64_t stack_of(const struct stepping *stepping, const struct emulate_state *state)
+{
+	return state->general[stepping->guest->map.arch->stack_pointer];
+}
+
+/* The PC comes first: a stub that refuses to write it is then left untouched. */
 static struct cs_error *write_state(struct stepping *stepping, const struct emulate_state *state,
 				    const struct emulate_effect *effect, struct registers *registers)
 {
-	CS_TRY(guest_write_chosen(stepping->guest, stepping->guest->map.pc, state->rip, registers));
-	registers->pc = state->rip;
-	for (unsigned i = 0; i < EMULATE_REGISTERS; i++)
+	CS_TRY(guest_write_chosen(stepping->guest, stepping->guest->map.pc, state->pc, registers));
+	registers->pc = state->pc;
+	for (unsigned i = 0; i < stepping->guest->map.arch->general_count; i++)
 		if (effect->written >> i & 1)
-			CS_TRY(guest_write_chosen(stepping->guest, stepping->guest->map.gpr[i], state->gpr[i],
+			CS_TRY(guest_write_chosen(stepping->guest, stepping->guest->map.general[i], state->general[i],
 						  registers));
 	if (effect->flags_written)
-		CS_TRY(guest_write_chosen(stepping->guest, stepping->guest->map.flags, state->rflags, registers));
+		CS_TRY(guest_write_chosen(stepping->guest, stepping->guest->map.flags, state->flags, registers));
 	return NULL;
 }
 
@@ -236,7 +222,7 @@ static struct cs_error *write_effect(struct stepping *stepping, const struct emu
 
 	/* Memory comes first: below the stack pointer nothing has changed yet. */
 	if (store)
-		CS_TRY(unless_refused(stub_write(stepping->guest->stub, after->gpr[EMULATE_RSP], &effect->store_value,
+		CS_TRY(unless_refused(stub_write(stepping->guest->stub, stack_of(stepping, after), &effect->store_value,
 						 sizeof(effect->store_value)),
 				      &refused));
 	if (!refused)
@@ -261,8 +247,7 @@ static struct cs_error *by_emulation(struct stepping *stepping, const char *thre
 	bool found;
 
 	*done = false;
-	if (!registers_known(&stepping->guest->map, registers) ||
-	    !registers_in_long_mode(&stepping->guest->map, registers))
+	if (!registers_known(&stepping->guest->map, registers) || !registers_in_mode(&stepping->guest->map, registers))
 		return NULL;
 	CS_TRY(find_insn(stepping, probe, registers->pc, &insn, &found));
 	need = found ? emulate_need(&insn) : EMULATE_IMPOSSIBLE;
@@ -271,7 +256,8 @@ static struct cs_error *by_emulation(struct stepping *stepping, const char *thre
 	before = after = load_state(&stepping->guest->map, registers);
 	if (need == EMULATE_LOAD)
 		CS_TRY(unless_refused(
-			stub_read(stepping->guest->stub, before.gpr[EMULATE_RSP], &loaded, sizeof(loaded)), &refused));
+			stub_read(stepping->guest->stub, stack_of(stepping, &before), &loaded, sizeof(loaded)),
+			&refused));
 	if (refused)
 		return NULL;
 	emulate_run(&insn, &after, loaded, &effect);

@@ -3,7 +3,7 @@
 #ifndef CLOCKSCOPE_XREF_WRITTEN_H
 #define CLOCKSCOPE_XREF_WRITTEN_H
 
-#include "arch/x86/operands.h"
+#include "arch/operands.h"
 
 struct store {
 	bool updates; /* it may write what was there: add, cmpxchg, bts; a masked store */

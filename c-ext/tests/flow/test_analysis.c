@@ -233,7 +233,7 @@ static void as_it_is_in_memory(void **state)
 	analysis_destroy(analysis);
 	memory.bytes[1] = 0x85; /* jne for je: another build */
 	analysis = analyse(*state, &memory, TEXT + 1, 2);
-	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_NE);
+	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_NOT_EQUAL);
 	analysis_destroy(analysis);
 }
 
@@ -247,7 +247,7 @@ static void breakpoints_are_no_code(void **state)
 	memory.bytes[0] = 0xcc;
 	memcpy(memory.bytes + 6, "\xcc\x02\x00\x00\x00", 5);
 	analysis = analyse(*state, &memory, UINT64_MAX, 2);
-	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_E);
+	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_EQUAL);
 	assert_int_equal(insn_of(analysis, TEXT + 6)->kind, INSN_NOP);
 	analysis_destroy(analysis);
 }
@@ -259,7 +259,7 @@ static void memory_without_code(void **state)
 
 	memset(memory.bytes, 0xff, sizeof(memory.bytes));
 	analysis = analyse(*state, &memory, TEXT, 1);
-	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_E); /* the ELF's */
+	assert_int_equal(insn_of(analysis, TEXT)->condition, INSN_EQUAL); /* the ELF's */
 	analysis_destroy(analysis);
 	memory.mapped = 0;
 	analysis = analyse(*state, &memory, UINT64_MAX, 0);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "arch/arch.h"
 #include "base/util.h"
 #include "flow/probe_plan.h"
 
@@ -25,7 +26,7 @@ static struct subject make(const uint8_t *bytes, size_t size, const struct sites
 	struct insn_decoder *decoder;
 	struct subject result;
 
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	assert_null(cfg_create(decoder, &input, &result.cfg));
 	assert_null(windows_create(decoder, result.cfg, NULL, &result.windows));
 	assert_null(plan_create(result.cfg, result.windows, options, &result.plan));

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "arch/arch.h"
 #include "base/util.h"
 #include "flow/window.h"
 
@@ -22,7 +23,7 @@ static struct subject analyse(const uint8_t *bytes, size_t size, const struct wi
 	struct insn_decoder *decoder;
 	struct subject result;
 
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	assert_null(cfg_create(decoder, &input, &result.cfg));
 	assert_null(windows_create(decoder, result.cfg, hints, &result.windows));
 	insn_decoder_destroy(decoder);

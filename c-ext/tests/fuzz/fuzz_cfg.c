@@ -3,6 +3,7 @@
  * half of the input is code, the second says what a recorder saw. */
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/util.h"
 #include "flow/loop_bounds.h"
 #include "flow/reconstruct.h"
@@ -71,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct cfg_code code = {.address = BASE, .bytes = data, .size = size / 2};
 	struct insn_decoder *decoder = NULL;
 
-	if (size < 4 || size > 4096 || insn_decoder_create(&decoder))
+	if (size < 4 || size > 4096 || insn_decoder_create(arch_at(0), &decoder))
 		return 0;
 	cs_error_destroy(follow(decoder, &code, data + size / 2, size - size / 2));
 	insn_decoder_destroy(decoder);

@@ -3,14 +3,14 @@
 #ifndef CLOCKSCOPE_TESTS_DECODER_H
 #define CLOCKSCOPE_TESTS_DECODER_H
 
-#include "arch/x86/insn.h"
+#include "arch/arch.h"
 
 static struct insn_decoder *decoder;
 
 static inline int decoder_set_up(void **state)
 {
 	(void)state;
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	return 0;
 }
 

@@ -121,5 +121,5 @@ def test_what_must_be_stepped() -> None:
     registers = [0] * 16 + [0x1000, 2]
     for code in ("0f31", "ffe0", "8b04250000000000", "6650", "c20800", "ea"):
         assert emulate(bytes.fromhex(code), registers) is None
-    with pytest.raises(ValueError, match="sixteen"):
+    with pytest.raises(ValueError, match="16 general"):
         emulate(b"\x90", [0] * 3)

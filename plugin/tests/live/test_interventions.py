@@ -390,7 +390,7 @@ def test_a_kernel_that_was_moved(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", [b"\xe3\x00", b"\xe2\x00", b"\x90"])
 def test_what_no_flags_decide_is_refused(code: bytes, tmp_path: Path) -> None:
     with relayed(make(QemuStub)) as relay, written(tmp_path / "a.trace") as writer:
-        with pytest.raises(ArgumentError, match="decides by RCX|holds no conditional branch"):
+        with pytest.raises(ArgumentError, match="decides by a register|holds no conditional branch"):
             Interventions(relay, writer).force(1, CALL, code, True)
 
 

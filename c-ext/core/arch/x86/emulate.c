@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "arch/x86/emulate.h"
+#include "arch/x86/x86_internal.h"
 
 #include <string.h>
 
@@ -79,10 +79,8 @@ static struct decoded decode(const struct insn *insn)
 	return result;
 }
 
-enum emulate_need emulate_need(const struct insn *insn)
+enum emulate_need x86_need(const struct insn *insn)
 {
-	if (!insn->length)
-		return EMULATE_IMPOSSIBLE;
 	if (insn->kind == INSN_BRANCH || insn->kind == INSN_JUMP || insn->kind == INSN_NOP)
 		return EMULATE_REGISTERS_ONLY;
 	switch (decode(insn).form) {
@@ -98,18 +96,18 @@ enum emulate_need emulate_need(const struct insn *insn)
 
 static bool flags_hold(enum insn_condition condition, uint64_t rflags)
 {
-	bool less = !(rflags & EMULATE_SF) != !(rflags & EMULATE_OF);
+	bool less = !(rflags & X86_SF) != !(rflags & X86_OF);
 	bool result;
 
 	switch ((unsigned)condition >> 1) {
-	case 0: result = rflags & EMULATE_OF; break;
-	case 1: result = rflags & EMULATE_CF; break;
-	case 2: result = rflags & EMULATE_ZF; break;
-	case 3: result = rflags & (EMULATE_CF | EMULATE_ZF); break;
-	case 4: result = rflags & EMULATE_SF; break;
-	case 5: result = rflags & EMULATE_PF; break;
+	case 0: result = rflags & X86_OF; break;
+	case 1: result = rflags & X86_CF; break;
+	case 2: result = rflags & X86_ZF; break;
+	case 3: result = rflags & (X86_CF | X86_ZF); break;
+	case 4: result = rflags & X86_SF; break;
+	case 5: result = rflags & X86_PF; break;
 	case 6: result = less; break;
-	default: result = less || (rflags & EMULATE_ZF); break;
+	default: result = less || (rflags & X86_ZF); break;
 	}
 	/* The lowest bit of a condition code negates it. */
 	return result != (condition & 1);
@@ -120,48 +118,77 @@ static uint64_t count_mask(bool narrow)
 	return narrow ? UINT32_MAX : UINT64_MAX;
 }
 
-bool emulate_condition(enum insn_condition condition, bool narrow_count, uint64_t rflags, uint64_t rcx)
+/* By RCX before the instruction, which the loop forms count down. */
+static bool count_holds(uint8_t detail, uint64_t flags, uint64_t rcx)
 {
-	uint64_t left = (rcx - 1) & count_mask(narrow_count);
+	uint64_t left = (rcx - 1) & count_mask(detail & X86_NARROW);
 
-	if (condition <= INSN_G)
-		return flags_hold(condition, rflags);
-	if (condition == INSN_RCXZ)
-		return rcx == 0;
-	if (condition == INSN_ECXZ)
-		return (uint32_t)rcx == 0;
-	if (condition == INSN_LOOP)
-		return left != 0;
-	if (condition == INSN_LOOPE)
-		return left != 0 && (rflags & EMULATE_ZF);
-	if (condition == INSN_LOOPNE)
-		return left != 0 && !(rflags & EMULATE_ZF);
+	switch ((enum x86_count)(detail & ~X86_NARROW)) {
+	case X86_RCXZ: return rcx == 0;
+	case X86_ECXZ: return (uint32_t)rcx == 0;
+	case X86_LOOP: return left != 0;
+	case X86_LOOPE: return left != 0 && (flags & X86_ZF);
+	case X86_LOOPNE: return left != 0 && !(flags & X86_ZF);
+	case X86_NARROW: break;
+	}
+	return true;
+}
+
+bool x86_condition(const struct insn *insn, uint64_t flags, uint64_t rcx)
+{
+	if (insn_by_flags(insn->condition))
+		return flags_hold(insn->condition, flags);
+	return insn->condition == INSN_ALWAYS || count_holds(insn->detail, flags, rcx);
+}
+
+/* As if the comparison before the branch had found it. */
+bool x86_flags(const struct insn *insn, bool holds, uint64_t flags, uint64_t *ret)
+{
+	/* By condition code without its lowest bit, which negates it: what to set for it to hold, what to clear for it
+	 * not to. A signed comparison differs in SF and OF: there SF is made to. */
+	static const struct {
+		uint64_t set;
+		uint64_t clear;
+	} changes[] = {
+		{X86_OF, X86_OF}, {X86_CF, X86_CF}, {X86_ZF, X86_ZF}, {X86_CF, X86_CF | X86_ZF},
+		{X86_SF, X86_SF}, {X86_PF, X86_PF}, {0, 0},           {0, X86_ZF},
+	};
+	size_t kind = (size_t)insn->condition >> 1;
+
+	*ret = flags;
+	if (!insn_by_flags(insn->condition))
+		return false;
+	if (flags_hold(insn->condition, flags) == holds)
+		return true;
+	*ret = holds != ((unsigned)insn->condition & 1) ? flags | changes[kind].set : flags & ~changes[kind].clear;
+	if (flags_hold(insn->condition, *ret) != holds)
+		*ret ^= X86_SF;
 	return true;
 }
 
 static void set(struct emulate_state *state, struct emulate_effect *effect, unsigned reg, bool wide, uint64_t value)
 {
-	state->gpr[reg] = wide ? value : (uint32_t)value;
-	effect->written |= (uint16_t)(1u << reg);
+	state->general[reg] = wide ? value : (uint32_t)value;
+	effect->written |= 1u << reg;
 }
 
 static void run_branch(const struct insn *insn, struct emulate_state *state, struct emulate_effect *effect)
 {
-	uint64_t rcx = state->gpr[EMULATE_RCX];
+	uint64_t rcx = state->general[X86_RCX];
 
-	effect->taken = emulate_condition(insn->condition, insn->narrow_count, state->rflags, rcx);
-	if (insn->condition == INSN_LOOP || insn->condition == INSN_LOOPE || insn->condition == INSN_LOOPNE)
-		set(state, effect, EMULATE_RCX, !insn->narrow_count, rcx - 1);
+	effect->taken = x86_condition(insn, state->flags, rcx);
+	if (insn->condition == INSN_BY_REGISTER && (insn->detail & ~X86_NARROW) >= X86_LOOP)
+		set(state, effect, X86_RCX, !(insn->detail & X86_NARROW), rcx - 1);
 	if (effect->taken)
-		state->rip = insn->target;
+		state->pc = insn->target;
 }
 
 /* SDM vol. 2, XOR: OF and CF cleared, SF, ZF, PF by the result (0), AF undefined; processors clear it. */
 static void clear_register(const struct decoded *decoded, struct emulate_state *state, struct emulate_effect *effect)
 {
 	set(state, effect, decoded->to, true, 0);
-	state->rflags &= ~(uint64_t)(EMULATE_CF | EMULATE_AF | EMULATE_SF | EMULATE_OF);
-	state->rflags |= EMULATE_ZF | EMULATE_PF;
+	state->flags &= ~(uint64_t)(X86_CF | X86_AF | X86_SF | X86_OF);
+	state->flags |= X86_ZF | X86_PF;
 	effect->flags_written = true;
 }
 
@@ -171,30 +198,30 @@ static void run_form(const struct decoded *decoded, struct emulate_state *state,
 	switch (decoded->form) {
 	case FORM_NONE: break;
 	case FORM_PUSH:
-		effect->store_value = state->gpr[decoded->from]; /* push %rsp stores the old RSP */
-		set(state, effect, EMULATE_RSP, true, state->gpr[EMULATE_RSP] - 8);
+		effect->store_value = state->general[decoded->from]; /* push %rsp stores the old RSP */
+		set(state, effect, X86_RSP, true, state->general[X86_RSP] - 8);
 		break;
 	case FORM_RET:
-		state->rip = loaded;
-		set(state, effect, EMULATE_RSP, true, state->gpr[EMULATE_RSP] + 8);
+		state->pc = loaded;
+		set(state, effect, X86_RSP, true, state->general[X86_RSP] + 8);
 		break;
-	case FORM_COPY: set(state, effect, decoded->to, decoded->wide, state->gpr[decoded->from]); break;
+	case FORM_COPY: set(state, effect, decoded->to, decoded->wide, state->general[decoded->from]); break;
 	case FORM_SET: set(state, effect, decoded->to, decoded->wide, decoded->value); break;
 	case FORM_CLEAR: clear_register(decoded, state, effect); break;
 	}
 }
 
-void emulate_run(const struct insn *insn, struct emulate_state *state, uint64_t loaded, struct emulate_effect *ret)
+void x86_run(const struct insn *insn, struct emulate_state *state, uint64_t loaded, struct emulate_effect *ret)
 {
 	struct decoded decoded;
 
 	memset(ret, 0, sizeof(*ret));
-	state->rip = insn_next(insn);
+	state->pc = insn_next(insn);
 	if (insn->kind == INSN_BRANCH) {
 		run_branch(insn, state, ret);
 	} else if (insn->kind == INSN_JUMP) {
 		ret->taken = true;
-		state->rip = insn->target;
+		state->pc = insn->target;
 	} else if (insn->kind != INSN_NOP) {
 		decoded = decode(insn);
 		run_form(&decoded, state, loaded, ret);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "arch/x86/insn.h"
+#include "arch/x86/x86_internal.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "arch/x86/insn_decoder.h"
 #include "base/util.h"
 
 #if CS_API_MAJOR >= 5
@@ -17,34 +16,35 @@ struct class
 {
 	enum insn_kind kind;
 	enum insn_condition condition;
+	uint8_t detail;
 };
 
 #define CONDITIONAL(NAME, CONDITION)                                                                                   \
-	[X86_INS_J##NAME] = {INSN_BRANCH, CONDITION}, [X86_INS_CMOV##NAME] = {INSN_CMOV, CONDITION},                   \
-	[X86_INS_SET##NAME] = {INSN_SETCC, CONDITION}
+	[X86_INS_J##NAME] = {INSN_BRANCH, CONDITION}, [X86_INS_CMOV##NAME] = {INSN_SELECT, CONDITION},                 \
+	[X86_INS_SET##NAME] = {INSN_TRUTH, CONDITION}
 
 static const struct class classes[X86_INS_ENDING] = {
-	CONDITIONAL(O, INSN_O),
-	CONDITIONAL(NO, INSN_NO),
-	CONDITIONAL(B, INSN_B),
-	CONDITIONAL(AE, INSN_AE),
-	CONDITIONAL(E, INSN_E),
-	CONDITIONAL(NE, INSN_NE),
-	CONDITIONAL(BE, INSN_BE),
-	CONDITIONAL(A, INSN_A),
-	CONDITIONAL(S, INSN_S),
-	CONDITIONAL(NS, INSN_NS),
-	CONDITIONAL(P, INSN_P),
-	CONDITIONAL(NP, INSN_NP),
-	CONDITIONAL(L, INSN_L),
-	CONDITIONAL(GE, INSN_GE),
-	CONDITIONAL(LE, INSN_LE),
-	CONDITIONAL(G, INSN_G),
-	[X86_INS_JRCXZ] = {INSN_BRANCH, INSN_RCXZ},
-	[X86_INS_JECXZ] = {INSN_BRANCH, INSN_ECXZ},
-	[X86_INS_LOOP] = {INSN_BRANCH, INSN_LOOP},
-	[X86_INS_LOOPE] = {INSN_BRANCH, INSN_LOOPE},
-	[X86_INS_LOOPNE] = {INSN_BRANCH, INSN_LOOPNE},
+	CONDITIONAL(O, INSN_OVERFLOW),
+	CONDITIONAL(NO, INSN_NOT_OVERFLOW),
+	CONDITIONAL(B, INSN_BELOW),
+	CONDITIONAL(AE, INSN_NOT_BELOW),
+	CONDITIONAL(E, INSN_EQUAL),
+	CONDITIONAL(NE, INSN_NOT_EQUAL),
+	CONDITIONAL(BE, INSN_NOT_ABOVE),
+	CONDITIONAL(A, INSN_ABOVE),
+	CONDITIONAL(S, INSN_NEGATIVE),
+	CONDITIONAL(NS, INSN_NOT_NEGATIVE),
+	CONDITIONAL(P, INSN_EVEN),
+	CONDITIONAL(NP, INSN_ODD),
+	CONDITIONAL(L, INSN_LESS),
+	CONDITIONAL(GE, INSN_NOT_LESS),
+	CONDITIONAL(LE, INSN_NOT_GREATER),
+	CONDITIONAL(G, INSN_GREATER),
+	[X86_INS_JRCXZ] = {INSN_BRANCH, INSN_BY_REGISTER, X86_RCXZ},
+	[X86_INS_JECXZ] = {INSN_BRANCH, INSN_BY_REGISTER, X86_ECXZ},
+	[X86_INS_LOOP] = {INSN_BRANCH, INSN_BY_REGISTER, X86_LOOP},
+	[X86_INS_LOOPE] = {INSN_BRANCH, INSN_BY_REGISTER, X86_LOOPE},
+	[X86_INS_LOOPNE] = {INSN_BRANCH, INSN_BY_REGISTER, X86_LOOPNE},
 	[X86_INS_NOP] = {INSN_NOP, INSN_ALWAYS},
 	[X86_INS_ENDBR32] = {INSN_NOP, INSN_ALWAYS},
 	[X86_INS_ENDBR64] = {INSN_NOP, INSN_ALWAYS},
@@ -69,44 +69,45 @@ static const struct class classes[X86_INS_ENDING] = {
 	[X86_INS_UD2B] = {INSN_TRAP, INSN_ALWAYS},
 	[X86_INS_INT3] = {INSN_TRAP, INSN_ALWAYS},
 	[X86_INS_HLT] = {INSN_HALT, INSN_ALWAYS},
-	[X86_INS_RDTSC] = {INSN_TSC, INSN_ALWAYS},
-	[X86_INS_RDTSCP] = {INSN_TSC, INSN_ALWAYS},
-	[X86_INS_RDPMC] = {INSN_RDPMC, INSN_ALWAYS},
-	[X86_INS_IN] = {INSN_IN, INSN_ALWAYS},
-	[X86_INS_INSB] = {INSN_IN, INSN_ALWAYS},
-	[X86_INS_INSW] = {INSN_IN, INSN_ALWAYS},
-	[X86_INS_INSD] = {INSN_IN, INSN_ALWAYS},
-	[X86_INS_OUT] = {INSN_OUT, INSN_ALWAYS},
-	[X86_INS_OUTSB] = {INSN_OUT, INSN_ALWAYS},
-	[X86_INS_OUTSW] = {INSN_OUT, INSN_ALWAYS},
-	[X86_INS_OUTSD] = {INSN_OUT, INSN_ALWAYS},
-	[X86_INS_RDMSR] = {INSN_RDMSR, INSN_ALWAYS},
-	[X86_INS_WRMSR] = {INSN_WRMSR, INSN_ALWAYS},
-	[X86_INS_CPUID] = {INSN_CPUID, INSN_ALWAYS},
+	[X86_INS_RDTSC] = {INSN_CLOCK, INSN_ALWAYS},
+	[X86_INS_RDTSCP] = {INSN_CLOCK, INSN_ALWAYS},
+	[X86_INS_RDPMC] = {INSN_COUNTER, INSN_ALWAYS},
+	[X86_INS_IN] = {INSN_PORT_READ, INSN_ALWAYS},
+	[X86_INS_INSB] = {INSN_PORT_READ, INSN_ALWAYS},
+	[X86_INS_INSW] = {INSN_PORT_READ, INSN_ALWAYS},
+	[X86_INS_INSD] = {INSN_PORT_READ, INSN_ALWAYS},
+	[X86_INS_OUT] = {INSN_PORT_WRITE, INSN_ALWAYS},
+	[X86_INS_OUTSB] = {INSN_PORT_WRITE, INSN_ALWAYS},
+	[X86_INS_OUTSW] = {INSN_PORT_WRITE, INSN_ALWAYS},
+	[X86_INS_OUTSD] = {INSN_PORT_WRITE, INSN_ALWAYS},
+	[X86_INS_RDMSR] = {INSN_SYSTEM_READ, INSN_ALWAYS},
+	[X86_INS_WRMSR] = {INSN_SYSTEM_WRITE, INSN_ALWAYS},
+	[X86_INS_CPUID] = {INSN_IDENTIFY, INSN_ALWAYS},
 };
 
-struct cs_error *insn_decoder_create(struct insn_decoder **ret)
+struct cs_error *x86_decoder_create(struct insn_decoder **ret)
 {
-	struct insn_decoder *decoder = calloc(1, sizeof(*decoder));
+	struct x86_decoder *decoder = calloc(1, sizeof(*decoder));
 
 	if (!decoder)
 		return &cs_error_no_memory;
+	decoder->common.arch = &arch_x86_64;
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &decoder->handle) != CS_ERR_OK ||
 	    cs_option(decoder->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT) != CS_ERR_OK ||
 	    cs_option(decoder->handle, CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK ||
 	    !(decoder->scratch = cs_malloc(decoder->handle))) {
-		insn_decoder_destroy(decoder);
+		x86_decoder_destroy(&decoder->common);
 		return cs_error_create(CS_ERROR_SYSTEM,
 				       "capstone cannot decode x86-64: is libcapstone built with x86?");
 	}
-	*ret = decoder;
+	*ret = &decoder->common;
 	return NULL;
 }
 
-void insn_decoder_destroy(struct insn_decoder *decoder)
+void x86_decoder_destroy(struct insn_decoder *common)
 {
-	if (!decoder)
-		return;
+	struct x86_decoder *decoder = x86_decoder(common);
+
 	if (decoder->scratch)
 		cs_free(decoder->scratch, 1);
 	if (decoder->handle)
@@ -189,8 +190,8 @@ static void set_operand(const cs_x86 *detail, struct insn *insn)
 			insn->target = (uint64_t)first->imm;
 		else
 			insn->kind = insn->kind == INSN_CALL ? INSN_CALL_INDIRECT : INSN_JUMP_INDIRECT;
-	} else if (insn->kind == INSN_IN || insn->kind == INSN_OUT) {
-		insn->port = INSN_PORT_DX;
+	} else if (insn->kind == INSN_PORT_READ || insn->kind == INSN_PORT_WRITE) {
+		insn->port = INSN_PORT_REGISTER;
 		for (size_t i = 0; i < detail->op_count; i++)
 			if (detail->operands[i].type == X86_OP_IMM)
 				insn->port = (int)(detail->operands[i].imm & 0xff);
@@ -233,10 +234,10 @@ static int32_t stack_change(const cs_insn *decoded)
 	 X86_EFLAGS_##WHAT##_PF | X86_EFLAGS_##WHAT##_CF)
 
 /* Reads that capstone 4 leaves out of its details. */
-static bool reads_flags_untold(unsigned id, enum insn_condition condition)
+static bool reads_flags_untold(unsigned id)
 {
 	return id == X86_INS_ADC || id == X86_INS_SBB || id == X86_INS_ADCX || id == X86_INS_ADOX ||
-	       id == X86_INS_PUSHFQ || id == X86_INS_LAHF || condition == INSN_LOOPE || condition == INSN_LOOPNE;
+	       id == X86_INS_PUSHFQ || id == X86_INS_LAHF || id == X86_INS_LOOPE || id == X86_INS_LOOPNE;
 }
 
 /* Writes that capstone 5 leaves out: of test with memory, and of those that version 4 did not know. */
@@ -252,40 +253,51 @@ static bool writes_flags_untold(unsigned id)
 }
 
 /* Of instructions of the FPU, capstone tells the FPU's flags in the same place; fcomi and its like write both. */
-static void set_flags(struct insn_decoder *decoder, struct insn *insn)
+static void set_flags(const struct x86_decoder *decoder, struct insn *insn)
 {
 	const cs_insn *decoded = decoder->scratch;
 	bool fpu = cs_insn_group(decoder->handle, decoded, X86_GRP_FPU);
 	uint64_t flags = fpu ? 0 : decoded->detail->x86.eflags;
 	uint64_t written = ARITHMETIC(MODIFY) | ARITHMETIC(RESET) | ARITHMETIC(SET) | ARITHMETIC(UNDEFINED);
 
-	insn->reads_flags = (flags & ARITHMETIC(TEST)) || reads_flags_untold(decoded->id, insn->condition);
+	insn->reads_flags = (flags & ARITHMETIC(TEST)) || reads_flags_untold(decoded->id);
 	insn->writes_flags = (flags & written) || writes_flags_untold(decoded->id) || fpu || insn->kind == INSN_CALL ||
 			     insn->kind == INSN_CALL_INDIRECT;
 }
 
-static void classify(struct insn_decoder *decoder, struct insn *insn)
+static void classify(const struct x86_decoder *decoder, struct insn *insn)
 {
 	const cs_insn *decoded = decoder->scratch;
 
 	if (decoded->id < X86_INS_ENDING && classes[decoded->id].kind != INSN_OTHER) {
 		insn->kind = classes[decoded->id].kind;
 		insn->condition = classes[decoded->id].condition;
+		insn->detail = classes[decoded->id].detail;
 		set_operand(&decoded->detail->x86, insn);
 	}
 	insn->stack = stack_change(decoded);
-	insn->narrow_count = insn->kind == INSN_BRANCH && decoded->detail->x86.addr_size == 4;
+	if (insn->condition == INSN_BY_REGISTER) {
+		insn->decides = X86_RCX;
+		insn->detail |= decoded->detail->x86.addr_size == 4 ? X86_NARROW : 0;
+	}
 	set_flags(decoder, insn);
 }
 
-bool insn_decode(struct insn_decoder *decoder, const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret)
+bool x86_decode(struct insn_decoder *common, const uint8_t *bytes, size_t size, uint64_t address, struct insn *ret)
 {
+	const struct x86_decoder *decoder = x86_decoder(common);
 	const uint8_t *cursor = bytes;
 	size_t left = size;
 	uint64_t next = address;
 	bool known;
 
-	*ret = (struct insn){.address = address, .condition = INSN_ALWAYS, .port = INSN_PORT_NONE};
+	*ret = (struct insn){
+		.arch = &arch_x86_64,
+		.address = address,
+		.condition = INSN_ALWAYS,
+		.port = INSN_PORT_NONE,
+		.decides = INSN_NO_REGISTER,
+	};
 	known = cs_disasm_iter(decoder->handle, &cursor, &left, &next, decoder->scratch);
 	if (known) {
 		ret->length = (uint8_t)decoder->scratch->size;
@@ -299,11 +311,13 @@ bool insn_decode(struct insn_decoder *decoder, const uint8_t *bytes, size_t size
 		ret->writes_flags = true; /* for all that is known */
 	}
 	memcpy(ret->bytes, bytes, ret->length);
+	x86_set_traits(ret);
 	return true;
 }
 
-void insn_text(struct insn_decoder *decoder, const struct insn *insn, char *text, size_t size)
+void x86_text(struct insn_decoder *common, const struct insn *insn, char *text, size_t size)
 {
+	const struct x86_decoder *decoder = x86_decoder(common);
 	const uint8_t *cursor = insn->bytes;
 	size_t left = insn->length;
 	uint64_t address = insn->address;
@@ -318,17 +332,19 @@ void insn_text(struct insn_decoder *decoder, const struct insn *insn, char *text
 		used += (size_t)snprintf(text + used, size - used, "%s0x%02x", i ? ", " : ".byte ", insn->bytes[i]);
 }
 
-const char *insn_condition_name(enum insn_condition condition)
+const char *x86_condition_name(const struct insn *insn)
 {
 	static const char *const names[] = {
-		"o",  "no", "b",  "ae", "e", "ne",   "be",   "a",    "s",     "ns",     "p",
-		"np", "l",  "ge", "le", "g", "rcxz", "ecxz", "loop", "loope", "loopne", "",
+		"o", "no", "b", "ae", "e", "ne", "be", "a", "s", "ns", "p", "np", "l", "ge", "le", "g",
 	};
+	static const char *const counts[] = {"rcxz", "ecxz", "loop", "loope", "loopne"};
 
-	return names[condition];
+	if (insn_by_flags(insn->condition))
+		return names[insn->condition];
+	return insn->condition == INSN_ALWAYS ? "" : counts[insn->detail & ~X86_NARROW];
 }
 
-const char *insn_kind_name(enum insn_kind kind)
+const char *x86_kind_name(enum insn_kind kind)
 {
 	static const char *const names[] = {
 		[INSN_OTHER] = "other",
@@ -341,21 +357,16 @@ const char *insn_kind_name(enum insn_kind kind)
 		[INSN_RETURN] = "return",
 		[INSN_TRAP] = "trap",
 		[INSN_HALT] = "halt",
-		[INSN_CMOV] = "cmov",
-		[INSN_SETCC] = "setcc",
-		[INSN_TSC] = "rdtsc",
-		[INSN_RDPMC] = "rdpmc",
-		[INSN_IN] = "in",
-		[INSN_OUT] = "out",
-		[INSN_RDMSR] = "rdmsr",
-		[INSN_WRMSR] = "wrmsr",
-		[INSN_CPUID] = "cpuid",
+		[INSN_SELECT] = "cmov",
+		[INSN_TRUTH] = "setcc",
+		[INSN_CLOCK] = "rdtsc",
+		[INSN_COUNTER] = "rdpmc",
+		[INSN_PORT_READ] = "in",
+		[INSN_PORT_WRITE] = "out",
+		[INSN_SYSTEM_READ] = "rdmsr",
+		[INSN_SYSTEM_WRITE] = "wrmsr",
+		[INSN_IDENTIFY] = "cpuid",
 	};
 
 	return names[kind];
-}
-
-bool insn_is_clock_access(const struct insn *insn)
-{
-	return insn->kind == INSN_TSC || insn->kind == INSN_RDPMC || insn->kind == INSN_IN || insn->kind == INSN_OUT;
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "arch/x86/operands.h"
+#include "arch/x86/x86_internal.h"
 
 #include <string.h>
 
-#include "arch/x86/insn_decoder.h"
 #include "base/util.h"
 
+#define ALL_REGISTERS ((1u << X86_REGISTERS) - 1)
+
 /* The names of each register's parts, widest first. */
-static const uint16_t names[16][5] = {
+static const uint16_t names[X86_REGISTERS][5] = {
 	{X86_REG_RAX, X86_REG_EAX, X86_REG_AX, X86_REG_AL, X86_REG_AH},
 	{X86_REG_RCX, X86_REG_ECX, X86_REG_CX, X86_REG_CL, X86_REG_CH},
 	{X86_REG_RDX, X86_REG_EDX, X86_REG_DX, X86_REG_DL, X86_REG_DH},
@@ -28,7 +29,7 @@ static const uint16_t names[16][5] = {
 
 static int number_of(unsigned reg)
 {
-	for (int i = 0; reg && i < 16; i++)
+	for (int i = 0; reg && i < X86_REGISTERS; i++)
 		for (size_t k = 0; k < ARRAY_SIZE(names[i]); k++)
 			if (names[i][k] == reg)
 				return i;
@@ -120,27 +121,27 @@ static enum operands_shape shape_of(unsigned id, const struct pair *pair, struct
 	return OPERANDS_OTHER;
 }
 
-static uint16_t bits_of(const uint16_t *registers, uint8_t count)
+static uint32_t bits_of(const uint16_t *registers, uint8_t count)
 {
-	uint16_t bits = 0;
+	uint32_t bits = 0;
 
 	for (uint8_t i = 0; i < count; i++) {
 		int reg = number_of(registers[i]);
 
 		if (reg >= 0)
-			bits |= (uint16_t)(1u << reg);
+			bits |= 1u << reg;
 	}
 	return bits;
 }
 
-static void set_accesses(struct insn_decoder *decoder, struct operands *ret)
+static void set_accesses(const struct x86_decoder *decoder, struct operands *ret)
 {
 	cs_regs read, written;
 	uint8_t read_count, written_count;
 
 	if (cs_regs_access(decoder->handle, decoder->scratch, read, &read_count, written, &written_count) !=
 	    CS_ERR_OK) {
-		ret->written = ret->read = UINT16_MAX;
+		ret->written = ret->read = ALL_REGISTERS;
 		return;
 	}
 	ret->written = bits_of(written, written_count);
@@ -162,8 +163,9 @@ static void set_from(const struct pair *pair, struct operands *ret)
 	ret->from_size = pair->source->size;
 }
 
-void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct operands *ret)
+void x86_operands_of(struct insn_decoder *common, const struct insn *insn, struct operands *ret)
 {
+	const struct x86_decoder *decoder = x86_decoder(common);
 	const uint8_t *cursor = insn->bytes;
 	size_t left = insn->length;
 	uint64_t address = insn->address;
@@ -172,7 +174,7 @@ void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct o
 
 	*ret = (struct operands){.reg = OPERANDS_NO_REGISTER, .from = OPERANDS_NO_REGISTER};
 	if (!cs_disasm_iter(decoder->handle, &cursor, &left, &address, decoder->scratch)) {
-		ret->written = ret->read = UINT16_MAX; /* unknown to capstone */
+		ret->written = ret->read = ALL_REGISTERS; /* unknown to capstone */
 		ret->stores = true;
 		return;
 	}
@@ -213,8 +215,9 @@ static const char *take_text(const char *text, char *ret)
 	return text + strspn(text, ", ");
 }
 
-size_t operands_list(struct insn_decoder *decoder, const struct insn *insn, struct operand *ret)
+size_t x86_operands_list(struct insn_decoder *common, const struct insn *insn, struct operand *ret)
 {
+	const struct x86_decoder *decoder = x86_decoder(common);
 	const uint8_t *cursor = insn->bytes;
 	size_t left = insn->length, count = 0;
 	uint64_t address = insn->address;

@@ -13,7 +13,7 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 
-#include "arch/x86/emulate.h"
+#include "arch/x86/x86_internal.h"
 #include "base/util.h"
 
 #define CF 0x001u
@@ -41,12 +41,14 @@ static const struct {
 	uint64_t yes[2];
 	uint64_t no[2];
 } table[] = {
-	{INSN_O, {OF, OF | CF}, {0, CF}},  {INSN_NO, {0, ZF}, {OF, OF | ZF}}, {INSN_B, {CF, CF | ZF}, {0, ZF}},
-	{INSN_AE, {0, SF}, {CF, CF | SF}}, {INSN_E, {ZF, ZF | CF}, {0, CF}},  {INSN_NE, {0, SF}, {ZF, ZF | SF}},
-	{INSN_BE, {CF, ZF}, {0, SF}},      {INSN_A, {0, OF}, {CF, ZF}},       {INSN_S, {SF, SF | OF}, {0, OF}},
-	{INSN_NS, {0, ZF}, {SF, SF | ZF}}, {INSN_P, {PF, PF | ZF}, {0, ZF}},  {INSN_NP, {0, SF}, {PF, PF | SF}},
-	{INSN_L, {SF, OF}, {0, SF | OF}},  {INSN_GE, {0, SF | OF}, {SF, OF}}, {INSN_LE, {ZF, SF}, {0, SF | OF}},
-	{INSN_G, {0, SF | OF}, {ZF, OF}},
+	{INSN_OVERFLOW, {OF, OF | CF}, {0, CF}},    {INSN_NOT_OVERFLOW, {0, ZF}, {OF, OF | ZF}},
+	{INSN_BELOW, {CF, CF | ZF}, {0, ZF}},       {INSN_NOT_BELOW, {0, SF}, {CF, CF | SF}},
+	{INSN_EQUAL, {ZF, ZF | CF}, {0, CF}},       {INSN_NOT_EQUAL, {0, SF}, {ZF, ZF | SF}},
+	{INSN_NOT_ABOVE, {CF, ZF}, {0, SF}},        {INSN_ABOVE, {0, OF}, {CF, ZF}},
+	{INSN_NEGATIVE, {SF, SF | OF}, {0, OF}},    {INSN_NOT_NEGATIVE, {0, ZF}, {SF, SF | ZF}},
+	{INSN_EVEN, {PF, PF | ZF}, {0, ZF}},        {INSN_ODD, {0, SF}, {PF, PF | SF}},
+	{INSN_LESS, {SF, OF}, {0, SF | OF}},        {INSN_NOT_LESS, {0, SF | OF}, {SF, OF}},
+	{INSN_NOT_GREATER, {ZF, SF}, {0, SF | OF}}, {INSN_GREATER, {0, SF | OF}, {ZF, OF}},
 };
 
 static void conditions_by_table(void **state)
@@ -55,54 +57,65 @@ static void conditions_by_table(void **state)
 	assert_int_equal(ARRAY_SIZE(table), 16);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		for (size_t k = 0; k < 2; k++) {
-			assert_true(emulate_condition(table[i].condition, false, table[i].yes[k] | 2, 0));
-			assert_false(emulate_condition(table[i].condition, false, table[i].no[k] | 2, 0));
+			struct insn insn = {.arch = &arch_x86_64, .condition = table[i].condition};
+
+			assert_true(emulate_condition(&insn, table[i].yes[k] | 2, 0));
+			assert_false(emulate_condition(&insn, table[i].no[k] | 2, 0));
 		}
 	}
 }
 
+static bool counts(unsigned detail, uint64_t flags, uint64_t rcx)
+{
+	struct insn insn = {.arch = &arch_x86_64, .condition = INSN_BY_REGISTER, .detail = (uint8_t)detail};
+
+	return emulate_condition(&insn, flags, rcx);
+}
+
 static void counters_by_table(void **state)
 {
+	const struct insn always = {.arch = &arch_x86_64, .condition = INSN_ALWAYS};
+
 	(void)state;
-	assert_true(emulate_condition(INSN_RCXZ, false, 0, 0));
-	assert_false(emulate_condition(INSN_RCXZ, false, 0, 1ull << 32));
-	assert_true(emulate_condition(INSN_ECXZ, true, 0, 1ull << 32));
-	assert_false(emulate_condition(INSN_ECXZ, true, 0, 1));
-	assert_false(emulate_condition(INSN_LOOP, false, 0, 1));
-	assert_true(emulate_condition(INSN_LOOP, false, 0, 0));
-	assert_true(emulate_condition(INSN_LOOP, false, 0, (1ull << 32) + 1));
-	assert_false(emulate_condition(INSN_LOOP, true, 0, (1ull << 32) + 1));
-	assert_true(emulate_condition(INSN_LOOPE, false, ZF, 2));
-	assert_false(emulate_condition(INSN_LOOPE, false, 0, 2));
-	assert_false(emulate_condition(INSN_LOOPE, false, ZF, 1));
-	assert_true(emulate_condition(INSN_LOOPNE, false, 0, 2));
-	assert_false(emulate_condition(INSN_LOOPNE, false, ZF, 2));
-	assert_true(emulate_condition(INSN_ALWAYS, false, 0, 0));
+	assert_true(counts(X86_RCXZ, 0, 0));
+	assert_false(counts(X86_RCXZ, 0, 1ull << 32));
+	assert_true(counts(X86_ECXZ | X86_NARROW, 0, 1ull << 32));
+	assert_false(counts(X86_ECXZ | X86_NARROW, 0, 1));
+	assert_false(counts(X86_LOOP, 0, 1));
+	assert_true(counts(X86_LOOP, 0, 0));
+	assert_true(counts(X86_LOOP, 0, (1ull << 32) + 1));
+	assert_false(counts(X86_LOOP | X86_NARROW, 0, (1ull << 32) + 1));
+	assert_true(counts(X86_LOOPE, ZF, 2));
+	assert_false(counts(X86_LOOPE, 0, 2));
+	assert_false(counts(X86_LOOPE, ZF, 1));
+	assert_true(counts(X86_LOOPNE, 0, 2));
+	assert_false(counts(X86_LOOPNE, ZF, 2));
+	assert_true(emulate_condition(&always, 0, 0));
 }
 
 static void jumps_set_the_program_counter(void **state)
 {
 	static const uint8_t taken[] = {0x74, 0x10}; /* je */
 	static const uint8_t loop[] = {0xe2, 0xf0};  /* loop */
-	struct emulate_state at = {.rip = 0x1000, .rflags = ZF};
+	struct emulate_state at = {.pc = 0x1000, .flags = ZF};
 	struct emulate_effect effect;
 	struct insn insn = decode(taken, sizeof(taken), 0x1000);
 
 	(void)state;
 	emulate_run(&insn, &at, 0, &effect);
-	assert_int_equal(at.rip, 0x1012);
+	assert_int_equal(at.pc, 0x1012);
 	assert_true(effect.taken);
 	assert_int_equal(effect.written, 0);
-	at = (struct emulate_state){.rip = 0x1000};
+	at = (struct emulate_state){.pc = 0x1000};
 	emulate_run(&insn, &at, 0, &effect);
-	assert_int_equal(at.rip, 0x1002);
+	assert_int_equal(at.pc, 0x1002);
 	assert_false(effect.taken);
-	at.gpr[EMULATE_RCX] = 1;
+	at.general[X86_RCX] = 1;
 	insn = decode(loop, sizeof(loop), 0x2000);
 	emulate_run(&insn, &at, 0, &effect);
-	assert_int_equal(at.rip, 0x2002);
-	assert_int_equal(at.gpr[EMULATE_RCX], 0);
-	assert_int_equal(effect.written, 1 << EMULATE_RCX);
+	assert_int_equal(at.pc, 0x2002);
+	assert_int_equal(at.general[X86_RCX], 0);
+	assert_int_equal(effect.written, 1 << X86_RCX);
 }
 
 static void what_is_left_to_the_processor(void **state)
@@ -147,7 +160,7 @@ static int start_child(void **state)
 	int status;
 
 	(void)state;
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	code = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	stack = mmap(NULL, CODE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(code != MAP_FAILED && stack != MAP_FAILED);
@@ -176,7 +189,7 @@ static int end_child(void **state)
 
 static unsigned long long *const *registers_of(struct user_regs_struct *user)
 {
-	static unsigned long long *fields[EMULATE_REGISTERS];
+	static unsigned long long *fields[X86_REGISTERS];
 	unsigned long long *const list[] = {
 		&user->rax, &user->rcx, &user->rdx, &user->rbx, &user->rsp, &user->rbp, &user->rsi, &user->rdi,
 		&user->r8,  &user->r9,  &user->r10, &user->r11, &user->r12, &user->r13, &user->r14, &user->r15,
@@ -193,10 +206,10 @@ static struct emulate_state step_processor(const struct emulate_state *before)
 	int status;
 
 	assert_int_equal(ptrace(PTRACE_GETREGS, child, NULL, &user), 0);
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		*registers_of(&user)[i] = before->gpr[i];
-	user.rip = before->rip;
-	user.eflags = before->rflags;
+	for (size_t i = 0; i < X86_REGISTERS; i++)
+		*registers_of(&user)[i] = before->general[i];
+	user.rip = before->pc;
+	user.eflags = before->flags;
 	user.orig_rax = (unsigned long long)-1; /* not in a system call: nothing to restart */
 	assert_int_equal(ptrace(PTRACE_SETREGS, child, NULL, &user), 0);
 	assert_int_equal(ptrace(PTRACE_SINGLESTEP, child, NULL, NULL), 0);
@@ -204,10 +217,10 @@ static struct emulate_state step_processor(const struct emulate_state *before)
 	assert_true(WIFSTOPPED(status));
 	assert_int_equal(WSTOPSIG(status), SIGTRAP);
 	assert_int_equal(ptrace(PTRACE_GETREGS, child, NULL, &user), 0);
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		after.gpr[i] = *registers_of(&user)[i];
-	after.rip = user.rip;
-	after.rflags = user.eflags;
+	for (size_t i = 0; i < X86_REGISTERS; i++)
+		after.general[i] = *registers_of(&user)[i];
+	after.pc = user.rip;
+	after.flags = user.eflags;
 	return after;
 }
 
@@ -233,21 +246,21 @@ static void compare_with_processor(const uint8_t *bytes, size_t length, uint64_t
 	memset(code, 0x90, CODE_SIZE);
 	memcpy(place, bytes, length);
 	insn = decode(place, length, (uintptr_t)place);
-	for (size_t i = 0; i < EMULATE_REGISTERS; i++)
-		mine.gpr[i] = next_random();
-	mine.gpr[EMULATE_RCX] = rcx;
-	mine.gpr[EMULATE_RSP] = (uintptr_t)top;
-	mine.rip = (uintptr_t)place;
-	mine.rflags = 0x202 | flags;
+	for (size_t i = 0; i < X86_REGISTERS; i++)
+		mine.general[i] = next_random();
+	mine.general[X86_RCX] = rcx;
+	mine.general[X86_RSP] = (uintptr_t)top;
+	mine.pc = (uintptr_t)place;
+	mine.flags = 0x202 | flags;
 	memcpy(top, &loaded, 8);
 	theirs = step_processor(&mine);
 	assert_int_not_equal(emulate_need(&insn), EMULATE_IMPOSSIBLE);
 	emulate_run(&insn, &mine, loaded, &effect);
-	assert_int_equal(mine.rip, theirs.rip);
-	assert_int_equal(mine.rflags & ARITHMETIC, theirs.rflags & ARITHMETIC);
-	assert_memory_equal(mine.gpr, theirs.gpr, sizeof(mine.gpr));
+	assert_int_equal(mine.pc, theirs.pc);
+	assert_int_equal(mine.flags & ARITHMETIC, theirs.flags & ARITHMETIC);
+	assert_memory_equal(mine.general, theirs.general, X86_REGISTERS * sizeof(mine.general[0]));
 	if (emulate_need(&insn) == EMULATE_STORE)
-		assert_memory_equal(&effect.store_value, (uint8_t *)(uintptr_t)mine.gpr[EMULATE_RSP], 8);
+		assert_memory_equal(&effect.store_value, (uint8_t *)(uintptr_t)mine.general[X86_RSP], 8);
 }
 
 static const uint64_t all_flags[] = {CF, PF, ZF, SF, OF};

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "arch/x86/insn.h"
+#include "arch/x86/x86_internal.h"
 #include "base/util.h"
 
 #define AT 0xffffffff81000000u
@@ -17,7 +17,7 @@ static int set_up(void **state)
 {
 	struct insn_decoder *decoder;
 
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	*state = decoder;
 	return 0;
 }
@@ -60,19 +60,19 @@ static const struct expected cases[] = {
 	{{0x66, 0x90}, 2, INSN_NOP, 0, INSN_PORT_NONE},                                      /* xchg %ax,%ax */
 	{{0x0f, 0x1f, 0x44, 0x00, 0x00}, 5, INSN_NOP, 0, INSN_PORT_NONE},                    /* nopl 0(%rax,%rax,1) */
 	{{0xf3, 0x0f, 0x1e, 0xfa}, 4, INSN_NOP, 0, INSN_PORT_NONE},                          /* endbr64 */
-	{{0x0f, 0x31}, 2, INSN_TSC, 0, INSN_PORT_NONE},                                      /* rdtsc */
-	{{0x0f, 0x01, 0xf9}, 3, INSN_TSC, 0, INSN_PORT_NONE},                                /* rdtscp */
-	{{0x0f, 0x33}, 2, INSN_RDPMC, 0, INSN_PORT_NONE},                                    /* rdpmc */
-	{{0xe4, 0x42}, 2, INSN_IN, 0, 0x42},                                                 /* in $0x42,%al */
-	{{0xec}, 1, INSN_IN, 0, INSN_PORT_DX},                                               /* in (%dx),%al */
-	{{0xed}, 1, INSN_IN, 0, INSN_PORT_DX},                                               /* in (%dx),%eax */
-	{{0x6d}, 1, INSN_IN, 0, INSN_PORT_DX},                                               /* insl (%dx),(%rdi) */
-	{{0xe6, 0x43}, 2, INSN_OUT, 0, 0x43},                                                /* out %al,$0x43 */
-	{{0xe7, 0xff}, 2, INSN_OUT, 0, 0xff},                                                /* out %eax,$0xff */
-	{{0xee}, 1, INSN_OUT, 0, INSN_PORT_DX},                                              /* out %al,(%dx) */
-	{{0x0f, 0x32}, 2, INSN_RDMSR, 0, INSN_PORT_NONE},                                    /* rdmsr */
-	{{0x0f, 0x30}, 2, INSN_WRMSR, 0, INSN_PORT_NONE},                                    /* wrmsr */
-	{{0x0f, 0xa2}, 2, INSN_CPUID, 0, INSN_PORT_NONE},                                    /* cpuid */
+	{{0x0f, 0x31}, 2, INSN_CLOCK, 0, INSN_PORT_NONE},                                    /* rdtsc */
+	{{0x0f, 0x01, 0xf9}, 3, INSN_CLOCK, 0, INSN_PORT_NONE},                              /* rdtscp */
+	{{0x0f, 0x33}, 2, INSN_COUNTER, 0, INSN_PORT_NONE},                                  /* rdpmc */
+	{{0xe4, 0x42}, 2, INSN_PORT_READ, 0, 0x42},                                          /* in $0x42,%al */
+	{{0xec}, 1, INSN_PORT_READ, 0, INSN_PORT_REGISTER},                                  /* in (%dx),%al */
+	{{0xed}, 1, INSN_PORT_READ, 0, INSN_PORT_REGISTER},                                  /* in (%dx),%eax */
+	{{0x6d}, 1, INSN_PORT_READ, 0, INSN_PORT_REGISTER},                                  /* insl (%dx),(%rdi) */
+	{{0xe6, 0x43}, 2, INSN_PORT_WRITE, 0, 0x43},                                         /* out %al,$0x43 */
+	{{0xe7, 0xff}, 2, INSN_PORT_WRITE, 0, 0xff},                                         /* out %eax,$0xff */
+	{{0xee}, 1, INSN_PORT_WRITE, 0, INSN_PORT_REGISTER},                                 /* out %al,(%dx) */
+	{{0x0f, 0x32}, 2, INSN_SYSTEM_READ, 0, INSN_PORT_NONE},                              /* rdmsr */
+	{{0x0f, 0x30}, 2, INSN_SYSTEM_WRITE, 0, INSN_PORT_NONE},                             /* wrmsr */
+	{{0x0f, 0xa2}, 2, INSN_IDENTIFY, 0, INSN_PORT_NONE},                                 /* cpuid */
 	{{0x48, 0x89, 0xe5}, 3, INSN_OTHER, 0, INSN_PORT_NONE},                              /* mov %rsp,%rbp */
 	{{0xf3, 0x90}, 2, INSN_OTHER, 0, INSN_PORT_NONE},                                    /* pause */
 	{{0xcd, 0x80}, 2, INSN_OTHER, 0, INSN_PORT_NONE},                                    /* int $0x80: comes back */
@@ -173,8 +173,8 @@ static void every_condition_in_every_form(void **state)
 
 		check_condition(*state, near_jump, 6, INSN_BRANCH, cc, AT);
 		check_condition(*state, short_jump, 2, INSN_BRANCH, cc, AT + 2 - 128);
-		check_condition(*state, setcc, 3, INSN_SETCC, cc, 0);
-		check_condition(*state, cmov, 4, INSN_CMOV, cc, 0);
+		check_condition(*state, setcc, 3, INSN_TRUTH, cc, 0);
+		check_condition(*state, cmov, 4, INSN_SELECT, cc, 0);
 	}
 }
 
@@ -183,25 +183,27 @@ static void counting_jumps(void **state)
 	static const struct {
 		uint8_t bytes[3];
 		size_t length;
-		enum insn_condition condition;
-		bool narrow;
+		uint8_t detail;
+		const char *name;
 	} forms[] = {
-		{{0xe3, 0x10}, 2, INSN_RCXZ, false},        /* jrcxz */
-		{{0x67, 0xe3, 0x10}, 3, INSN_ECXZ, true},   /* jecxz */
-		{{0xe2, 0x10}, 2, INSN_LOOP, false},        /* loop */
-		{{0x67, 0xe2, 0x10}, 3, INSN_LOOP, true},   /* addr32 loop */
-		{{0xe1, 0x10}, 2, INSN_LOOPE, false},       /* loope */
-		{{0xe0, 0x10}, 2, INSN_LOOPNE, false},      /* loopne */
-		{{0x67, 0xe0, 0x10}, 3, INSN_LOOPNE, true}, /* addr32 loopne */
+		{{0xe3, 0x10}, 2, X86_RCXZ, "rcxz"},
+		{{0x67, 0xe3, 0x10}, 3, X86_ECXZ | X86_NARROW, "ecxz"},
+		{{0xe2, 0x10}, 2, X86_LOOP, "loop"},
+		{{0x67, 0xe2, 0x10}, 3, X86_LOOP | X86_NARROW, "loop"}, /* addr32 loop */
+		{{0xe1, 0x10}, 2, X86_LOOPE, "loope"},
+		{{0xe0, 0x10}, 2, X86_LOOPNE, "loopne"},
+		{{0x67, 0xe0, 0x10}, 3, X86_LOOPNE | X86_NARROW, "loopne"}, /* addr32 loopne */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
 		struct insn got;
 
-		check_condition(*state, forms[i].bytes, forms[i].length, INSN_BRANCH, forms[i].condition,
+		check_condition(*state, forms[i].bytes, forms[i].length, INSN_BRANCH, INSN_BY_REGISTER,
 				AT + forms[i].length + 0x10);
 		assert_true(insn_decode(*state, forms[i].bytes, forms[i].length, AT, &got));
-		assert_int_equal(got.narrow_count, forms[i].narrow);
+		assert_int_equal(got.detail, forms[i].detail);
+		assert_int_equal(got.decides, X86_RCX);
+		assert_string_equal(insn_condition_name(&got), forms[i].name);
 	}
 }
 
@@ -240,9 +242,9 @@ static void texts(void **state)
 	assert_string_equal(text, ".byte 0x0f, 0x01, 0xe8");
 	insn_text(*state, &insn, little, sizeof(little));
 	assert_string_equal(little, ".by");
-	assert_string_equal(insn_condition_name(INSN_NE), "ne");
-	assert_string_equal(insn_condition_name(INSN_ALWAYS), "");
-	assert_string_equal(insn_kind_name(INSN_CPUID), "cpuid");
+	assert_string_equal(insn_condition_name(&(struct insn){.arch = arch_at(0), .condition = INSN_NOT_EQUAL}), "ne");
+	assert_string_equal(insn_condition_name(&(struct insn){.arch = arch_at(0), .condition = INSN_ALWAYS}), "");
+	assert_string_equal(insn_kind_name(&(struct insn){.arch = arch_at(0), .kind = INSN_IDENTIFY}), "cpuid");
 }
 
 static void changes_of_the_stack_pointer(void **state)

@@ -8,7 +8,8 @@
 
 #include <cmocka.h>
 
-#include "arch/x86/moved.h"
+#include "arch/arch.h"
+#include "arch/moved.h"
 
 static const uint8_t original[] = {
 	0x48, 0xc7, 0xc7, 0x80, 0x11, 0x22, 0x82, /* mov $0xffffffff82221180,%rdi */
@@ -51,7 +52,7 @@ static void every_place(void **state)
 		struct placement placement = by(offset);
 
 		move(bytes, offset);
-		moved_back(&placement, original, bytes, sizeof(bytes));
+		moved_back(arch_at(0), &placement, original, bytes, sizeof(bytes));
 		assert_memory_equal(bytes, original, sizeof(original));
 	}
 }
@@ -69,7 +70,7 @@ static void other_text_stays(void **state)
 	memcpy(expected, original, sizeof(original));
 	memcpy(expected + 24, bytes + 24, 5);
 	memcpy(expected + 3, bytes + 3, 4);
-	moved_back(&placement, original, bytes, sizeof(bytes));
+	moved_back(arch_at(0), &placement, original, bytes, sizeof(bytes));
 	assert_memory_equal(bytes, expected, sizeof(bytes));
 }
 
@@ -81,19 +82,22 @@ static void a_piece(void **state)
 
 	(void)state;
 	move(bytes, 0x1a000000);
-	moved_back(&placement, original, bytes, 6);
+	moved_back(arch_at(0), &placement, original, bytes, 6);
 	assert_memory_equal(bytes, original, 6);
 	assert_int_equal(bytes[6], original[6] + 0x1a);
-	moved_back(&placement, original, bytes, 7);
+	moved_back(arch_at(0), &placement, original, bytes, 7);
 	assert_memory_equal(bytes, original, 7);
 }
 
 static void an_instruction(void **state)
 {
 	const struct placement placement = by(0x1a000000);
-	const struct insn jump = {
-		.address = 0xffffffff81000010, .target = 0xffffffff81000000, .length = 2, .bytes = {0xeb, 0xee}};
-	struct insn load = {.address = 0xffffffff81000020, .length = 7};
+	const struct insn jump = {.arch = arch_at(0),
+				  .address = 0xffffffff81000010,
+				  .target = 0xffffffff81000000,
+				  .length = 2,
+				  .bytes = {0xeb, 0xee}};
+	struct insn load = {.arch = arch_at(0), .address = 0xffffffff81000020, .length = 7};
 	uint8_t bytes[sizeof(original)];
 	struct insn moved;
 

@@ -7,8 +7,7 @@
 
 #include <cmocka.h>
 
-#include "arch/x86/emulate.h"
-#include "arch/x86/operands.h"
+#include "arch/x86/x86_internal.h"
 #include "base/util.h"
 
 #define NONE OPERANDS_NO_REGISTER
@@ -28,39 +27,39 @@ static const struct expected cases[] = {
 	/* mov $5,%r14d */
 	{{0x41, 0xbe, 5, 0, 0, 0}, 6, OPERANDS_SET, 14, NONE, 5, BIT(14)},
 	/* xor %eax,%eax */
-	{{0x31, 0xc0}, 2, OPERANDS_SET, EMULATE_RAX, EMULATE_RAX, 0, BIT(EMULATE_RAX)},
+	{{0x31, 0xc0}, 2, OPERANDS_SET, X86_RAX, X86_RAX, 0, BIT(X86_RAX)},
 	/* lea 0x10(%rip),%rdx at 0x1000 */
-	{{0x48, 0x8d, 0x15, 0x10, 0, 0, 0}, 7, OPERANDS_SET, EMULATE_RDX, NONE, 0x1017, BIT(EMULATE_RDX)},
+	{{0x48, 0x8d, 0x15, 0x10, 0, 0, 0}, 7, OPERANDS_SET, X86_RDX, NONE, 0x1017, BIT(X86_RDX)},
 	/* mov %edi,%eax */
-	{{0x89, 0xf8}, 2, OPERANDS_COPY, EMULATE_RAX, EMULATE_RDI, 0, BIT(EMULATE_RAX)},
+	{{0x89, 0xf8}, 2, OPERANDS_COPY, X86_RAX, X86_RDI, 0, BIT(X86_RAX)},
 	/* movzbl %al,%ecx */
-	{{0x0f, 0xb6, 0xc8}, 3, OPERANDS_COPY, EMULATE_RCX, EMULATE_RAX, 0, BIT(EMULATE_RCX)},
+	{{0x0f, 0xb6, 0xc8}, 3, OPERANDS_COPY, X86_RCX, X86_RAX, 0, BIT(X86_RCX)},
 	/* sub $1,%r14d */
 	{{0x41, 0x83, 0xee, 0x01}, 4, OPERANDS_ADD, 14, NONE, -1, BIT(14)},
 	/* inc %rbx */
-	{{0x48, 0xff, 0xc3}, 3, OPERANDS_ADD, EMULATE_RBX, EMULATE_RBX, 1, BIT(EMULATE_RBX)},
+	{{0x48, 0xff, 0xc3}, 3, OPERANDS_ADD, X86_RBX, X86_RBX, 1, BIT(X86_RBX)},
 	/* add %rdx,%rax */
-	{{0x48, 0x01, 0xd0}, 3, OPERANDS_ADD_REGISTER, EMULATE_RAX, EMULATE_RDX, 0, BIT(EMULATE_RAX)},
+	{{0x48, 0x01, 0xd0}, 3, OPERANDS_ADD_REGISTER, X86_RAX, X86_RDX, 0, BIT(X86_RAX)},
 	/* and $7,%edi */
-	{{0x83, 0xe7, 0x07}, 3, OPERANDS_MASK, EMULATE_RDI, NONE, 7, BIT(EMULATE_RDI)},
+	{{0x83, 0xe7, 0x07}, 3, OPERANDS_MASK, X86_RDI, NONE, 7, BIT(X86_RDI)},
 	/* cmp $10,%ebx */
-	{{0x83, 0xfb, 0x0a}, 3, OPERANDS_COMPARE, EMULATE_RBX, NONE, 10, 0},
+	{{0x83, 0xfb, 0x0a}, 3, OPERANDS_COMPARE, X86_RBX, NONE, 10, 0},
 	/* test %eax,%eax */
-	{{0x85, 0xc0}, 2, OPERANDS_COMPARE, EMULATE_RAX, EMULATE_RAX, 0, 0},
+	{{0x85, 0xc0}, 2, OPERANDS_COMPARE, X86_RAX, X86_RAX, 0, 0},
 	/* cmp $1,%al: one byte is enough for a comparison */
-	{{0x3c, 0x01}, 2, OPERANDS_COMPARE, EMULATE_RAX, NONE, 1, 0},
+	{{0x3c, 0x01}, 2, OPERANDS_COMPARE, X86_RAX, NONE, 1, 0},
 	/* mov $1,%al: the rest of RAX stays */
-	{{0xb0, 0x01}, 2, OPERANDS_OTHER, EMULATE_RAX, NONE, 1, BIT(EMULATE_RAX)},
+	{{0xb0, 0x01}, 2, OPERANDS_OTHER, X86_RAX, NONE, 1, BIT(X86_RAX)},
 	/* mov (%rdi),%rax */
-	{{0x48, 0x8b, 0x07}, 3, OPERANDS_LOAD, EMULATE_RAX, NONE, 0, BIT(EMULATE_RAX)},
+	{{0x48, 0x8b, 0x07}, 3, OPERANDS_LOAD, X86_RAX, NONE, 0, BIT(X86_RAX)},
 	/* jmp *%rax */
-	{{0xff, 0xe0}, 2, OPERANDS_JUMP, NONE, EMULATE_RAX, 0, 0},
+	{{0xff, 0xe0}, 2, OPERANDS_JUMP, NONE, X86_RAX, 0, 0},
 	/* test %eax,%ebx */
-	{{0x85, 0xc3}, 2, OPERANDS_OTHER, EMULATE_RBX, EMULATE_RAX, 0, 0},
+	{{0x85, 0xc3}, 2, OPERANDS_OTHER, X86_RBX, X86_RAX, 0, 0},
 	/* mul %rdx writes RAX and RDX */
-	{{0x48, 0xf7, 0xe2}, 3, OPERANDS_OTHER, EMULATE_RDX, EMULATE_RDX, 0, BIT(EMULATE_RAX) | BIT(EMULATE_RDX)},
+	{{0x48, 0xf7, 0xe2}, 3, OPERANDS_OTHER, X86_RDX, X86_RDX, 0, BIT(X86_RAX) | BIT(X86_RDX)},
 	/* rdtsc writes EAX and EDX */
-	{{0x0f, 0x31}, 2, OPERANDS_OTHER, NONE, NONE, 0, BIT(EMULATE_RAX) | BIT(EMULATE_RDX)},
+	{{0x0f, 0x31}, 2, OPERANDS_OTHER, NONE, NONE, 0, BIT(X86_RAX) | BIT(X86_RDX)},
 	/* serialize: not known to capstone 4, so it may write anything */
 	{{0x0f, 0x01, 0xe8}, 3, OPERANDS_OTHER, NONE, NONE, 0, UINT16_MAX},
 };
@@ -71,7 +70,7 @@ static struct operands analyse(const uint8_t *bytes, size_t length)
 	struct operands operands;
 	struct insn insn;
 
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	assert_true(insn_decode(decoder, bytes, length, 0x1000, &insn));
 	assert_int_equal(insn.length, length);
 	operands_of(decoder, &insn, &operands);
@@ -103,14 +102,14 @@ static void memory(void **state)
 
 	(void)state;
 	assert_int_equal(got.memory.base, NONE);
-	assert_int_equal(got.memory.index, EMULATE_RAX);
+	assert_int_equal(got.memory.index, X86_RAX);
 	assert_int_equal(got.memory.scale, 8);
 	assert_int_equal(got.memory.displacement, (int64_t)0xffffffff82201000u);
 	assert_int_equal(got.memory.size, 8);
 	got = analyse(load, sizeof(load));
 	assert_int_equal(got.shape, OPERANDS_LOAD);
-	assert_int_equal(got.memory.base, EMULATE_RDX);
-	assert_int_equal(got.memory.index, EMULATE_RDI);
+	assert_int_equal(got.memory.base, X86_RDX);
+	assert_int_equal(got.memory.index, X86_RDI);
 	assert_int_equal(got.memory.scale, 4);
 	assert_int_equal(got.memory.displacement, 8);
 	assert_int_equal(got.memory.size, 4);
@@ -122,7 +121,7 @@ static size_t list(const uint8_t *bytes, size_t length, struct operand *ret)
 	struct insn insn;
 	size_t count;
 
-	assert_null(insn_decoder_create(&decoder));
+	assert_null(insn_decoder_create(arch_at(0), &decoder));
 	assert_true(insn_decode(decoder, bytes, length, 0x1000, &insn));
 	count = operands_list(decoder, &insn, ret);
 	insn_decoder_destroy(decoder);

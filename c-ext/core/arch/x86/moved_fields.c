@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "arch/x86/moved.h"
+/* Linux, arch/x86/boot/compressed/misc.c, handle_relocations(): the fields have 32 bits. Which they are the linker
+ * seldom keeps, but it shows: the bytes differ by just the offset. */
+#include "arch/x86/x86_internal.h"
 
 #include <string.h>
 
@@ -24,7 +26,7 @@ static size_t field_around(uint32_t offset, const uint8_t *original, const uint8
 	return size;
 }
 
-void moved_back(const struct placement *placement, const uint8_t *original, uint8_t *bytes, size_t size)
+void x86_moved_back(const struct placement *placement, const uint8_t *original, uint8_t *bytes, size_t size)
 {
 	uint32_t offset = (uint32_t)placement->offset;
 
@@ -34,24 +36,4 @@ void moved_back(const struct placement *placement, const uint8_t *original, uint
 		if (start < size)
 			memcpy(bytes + start, original + start, 4);
 	}
-}
-
-bool moved_holds(const struct placement *placement, const struct insn *insn, const uint8_t *bytes)
-{
-	uint8_t there[INSN_MAX_LENGTH];
-
-	memcpy(there, bytes, insn->length);
-	moved_back(placement, insn->bytes, there, insn->length);
-	return memcmp(there, insn->bytes, insn->length) == 0;
-}
-
-struct insn moved_insn(const struct placement *placement, const struct insn *insn, const uint8_t *bytes)
-{
-	struct insn moved = *insn;
-
-	moved.address = placement_run(placement, (struct link_address){insn->address}).value;
-	if (insn->target) /* counts from the instruction */
-		moved.target = insn->target + (moved.address - insn->address);
-	memcpy(moved.bytes, bytes, insn->length);
-	return moved;
 }

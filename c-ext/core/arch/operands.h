@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What an instruction does to general registers, in the few shapes that jump tables, counted loops and
- * conditions are made of. Registers are numbered as in encodings (RAX 0 … R15 15), whatever part is named.
+ * conditions are made of. Registers are numbered as in the architecture's encodings, whatever part is named.
  */
 #ifndef CLOCKSCOPE_OPERANDS_H
 #define CLOCKSCOPE_OPERANDS_H
 
-#include "arch/x86/insn.h"
+#include "arch/insn.h"
 
-#define OPERANDS_NO_REGISTER (-1)
+#define OPERANDS_NO_REGISTER INSN_NO_REGISTER
 
 enum operands_shape {
 	OPERANDS_OTHER,
-	OPERANDS_SET,          /* reg = constant (mov, lea of a fixed address, xor with itself) */
-	OPERANDS_COPY,         /* reg = from (mov, movzx, movsxd between registers) */
-	OPERANDS_ADD,          /* reg += constant (add, sub, inc, dec); flags compare the result with 0 */
+	OPERANDS_SET,          /* reg = constant */
+	OPERANDS_COPY,         /* reg = from, extended perhaps */
+	OPERANDS_ADD,          /* reg += constant; flags compare the result with 0 */
 	OPERANDS_ADD_REGISTER, /* reg += from */
 	OPERANDS_MASK,         /* reg &= constant */
-	OPERANDS_COMPARE,      /* flags of reg - constant (cmp, test of a register with itself) */
+	OPERANDS_COMPARE,      /* flags of reg - constant */
 	OPERANDS_LOAD,         /* reg = memory */
 	OPERANDS_JUMP,         /* to memory, or to `from` */
 };
@@ -25,7 +25,7 @@ enum operands_shape {
 struct operands_memory {
 	int base, index; /* OPERANDS_NO_REGISTER: none */
 	int scale;
-	int64_t displacement; /* with base RIP: the absolute address, and no base */
+	int64_t displacement; /* where it is relative to the instruction: the absolute address, and no base */
 	unsigned size;        /* bytes accessed */
 };
 
@@ -36,20 +36,23 @@ struct operands {
 	unsigned from_size; /* bytes of `from` that take part */
 	int64_t constant;
 	struct operands_memory memory; /* size 0: no memory operand */
-	uint16_t written;              /* bit n: register n is changed, implicitly too; a call's callee is left out */
-	uint16_t read;                 /* bit n: register n is read, for addresses too */
+	uint32_t written;              /* bit n: register n is changed, implicitly too; a call's callee is left out */
+	uint32_t read;                 /* bit n: register n is read, for addresses too */
 	bool stores;                   /* memory is written, the stack too */
 };
 
 /* Analyses one instruction that `decoder` has decoded before. */
 void operands_of(struct insn_decoder *decoder, const struct insn *insn, struct operands *ret);
 
+/* The same, with what the callee of a call may change by the calling convention. */
+void operands_with_callee(struct insn_decoder *decoder, const struct insn *insn, struct operands *ret);
+
 /* One operand as it is written. */
 #define OPERAND_MAX 4
 #define OPERAND_TEXT_MAX 64
 
 struct operand {
-	char text[OPERAND_TEXT_MAX]; /* AT&T syntax: "%rax", "8(%rsp)", "$1"; empty where it is too long */
+	char text[OPERAND_TEXT_MAX]; /* as in the assembly text; empty where it is too long */
 	int reg;                     /* OPERANDS_NO_REGISTER: it is no general register */
 	struct operands_memory memory;
 };

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Flags that make a branch go as wished: for every condition and every state of the flags, both ways. The probes are
- * tested on real guests (plugin/tests/test_interventions*.py). */
+/* Flags that make a branch go as wished: for every condition and every state of the flags, both ways. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,11 +7,10 @@
 
 #include <cmocka.h>
 
-#include "arch/x86/emulate.h"
+#include "arch/x86/x86_internal.h"
 #include "base/util.h"
-#include "record/intervention.h"
 
-static const uint64_t arithmetic[] = {EMULATE_CF, EMULATE_PF, EMULATE_AF, EMULATE_ZF, EMULATE_SF, EMULATE_OF};
+static const uint64_t arithmetic[] = {X86_CF, X86_PF, X86_AF, X86_ZF, X86_SF, X86_OF};
 
 #define OTHERS 0x202u /* the interrupt flag, and the bit that is always set */
 
@@ -25,33 +23,40 @@ static uint64_t state_of(unsigned bits)
 	return flags;
 }
 
+static struct insn of(unsigned condition)
+{
+	return (struct insn){.arch = &arch_x86_64, .kind = INSN_BRANCH, .condition = condition};
+}
+
 static void every_condition_both_ways(void **state)
 {
 	(void)state;
-	for (unsigned condition = INSN_O; condition <= INSN_G; condition++)
+	for (unsigned condition = INSN_OVERFLOW; condition <= INSN_GREATER; condition++)
 		for (unsigned bits = 0; bits < 1u << ARRAY_SIZE(arithmetic); bits++)
 			for (int taken = 0; taken <= 1; taken++) {
+				struct insn insn = of(condition);
 				uint64_t flags = 0;
 
-				assert_true(intervention_flags(condition, taken, state_of(bits), &flags));
-				assert_int_equal(emulate_condition(condition, false, flags, 0), taken);
+				assert_true(emulate_flags(&insn, taken, state_of(bits), &flags));
+				assert_int_equal(emulate_condition(&insn, flags, 0), taken);
 			}
 }
 
 static void nothing_else_changes(void **state)
 {
-	uint64_t compared = EMULATE_CF | EMULATE_PF | EMULATE_ZF | EMULATE_SF | EMULATE_OF;
+	uint64_t compared = X86_CF | X86_PF | X86_ZF | X86_SF | X86_OF;
 
 	(void)state;
-	for (unsigned condition = INSN_O; condition <= INSN_G; condition++)
+	for (unsigned condition = INSN_OVERFLOW; condition <= INSN_GREATER; condition++)
 		for (unsigned bits = 0; bits < 1u << ARRAY_SIZE(arithmetic); bits++)
 			for (int taken = 0; taken <= 1; taken++) {
 				uint64_t before = state_of(bits);
+				struct insn insn = of(condition);
 				uint64_t flags = 0;
 
-				intervention_flags(condition, taken, before, &flags);
+				emulate_flags(&insn, taken, before, &flags);
 				assert_int_equal((flags ^ before) & ~compared, 0);
-				if (emulate_condition(condition, false, before, 0) == taken)
+				if (emulate_condition(&insn, before, 0) == taken)
 					assert_int_equal(flags, before);
 			}
 }
@@ -59,10 +64,11 @@ static void nothing_else_changes(void **state)
 static void counters_are_refused(void **state)
 {
 	(void)state;
-	for (unsigned condition = INSN_RCXZ; condition <= INSN_ALWAYS; condition++) {
+	for (unsigned condition = INSN_BY_REGISTER; condition <= INSN_ALWAYS; condition++) {
+		struct insn insn = of(condition);
 		uint64_t flags = 0;
 
-		assert_false(intervention_flags(condition, true, OTHERS, &flags));
+		assert_false(emulate_flags(&insn, true, OTHERS, &flags));
 		assert_int_equal(flags, OTHERS);
 	}
 }
