@@ -168,6 +168,12 @@ def _record_boot(guest: Guest, file: str, ui: Ui) -> None:
         raise
     if not ended:
         guest.stop()
+        if not os.path.exists(file) or not os.path.getsize(file):
+            _remove(file)
+            raise UserError(
+                f"{guest.name} had recorded nothing after {limit} s, so there is nothing to replay:"
+                f" `set {settings.REPLAY_SECONDS.full_name}` to more"
+            )
         ui.note(f"Ended the boot after {limit} s; `set {settings.REPLAY_SECONDS.full_name}` changes that.")
     elif guest.ending():
         _remove(file)

@@ -30,6 +30,7 @@ from clockscope.kernel.identity import KernelCheck
 from clockscope.live.gdb_session import here
 from clockscope.profiles.profile import Branches
 from clockscope.live.observer import Observer
+from clockscope.live.replay_clock import ReplayClock
 from clockscope.model import disturbed, late
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import counted, one_line
@@ -122,6 +123,9 @@ class Recording:
         if started_with is not None and boot == 1:
             boot_image.check(started_with, target.elf)
         self._writer = TraceWriter(path, force=force)
+        self._replay_clock: ReplayClock | None = None
+        if connection.replay and connection.replay_shift is not None:
+            self._replay_clock = ReplayClock(connection.relay.monitor, connection.replay_shift)
         self._borrowing = Borrowing(connection.relay, target, self._writer, replay=connection.replay)
         self._restarts = restart.RestartWatch(
             self._check, target.offset, connection.relay.run_ns, self._instructions, replay=connection.replay
@@ -340,8 +344,11 @@ class Recording:
         return self._reached
 
     def _write(self, observation: Observation, tsc: int | None) -> None:
-        relay, shift = self._connection.relay, self._connection.replay_shift
+        relay, clock = self._connection.relay, self._replay_clock
         instructions = self._instructions()
+        guest_ns = None if instructions is None or clock is None else clock.ns(instructions)
+        if clock is not None and not self.events:
+            self.note("replay.clock", clock.source)
         link = self.target.place.link
         backtrace = [frame._replace(address=link(frame.address)) for frame in observation.backtrace]
         place = backtrace[0]
@@ -350,7 +357,7 @@ class Recording:
         self._writer.event(
             run_ns=run_ns,
             icount=instructions,
-            guest_ns=None if instructions is None or shift is None else instructions << shift,
+            guest_ns=guest_ns,
             tsc=tsc,
             cpu=observation.cpu,
             thread=observation.thread,

@@ -2,6 +2,7 @@
 """The one clock by which every reader tells when something was: the guest's own, where it is known."""
 
 import bisect
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from clockscope._core import Trace
@@ -23,6 +24,7 @@ _NAMES = {
     "tsc": "guest time, by its TSC",
     "run": "guest run time, stops excluded",
 }
+_NO_IDLING = "without the time of idling"  # ends `replay.clock` where nothing but instructions told the time
 _SINCE = ", from where the kernel's own clock begins"
 _FREQUENCIES = ("frequency.detected", "calibration.finished")
 _STOPS = "SELECT seq, icount FROM stop WHERE icount IS NOT NULL"
@@ -50,9 +52,11 @@ class Axis:
         self._stamped = begin is not None
         self._own = {seq: ns - zero for seq, ns in found.items()}
         self._points: list[tuple[int, int]] = sorted((event["run_ns"], self._own[event["seq"]]) for event in known)
-        self._scale, self._zero = _scale(known) if self.kind == "exact" else None, zero
-        if trace is not None and self._scale is not None:
-            self._own |= {stop["seq"]: stop["icount"] * self._scale - zero for stop in trace.rows(_STOPS)}
+        self._counts = _Counts(known, zero) if self.kind == "exact" else None
+        self._idled: bool = said.get("replay.clock", "").endswith(_NO_IDLING)
+        if trace is not None and self._counts is not None:
+            stops = ((stop["seq"], self._counts.ns(stop["icount"])) for stop in trace.rows(_STOPS))
+            self._own |= {seq: own for seq, own in stops if own is not None}
 
     @property
     def is_log(self) -> bool:
@@ -63,7 +67,7 @@ class Axis:
         """Which time it is, in words."""
         if self._log is not None:
             return _LOG_TIMES.get(self._log, "not known, only their order")
-        return _NAMES[self.kind] + _SINCE * self._stamped
+        return f"{_NAMES[self.kind]}{', idling left out' * self._idled}{_SINCE * self._stamped}"
 
     @property
     def unit(self) -> str:
@@ -76,7 +80,7 @@ class Axis:
             return told if self._log == "kernel" else None
         own = self._own.get(moment["seq"])  # of what is no row of its own, None
         icount = moment.get("icount")
-        return own if own is not None or icount is None or self._scale is None else icount * self._scale - self._zero
+        return own if own is not None or icount is None or self._counts is None else self._counts.ns(icount)
 
     def of(self, moment: Record) -> float:
         """When an event, or a moment of a clock, was, in ms."""
@@ -178,7 +182,25 @@ def _zero(known: Sequence[Record], content: Record) -> int | None:
     return next((event["seq"] for event in known if event.get("rule") in rules), None)
 
 
-def _scale(known: Sequence[Record]) -> int | None:
-    """The nanoseconds that a replay gives to an instruction."""
-    last = known[-1]
-    return last["guest_ns"] // last["icount"] if last.get("icount") and last["guest_ns"] % last["icount"] == 0 else None
+class _Counts:
+    """The guest's own time at an instruction count of a replay, from its events."""
+
+    def __init__(self, known: Sequence[Record], zero: int) -> None:
+        counted = sorted((event["icount"], event["guest_ns"] - zero) for event in known if event.get("icount"))
+        self._points = [(0, -zero), *counted]
+        steps = [(b - a, to - at) for (a, at), (b, to) in itertools.pairwise(self._points) if b > a]
+        # An instruction takes as long in all of them; idling only adds to it.
+        self._scale = min((ns // count for count, ns in steps if ns % count == 0), default=None)
+
+    def ns(self, icount: int) -> int | None:
+        """None where the guest idled between the events beside it: before or after that count is not known."""
+        right = bisect.bisect_right(self._points, (icount, 1 << 64))
+        count, ns = self._points[right - 1]
+        if self._scale is None:
+            return None
+        own: int = ns + (icount - count) * self._scale
+        if right < len(self._points):
+            following, then = self._points[right]
+            if then - ns != (following - count) * self._scale:
+                return None
+        return own

@@ -69,7 +69,8 @@ def test_each_event_has_its_exact_time(replayed: tuple[Path, list[Transcript]]) 
     events = traced(directory / "first.trace")
     counts = [event["icount"] for event in events]
     assert counts == sorted(set(counts)) and counts[0] > 0
-    assert all(event["guest_ns"] == event["icount"] << 7 for event in events)
+    idled = [event["guest_ns"] - (event["icount"] << 7) for event in events]
+    assert idled[0] == 0 and idled == sorted(idled)  # on a busy host QEMU may wait for the guest's next timer
     assert not any(event["tsc"] for event in events)  # a replay executes nothing of its own
     # The kernel's own clock, once it has one, agrees: the time from event to event is that between the lines.
     lines = {
@@ -98,10 +99,20 @@ def test_ctrl_c_ends_the_recording_of_a_boot(gdb_session: Callable[..., Session]
 
 
 def test_a_boot_that_takes_too_long(gdb: Gdb, tmp_path: Path) -> None:
-    script = [f"file {HERE.vmlinux}", "set clockscope replay-seconds 1", HERE.launch(tmp_path / "s.log", "--replay")]
+    script = [f"file {HERE.vmlinux}", "set clockscope replay-seconds 5", HERE.launch(tmp_path / "s.log", "--replay")]
     result = gdb([*script, "clock status", "kill"])
     assert result.status == 0, result.text
-    assert "Ended the boot after 1 s; `set clockscope replay-seconds` changes that." in result.text
+    assert "Ended the boot after 5 s; `set clockscope replay-seconds` changes that." in result.text
+
+
+def test_a_boot_that_never_began(gdb: Gdb, tmp_path: Path) -> None:
+    """On a busy host QEMU may not have come to its guest by then: here it is one that sleeps."""
+    slow = tmp_path / "qemu-system-x86_64"
+    slow.write_text("#!/bin/sh\nexec sleep 100\n")
+    slow.chmod(0o755)
+    launch = HERE.launch(tmp_path / "s.log", "--replay").replace("qemu-system-x86_64", str(slow), 1)
+    text = gdb(["set clockscope replay-seconds 1", f"file {HERE.vmlinux}", launch]).text
+    assert "qemu-system-x86_64 had recorded nothing after 1 s, so there is nothing to replay" in text, text
 
 
 # ---------------------------------------------------------------- started by hand
