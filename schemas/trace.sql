@@ -8,6 +8,7 @@ PRAGMA user_version = 3;
 -- The recorder writes the others; a prefix groups them:
 --     guest.os ('linux', …), guest.release, guest.banner, guest.build_id, guest.command_line, guest.elf,
 --     stub.*, profile.*, plan.*, tool.* (versions), told.* (why cpuid or msr is not complete)
+--     stood.in, stood.run_ns: where the guest stood, and when, at the end of a recording that did not see the boot's
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY NOT NULL,
     value TEXT NOT NULL

@@ -23,6 +23,7 @@ from clockscope.live.connection import Connection, close_all
 from clockscope.kernel import boot_image
 from clockscope.live.tally import Coverage
 from clockscope.base.errors import UserError
+from clockscope.live.continued import Continued
 from clockscope.live.event_engine import Engine, Observation
 from clockscope.live.changer import Intervening
 from clockscope.kernel.change_sites import Planned
@@ -35,6 +36,9 @@ from clockscope.model import disturbed, late
 from clockscope.live.traced_kernel import Target
 from clockscope.base.ui import counted, one_line
 from clockscope.live.watch import WRITTEN, Watcher
+
+
+_STANDS_IN = 12  # functions that are kept of where a guest stands when a recording ends
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,7 @@ class Recording:
         run_ns = connection.relay.run_ns
         self._engine = Engine(target.plan, target.offset, limit, run_ns, self._take, self._observer)
         self._coverage = Coverage(target.plan, self._engine.tally, self._writer)
+        self._continued = Continued(self._writer)
         self._boot_end = BootEnd(target.plan.expectations, self._engine.tally)
         self._engine.on_return = self._has_returned
         self._patience = 1  # silences that are waited for before it is asked whether the guest is idle
@@ -317,6 +322,9 @@ class Recording:
         if self._failure:
             return True
         try:
+            if observation.rule.adds_to:
+                self._continued.add(observation.rule, observation.values)
+                return False
             if self._borrowing.has_to_measure(observation):
                 self._measure_clock()
             tsc = self._borrowing.tsc(observation)
@@ -354,7 +362,7 @@ class Recording:
         place = backtrace[0]
         run_ns = relay.run_ns()
         values = [*observation.values, *self._observed(observation)]
-        self._writer.event(
+        number = self._writer.event(
             run_ns=run_ns,
             icount=instructions,
             guest_ns=guest_ns,
@@ -371,6 +379,7 @@ class Recording:
             values=values,
             backtrace=backtrace,
         )
+        self._continued.take(observation.rule, observation.clock, observation.values, number)
 
     def _instructions(self) -> int | None:
         """How many a replay has executed, where its stub counts them."""
@@ -510,6 +519,8 @@ class Recording:
             return
         here().recording = None
         complete, reason = self._judge(complete, reason)
+        if not complete:
+            self._attempt("where your guest stands could not be kept", self._note_where_it_stands)
         try:
             self._lift()
         finally:
@@ -521,6 +532,14 @@ class Recording:
             start = self.target.elf.function_at(self._check.early)
             return False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
         return complete, reason
+
+    def _note_where_it_stands(self) -> None:
+        """Of a boot that did not come to its end: perhaps it waits there for ever."""
+        relay = self._connection.relay
+        if relay.state == "stopped" and not here().leaving and not happenings.in_probe():
+            functions = [frame.function for frame in Stop().backtrace(_STANDS_IN) if frame.function != "??"]
+            self._writer.meta("stood.in", " < ".join(functions))
+            self._writer.meta("stood.run_ns", str(relay.run_ns()))
 
     def _close(self, complete: bool, reason: str) -> None:
         try:

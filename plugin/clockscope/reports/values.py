@@ -62,9 +62,14 @@ def _describe(values: Mapping[str, Value], what: str, known: Words | None) -> It
         yield " → ".join(_bare(values[name]) for name in _CHANGE)
         names = [name for name in names if name not in _CHANGE]
     for name in names:
-        yield bits(what, name, values[name], known) or _one(name, values[name])
+        yield bits(what, name, values[name], known) or _unknown(what, name, values[name]) or _one(name, values[name])
     if not names and isinstance(message := values.get("message"), str):
         yield f'"{one_line(message)}"'
+
+
+def _unknown(what: str, name: str, value: Value) -> str:
+    """A device that is registered before its frequency was measured has none: "0 Hz" is no frequency."""
+    return "frequency not known yet" if what.startswith("device.") and name == "frequency_hz" and value == 0 else ""
 
 
 def bits(what: str, name: str, value: Value, known: Words | None) -> str:

@@ -157,6 +157,14 @@ def test_the_watchdog_finds_a_clock_unstable(tmp_path: Path) -> None:
         (name, reason) for name, reason in parse_messages(recorded.log).unstable if name != "tsc"
     ]
     assert [event["clock"] for event in lost] == ["tsc-early"]
+    # What the lines after it say is the event's: by what it was judged, over how long, and how far it was off.
+    found = lost[0]["values"]
+    assert found["watchdog"] == "refined-jiffies" and found["clock_ns"] - found["interval_ns"] == found["skew_ns"]
+    assert {"wd_now", "wd_last", "wd_mask", "cs_now", "cs_last", "cs_mask"} <= found.keys()
+    passed = (
+        int(str(found["cs_now"]), 16) - int(str(found["cs_last"]), 16)
+    ) / 1e6  # the TSC counts 1 GHz, or nearly so
+    assert found["clock_ns"] / 1e6 == pytest.approx(passed, rel=0.02)
     # The guest is stopped before it prints the last line. GDB lets go of it then: until it is killed it may print on.
     whole_lines = recorded.log[: recorded.log.rfind("\n") + 1]
     printed = [f"{line.subsystem}: {line.text}" for line in parse_messages(whole_lines).lines]

@@ -11,11 +11,21 @@ import pytest
 from kernels import LACK, Placed
 
 # The lines that kernels have in turns; every other one is in all of them.
-ONLY_IN = {
+ONLY_IN: dict[str, set[str]] = {
     "clock-skewed-silently": set(),
     "clock-read-slow": {"5.10", "6.1"},
     "clock-read-slow-named": {"6.12"},
     "cpus-out-of-step": {"5.10", "6.1", "6.12"},
+    "watchdog-told": {"5.10", "6.1", "6.12"},
+    "clock-told": {"5.10", "6.1", "6.12"},
+    "skew-told": {"6.12"},
+    "current-clock": {"6.1", "6.12"},
+    "watchdog-interval": {"7.2"},
+    "clock-interval": {"7.2"},
+    "cpus-behind": {"7.2"},
+    "cpus-checked": {"5.10", "6.1", "6.12"},
+    "cpus-check-took": {"5.10", "6.1", "6.12"},
+    "cpus-too-few": {"6.1", "6.12"},
     "tsc-recalibrated": {"6.12", "7.2"},
     "tsc-told-wrong": {"6.12", "7.2"},
 }

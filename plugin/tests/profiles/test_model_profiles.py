@@ -14,7 +14,7 @@ BSDS = ["netbsd", "freebsd"]
 
 # What the model kernels follow; the other names in a profile are of older or newer versions.
 OTHER_VERSIONS = {"lapic_initclocks", "tsc_freq_cpuid_vm", "init_TSC"}
-NOT_MODELLED = {"tc_gonebad", "tc_detach", "xen_initclocks"}
+NOT_MODELLED = {"tc_gonebad", "tc_detach", "xen_initclocks", "vpanic"}
 
 
 def header_of(found: Profile) -> str:
