@@ -165,7 +165,8 @@ class Interventions:
         """Addresses are those of the ELF file."""
     def force(self, number: int, address: int, code: bytes, taken: bool, times: int = ...) -> None:
         """Have the conditional branch at an address, whose bytes are `code`, go one way, at most so many times. The guest
-        must stand. ArgumentError for one that decides by a register; RefusedError where the stub takes no breakpoint."""
+        must stand. ArgumentError for one that decides by a register; RefusedError where the stub takes no breakpoint.
+        """
     def have_return(self, number: int, entry: int, value: int, ret: int) -> None:
         """Have the function at `entry` return a value instead of running, by the return instruction at `ret`."""
     def stop(self) -> None:

@@ -138,8 +138,18 @@ class Engine:
         """Before the kernel's text is mapped only these hold; where there are few, memory takes the others."""
         return not self._scarce or self._first is not None
 
-    def plant(self) -> list[tuple[int, str]]:
-        """Plant what is of use now; (address, why) for what the guest refused."""
+    def plant(self, *, memory: bool = True) -> list[tuple[int, str]]:
+        """Plant what is of use now; (address, why) for what the guest refused.
+
+        `memory`: a guest that has no hardware breakpoint at all may get bytes in its memory, once its text is mapped.
+        """
+        refused = self._plant_all()
+        if refused and memory and self._hardware and self._first is None and not self._probes:
+            self._scarce = True
+            refused = self._plant_all()
+        return refused
+
+    def _plant_all(self) -> list[tuple[int, str]]:
         refused = []
         for address in sorted(self._own_addresses()):
             try:

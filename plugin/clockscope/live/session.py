@@ -182,7 +182,7 @@ class Recording:
         elif self._early:
             self._engine.begin_here()
             self._note_command_line()
-        refused = self._engine.plant()
+        refused = self._engine.plant(memory=not self._few)
         # Where breakpoints are bytes in memory, they wait for the kernel's text.
         waits = self._check.early is not None and not self._virtual
         interventions = [] if waits else list(self._intervening.plant(hardware=True))
@@ -278,7 +278,7 @@ class Recording:
         self._await_ending()
         planted = self._intervening.plant(hardware=self._few, memory=not self._few)
         interventions = [] if self._virtual else list(planted)
-        refused = self._engine.plant()
+        refused = self._engine.plant(memory=not self._few)
         self._cover(refused, stands=True)
         for note in [*interventions, *self._describe(refused), *self._trace_branches()]:
             self._ui.note(note)

@@ -109,3 +109,16 @@ def test_a_list_that_a_guest_has_spoiled(change: str, doubt: str, gdb: Gdb, tmp_
     assert [doubt in one for one in found["doubts"]] == [True] * bool(doubt)
     assert found["clocks"][0]["name"] == "clockinterrupt" and found["current"] == "i8254"
     assert not doubt or doubt in result.text
+
+
+def test_a_stub_without_hardware_breakpoints(gdb: Gdb, tmp_path: Path) -> None:
+    """Others serve where the kernel's text is mapped."""
+    guest, trace = model("netbsd"), tmp_path / "late.trace"
+    result = gdb([
+        f"file {guest.vmlinux}", guest.launch(tmp_path / "serial.log"), "hbreak main", "continue", "delete",
+        "set remote hardware-breakpoint-limit 0", f"clock record -o {trace}",
+        "tbreak lapic_initclock", "continue", "clock record --stop", "kill",
+    ])  # fmt: skip
+    with Trace(str(trace)) as opened:
+        assert "clock.registered" in {event["what"] for event in opened.timeline()["events"]}, result.text
+    assert "takes no breakpoint" not in result.text
