@@ -19,8 +19,8 @@ NEEDS = "trace"
 COMPLETE = {"file": "file", "output": "file"}
 EXAMPLES = (
     "boot.trace -o public.trace",
-    "boot.trace -o public.trace --keep builder --keep symbols",
-    "boot.trace -o public.trace --salt correct-horse",
+    "boot.trace -o friends.trace --keep builder --keep symbols",
+    "boot.trace -o salted.trace --salt correct-horse",
 )
 NOTES = """\
 Redacted are: the command lines of guest and QEMU; paths of your machine (a file of a kernel's source keeps its place there);
