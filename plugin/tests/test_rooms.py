@@ -31,7 +31,7 @@ IN_ORDER = ("base", "rsp", "relay", "xref", "trace")
 
 PYTHON_ORDER = (
     *("base", "profiles", "kernel", "importing", "model", "gdbside"),
-    *("live", "reports", "exports", "commands", "front"),
+    *("live", "reports", "exports", "fleet", "commands", "front"),
 )
 """A room of the plugin knows those before it."""
 

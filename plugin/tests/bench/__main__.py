@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|calibrations|writers|diffs|starting]…`."""
+"""Runs the measurements named on the command line, or all: `python3 -m bench [packets|counters|boots|branches|calibrations|writers|diffs|fleets|starting]…`."""
 
 import sys
 import tempfile
 from pathlib import Path
 
-from bench import boots, branches, calibrations, counters, diffs, packets, starting, writers
+from bench import boots, branches, calibrations, counters, diffs, fleets, packets, starting, writers
 
 MEASUREMENTS = {
     "packets": packets.run,
@@ -15,6 +15,7 @@ MEASUREMENTS = {
     "calibrations": calibrations.run,
     "writers": writers.run,
     "diffs": diffs.run,
+    "fleets": fleets.run,
     "starting": starting.run,
 }
 
