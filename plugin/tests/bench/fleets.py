@@ -25,16 +25,17 @@ def run(directory: Path) -> None:
             fleet.add([many_boots.boot(number)])
         each = (time.monotonic() - began) / ADDED * 1000
         print(f"a fleet of {count} boots: {place.stat().st_size >> 10} kB, {each:.1f} ms to add one more", flush=True)
-        for words in (
+        asked: list[list[str | Path]] = [
             ["table"],
             ["table", "--boots"],
             ["diff"],
             ["page", "-o", directory / "page.html", "--overwrite"],
-        ):
+        ]
+        for words in asked:
             began = time.monotonic()
             done = ended([PROGRAM, "fleet", words[0], place, *words[1:]])
             took = time.monotonic() - began
             print(
-                f"    fleet {words[0]:5} {'--boots' * ('--boots' in words):7}  {took:6.2f} s  {done.peak >> 20:4} MB",
+                f"    fleet {words[0]!s:5} {'--boots' * ('--boots' in words):7}  {took:6.2f} s  {done.memory >> 20:4} MB",
                 flush=True,
             )
