@@ -197,6 +197,71 @@ static void else_gdb_is_lost_with_it(void **state)
 	hears(test, "(closed)");
 }
 
+static void nor_is_one_told_that_has_resumed_it_or_lets_it_go(void **state)
+{
+	static const char *const asked[] = {"vCont;c", "D", "k"};
+	struct test *test = *state;
+
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+		int fds[2];
+
+		client_close(&test->client);
+		close(test->debugger);
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+		client_begin(&test->client, fds[0]);
+		test->debugger = fds[1];
+		test->client.judging = true;
+		asks(test, asked[i]);
+		client_lose_guest(&test->client, true);
+		assert_int_equal(test->client.fd, -1);
+		hears(test, "(closed)");
+		client_note_answered(&test->client);
+	}
+}
+
+static void one_that_wants_no_acknowledgements_gets_none(void **state)
+{
+	struct test *test = *state;
+	struct packet_item item;
+
+	test->client.no_ack = true;
+	says(test, "$g#67");
+	assert_true(client_next(&test->client, false, &item));
+	hears(test, "");
+	says(test, "$g#00");
+	assert_false(client_next(&test->client, false, &item));
+	hears(test, "");
+}
+
+/* Whether a debugger may come while another is there is seen from whether that one has hung up. */
+static void the_next_one_waits_for_the_last_words_of_one_who_hangs_up(void **state)
+{
+	struct test *test = *state;
+
+	assert_true(client_may_come(&test->client));
+	shutdown(test->debugger, SHUT_WR);
+	assert_false(client_may_come(&test->client));
+	client_close(&test->client);
+	assert_true(client_may_come(&test->client));
+	assert_false(client_gave_up(&test->client));
+}
+
+static void a_debugger_is_kept_waiting_by_a_byte_now_and_then(void **state)
+{
+	struct test *test = *state;
+
+	client_keep_waiting(&test->client);
+	hears(test, ""); /* it has asked nothing */
+	test->client.answering = true;
+	client_keep_waiting(&test->client);
+	client_keep_waiting(&test->client);
+	hears(test, "+");
+	asks(test, "c");
+	test->client.spoken_at = 0;
+	client_keep_waiting(&test->client);
+	hears(test, ""); /* for a stop it waits without end */
+}
+
 static void what_a_debugger_left_is_known_to_the_next(void **state)
 {
 	struct test *test = *state;
@@ -229,6 +294,10 @@ int main(void)
 		TEST(a_reply_asked_for_again_and_again_is_given_up),
 		TEST(a_guest_lost_at_a_stop_is_kept_up),
 		TEST(else_gdb_is_lost_with_it),
+		TEST(nor_is_one_told_that_has_resumed_it_or_lets_it_go),
+		TEST(one_that_wants_no_acknowledgements_gets_none),
+		TEST(the_next_one_waits_for_the_last_words_of_one_who_hangs_up),
+		TEST(a_debugger_is_kept_waiting_by_a_byte_now_and_then),
 		TEST(what_a_debugger_left_is_known_to_the_next),
 	};
 
