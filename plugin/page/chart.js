@@ -5,7 +5,9 @@ import { CustomChart, ScatterChart } from "echarts/charts";
 import { DataZoomInsideComponent, DataZoomSliderComponent, GridComponent, TooltipComponent } from "echarts/components";
 import * as echarts from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
+import { Measure } from "./measure.js";
 import { KINDS } from "./model.js";
+import { timeText, unitOf } from "./units.js";
 
 echarts.use([
   CustomChart,
@@ -32,12 +34,15 @@ export class Chart {
     this.chosen = null;
     this.shared = this.guests.length > 1 && isComparable(this.guests);
     this.view = [0, 1]; // of what there is
-    this.marks = this.guests.map((guest) => marksOf(guest, model.byName));
+    this.zero = this.guests.map(() => 0); // the ms that each guest's axis is counted from
+    this.aligned = "";
+    this.marks = this.guests.map((guest) => marksOf(guest, model.byName, 0));
     this.top = layOut(this.guests);
     box.style.height = `${this.top.at(-1) + SLIDER}px`;
     this.chart = echarts.init(box);
-    this.chart.on("click", (params) => params.data?.name && this.select(params.data.name));
+    this.chart.on("click", (params) => params.data?.name && !this.measure.on && this.select(params.data.name));
     this.chart.on("datazoom", () => this.read());
+    this.measure = new Measure(this);
     this.draw();
     new ResizeObserver(() => this.resize()).observe(box);
   }
@@ -53,18 +58,25 @@ export class Chart {
     this.colours = theme();
     this.chart.setOption(this.option(), { notMerge: true });
     this.tell();
+    this.measure.draw();
+  }
+
+  // Where a guest's lanes lie in the box: left, right, top, bottom.
+  lanes(number) {
+    const label = this.chart.getWidth() < 600 ? 92 : 150;
+    const top = this.top[number] + (this.guests.length > 1 ? 24 : 4);
+    return [label, this.chart.getWidth() - 16, top, top + this.guests[number].lanes.length * LANE];
   }
 
   option() {
-    const narrow = this.chart.getWidth() < 600;
-    const label = narrow ? 92 : 150;
+    const [label] = this.lanes(0);
     const grids = this.guests.map((_, number) => number);
     return {
       animation: false,
       grid: this.guests.map((guest, number) => ({
         left: label,
         right: 16,
-        top: this.top[number] + (this.guests.length > 1 ? 24 : 4),
+        top: this.lanes(number)[2],
         height: guest.lanes.length * LANE,
         outerBoundsMode: "none",
       })),
@@ -105,8 +117,9 @@ export class Chart {
   // As many digits as tell two ticks apart.
   tick(ms, number) {
     const [from, to] = this.shown(number);
-    const digits = Math.max(0, Math.ceil(1 - Math.log10((to - from) / 10)));
-    return String(Number(ms.toFixed(Math.min(digits, 6))));
+    const { name, ms: size } = unitOf(to - from);
+    const digits = Math.max(0, Math.ceil(1 - Math.log10((to - from) / size / 10)));
+    return `${Number((ms / size).toFixed(Math.min(digits, 6)))} ${name}`;
   }
 
   laneAxis(guest, number, width) {
@@ -120,7 +133,7 @@ export class Chart {
       nameGap: 10,
       nameTextStyle: { color: this.colours.text, fontWeight: "bold", align: "left", padding: [0, 0, 0, 8 - width] },
       axisTick: { show: false },
-      axisLine: { lineStyle: { color: this.colours.line } },
+      axisLine: { onZero: false, lineStyle: { color: this.colours.line } },
       splitArea: { show: true, areaStyle: { color: guest.lanes.map((lane) => this.colours[lane.kind]) } },
       axisLabel: {
         color: this.colours.text,
@@ -162,7 +175,8 @@ export class Chart {
 
   series(guest, number) {
     const place = { xAxisIndex: number, yAxisIndex: number };
-    const spans = guest.spans.filter((span) => !this.hidden.has(span.kind)).map((span) => spanDatum(guest, span));
+    const visible = guest.spans.filter((span) => !this.hidden.has(span.kind));
+    const spans = visible.map((span) => spanDatum(guest, span, this.zero[number]));
     const marks = this.marks[number].filter((mark) => !this.hidden.has(mark.item.kind) && this.isShown(mark.item));
     const kinds = KINDS.flatMap((kind) => {
       const data = marks.filter((mark) => mark.item.kind === kind.key).map((mark) => mark.datum);
@@ -181,17 +195,18 @@ export class Chart {
 
   // A ring around what is chosen.
   ring(place, guest) {
-    const marks = this.marks[this.guests.indexOf(guest)].filter((mark) => mark.item.name === this.chosen);
+    const number = this.guests.indexOf(guest);
+    const marks = this.marks[number].filter((mark) => mark.item.name === this.chosen);
     const calls = guest.spans.filter((span) => span.kind === "call" && `${guest.letter}-${span.seq}` === this.chosen);
-    const data = [...marks.map((mark) => mark.datum.value), ...calls.map((span) => [span.from, span.lane])];
+    const data = [...marks.map((mark) => mark.datum.value), ...calls.map((span) => spanDatum(guest, span, this.zero[number]).value)];
     const itemStyle = { color: "transparent", borderColor: this.colours.text, borderWidth: 2.5 };
     return { ...place, type: "scatter", symbol: "circle", symbolSize: 20, silent: true, itemStyle, data, z: 6 };
   }
 
   bar(spans, params, api) {
-    const span = spans[params.dataIndex].span;
-    const [left, middle] = api.coord([span.from, span.lane]);
-    const right = api.coord([span.to, span.lane])[0];
+    const { span, value } = spans[params.dataIndex];
+    const [left, middle] = api.coord([value[0], value[1]]);
+    const right = api.coord([value[2], value[1]])[0];
     const { height, up, style } = this.look(span);
     const shape = echarts.graphic.clipRectByRect(
       { x: left, y: middle + up - height / 2, width: Math.max(right - left, 2), height },
@@ -238,6 +253,17 @@ export class Chart {
     this.draw();
   }
 
+  // Counts each guest's time from its first event of this key (model.js); from where its own clock begins, if empty.
+  align(key) {
+    this.aligned = key;
+    this.zero = this.guests.map((guest) => (key ? guest.firsts.get(key).x : 0));
+    this.marks = this.guests.map((guest, number) => marksOf(guest, this.byName, this.zero[number]));
+    this.shared = this.shared || Boolean(key);
+    this.view = [0, 1];
+    this.measure.clear();
+    this.draw();
+  }
+
   // Whether all guests have one axis, or each that of its own boot.
   share(on) {
     this.shared = on;
@@ -247,6 +273,7 @@ export class Chart {
   choose(name) {
     if (this.chosen === name) return;
     this.chosen = name;
+    this.measure.chosen(this.place(name));
     const share = this.chosenShare();
     if (share < this.view[0] || share > this.view[1]) this.show(share - this.width() / 2);
     this.draw();
@@ -255,8 +282,9 @@ export class Chart {
   // Milliseconds from the first to the last moment, with a margin.
   range(number) {
     const guests = this.shared ? this.guests : [this.guests[number]];
-    const begin = Math.min(...guests.map((guest) => guest.begin));
-    const end = Math.max(...guests.map((guest) => guest.end));
+    const zero = (guest) => this.zero[this.guests.indexOf(guest)];
+    const begin = Math.min(...guests.map((guest) => guest.begin - zero(guest)));
+    const end = Math.max(...guests.map((guest) => guest.end - zero(guest)));
     const margin = Math.max((end - begin) * 0.015, NARROWEST);
     // Before the kernel's own clock begins, time is negative.
     return [begin < 0 ? begin - margin : Math.max(begin - margin, 0), end + margin];
@@ -283,6 +311,7 @@ export class Chart {
     this.view = [start, start + wide];
     this.chart.dispatchAction({ type: "dataZoom", start: 100 * start, end: 100 * (start + wide) });
     this.tell();
+    this.measure.draw();
   }
 
   // Around what is chosen, where that is in view.
@@ -305,29 +334,38 @@ export class Chart {
 
   // Where what is chosen lies in what there is; undefined where nothing is.
   chosenShare() {
-    const found = this.byName.get(this.chosen);
+    const place = this.place(this.chosen);
+    if (!place) return undefined;
+    const [first, last] = this.range(place.number);
+    return (place.at - first) / (last - first);
+  }
+
+  // On which guest's axis an event is, and where.
+  place(name) {
+    const found = this.byName.get(name);
     if (found?.x === undefined) return undefined;
-    const [first, last] = this.range(this.guests.indexOf(found.guest));
-    return (found.x - first) / (last - first);
+    const number = this.guests.indexOf(found.guest);
+    return { number, at: found.x - this.zero[number] };
   }
 
   read() {
     const zoom = this.chart.getOption().dataZoom[0];
     this.view = [zoom.start / 100, zoom.end / 100];
     this.tell();
+    this.measure.draw();
   }
 
   tell() {
     const numbers = this.shared ? [0] : this.guests.map((_, number) => number);
     const places = numbers.map((number) => {
       const [from, to] = this.shown(number);
-      const digits = to - from < 1 ? 6 : to - from < 100 ? 3 : 0;
-      return `${from.toFixed(digits)} to ${to.toFixed(digits)} ms`;
+      return `${timeText(from, to - from)} to ${timeText(to, to - from)}`;
     });
     const where = this.width() > 0.9999 ? "all" : places.join("; ");
     const hidden = this.guests.reduce((sum, guest) => sum + guest.left_out, 0);
     const left = hidden ? `; ${hidden} clocks or vCPUs have no lane, for there are too many` : "";
-    document.getElementById("chart-view").textContent = `Shown: ${where}${left}.`;
+    const from = this.aligned ? ` Counted from ${this.aligned} in each guest.` : "";
+    document.getElementById("chart-view").textContent = `Shown: ${where}${left}.${from}`;
     [this.box.dataset.from, this.box.dataset.to] = this.shown(0);
   }
 }
@@ -344,15 +382,15 @@ function pieces(data, size = 1000) {
   return Array.from({ length: count }, (_, number) => data.slice(number * size, (number + 1) * size));
 }
 
-function marksOf(guest, byName) {
+function marksOf(guest, byName, zero) {
   return guest.marks.map(([seq, lane]) => {
     const item = byName.get(`${guest.letter}-${seq}`);
-    return { item, datum: { value: [item.x, lane], name: item.name } };
+    return { item, datum: { value: [item.x - zero, lane], name: item.name } };
   });
 }
 
-function spanDatum(guest, span) {
-  return { value: [span.from, span.lane, span.to], name: `${guest.letter}-${span.seq}`, span };
+function spanDatum(guest, span, zero) {
+  return { value: [span.from - zero, span.lane, span.to - zero], name: `${guest.letter}-${span.seq}`, span };
 }
 
 // The top of each guest's lanes, and the bottom of the last.

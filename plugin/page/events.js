@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The list of events below the timeline: the same, for the keyboard, for reading aloud, and for paper.
 
-import { badge, element } from "./dom.js";
+import { badge, element, marked } from "./dom.js";
 
 const STEP = 200;
 
@@ -16,8 +16,10 @@ export class EventList {
     this.show(model.items);
   }
 
-  show(items) {
+  // `query`: the words that were looked for, which are marked.
+  show(items, query = []) {
     this.items = items;
+    this.query = query;
     this.list.replaceChildren();
     this.count = 0;
     this.grow(STEP);
@@ -34,14 +36,15 @@ export class EventList {
 
   row(item) {
     const { ms, what, clock, values, where } = item.words;
+    const shown = (text) => marked(text, this.query);
     const link = element(
       "a",
       { href: `#${item.name}`, "data-kind": item.kind },
-      element("span", { class: "ms" }, ms),
-      element("span", { class: "what" }, badge(item.guest, this.guests), what),
-      element("strong", {}, clock),
-      element("span", { class: "values" }, values),
-      element("code", {}, where),
+      element("span", { class: "ms" }, ...shown(ms)),
+      element("span", { class: "what" }, badge(item.guest, this.guests), ...shown(what)),
+      element("strong", {}, ...shown(clock)),
+      element("span", { class: "values" }, ...shown(values)),
+      element("code", {}, ...shown(where)),
     );
     return element("li", {}, link);
   }

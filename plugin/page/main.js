@@ -7,7 +7,8 @@ import { Details } from "./details.js";
 import { element, isTyping } from "./dom.js";
 import { EventList } from "./events.js";
 import { prepareGraphs } from "./graphs.js";
-import { KINDS, load, matches, wordsOf } from "./model.js";
+import { KINDS, load } from "./model.js";
+import { Search } from "./search.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -76,25 +77,7 @@ document.querySelector("main").addEventListener("click", (event) => {
   byKeyboard = event.detail === 0; // a click by Enter
 });
 
-// ------------------------------------------------------------ search
-
-function search() {
-  const query = wordsOf(byId("search").value);
-  const items = query.length ? model.items.filter((item) => matches(item.text, query)) : model.items;
-  const functions = [...document.querySelectorAll(".function")];
-  for (const one of functions) one.hidden = query.length > 0 && !matches(one.dataset.name.toLowerCase(), query);
-  list.show(items);
-  list.choose(chart.chosen);
-  chart.filter(query.length ? new Set(items) : undefined);
-  const named = functions.filter((one) => !one.hidden).length;
-  byId("found").textContent = query.length ? `${items.length} events, ${named} functions` : "";
-}
-
-let waiting = 0;
-byId("search").addEventListener("input", () => {
-  clearTimeout(waiting);
-  waiting = setTimeout(search, 100);
-});
+new Search(model, list, chart, go);
 
 // ------------------------------------------------------------ keys
 
@@ -108,6 +91,7 @@ const onChart = {
   ArrowDown: () => go(list.neighbour(chart.chosen, 1)),
   ArrowUp: () => go(list.neighbour(chart.chosen, -1)),
   Enter: enter,
+  m: () => chart.measure.from(chart.place(chart.chosen)),
 };
 
 byId("chart").addEventListener("keydown", (event) => {
@@ -118,16 +102,7 @@ byId("chart").addEventListener("keydown", (event) => {
 });
 
 addEventListener("keydown", (event) => {
-  const field = byId("search");
-  if (event.key === "/" && !isTyping(event.target)) {
-    event.preventDefault();
-    field.focus();
-    field.select();
-  } else if (event.key === "Escape" && event.target === field) {
-    field.value = "";
-    search();
-    field.blur();
-  } else if (event.key === "Escape" && !byId("details").hidden) leave();
+  if (event.key === "Escape" && !byId("details").hidden) leave();
 });
 
 for (const button of document.querySelectorAll("[data-zoom]")) {
@@ -153,8 +128,25 @@ if (model.guests.length > 1) {
     chart.share(!chart.shared);
     button.setAttribute("aria-pressed", String(chart.shared));
   });
-  document.querySelector(".tools .zoom").prepend(button);
+  document.querySelector(".tools .zoom").prepend(alignment(button), button);
 }
+
+// By which event two guests are laid beside each other: of those that both have.
+function alignment(shared) {
+  const [one, other] = model.guests.map((guest) => guest.firsts);
+  const names = [...one.keys()].filter((key) => other.has(key));
+  const options = names.map((key) => element("option", { value: key }, `aligned by ${key}`));
+  const own = element("option", { value: "" }, "aligned by their own clocks");
+  const select = element("select", { id: "align", "aria-label": "Align the guests" }, own, ...options);
+  select.addEventListener("change", () => {
+    chart.align(select.value);
+    shared.setAttribute("aria-pressed", String(chart.shared));
+  });
+  return select;
+}
+
+const measuring = byId("measure");
+measuring.addEventListener("click", () => measuring.setAttribute("aria-pressed", String(chart.measure.toggle())));
 
 const present = new Set(model.items.map((item) => item.kind));
 byId("legend").append(...KINDS.filter((kind) => present.has(kind.key)).map((kind) => legend(kind.key, kind.label)));

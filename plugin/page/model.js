@@ -39,7 +39,18 @@ export function load() {
       byName.set(name, { type: "call", name, guest, call });
     }
   }
+  for (const guest of guests) guest.firsts = firstsOf(items.filter((item) => item.guest === guest));
   return { guests, items, byName };
+}
+
+// The first event of each kind and clock: what two guests can be laid beside each other by.
+function firstsOf(items) {
+  const found = new Map();
+  for (const item of items) {
+    const key = `${item.words.what} ${item.words.clock}`.trim();
+    if (item.type === "event" && !found.has(key)) found.set(key, item);
+  }
+  return found;
 }
 
 // A guest's events and what was changed in it, in order.

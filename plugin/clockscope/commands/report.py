@@ -9,11 +9,12 @@ from clockscope.model import comparison, diagnosing
 from clockscope._core import Trace
 from clockscope.base.errors import UserError
 from clockscope.base.ui import Ui, damage_noted, trace_meant
+from clockscope.commands.path import SOURCE_HELP, source_of
 
 NAME = "report"
 SUMMARY = "write a page to look at: the timeline, diagnoses, clocks and traced functions of one guest, or of two"
 NEEDS = "trace"
-COMPLETE = {"files": "file", "output": "file"}
+COMPLETE = {"files": "file", "output": "file", "source": "file"}
 EXAMPLES = ("boot.trace -o boot.html", "healthy.trace failing.trace -o both.html --overwrite")
 NOTES = """\
 The page is one file that asks nothing of any network; open it in a browser. Keys: / searches, + - 0 and the arrow keys
@@ -35,6 +36,7 @@ def prepare_parser(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="diagnoses to try as well, as `diagnose` takes them",
     )
+    parser.add_argument("--source", metavar="DIR", help=SOURCE_HELP)
 
 
 def run(args: argparse.Namespace, ui: Ui) -> int:
@@ -47,7 +49,8 @@ def run(args: argparse.Namespace, ui: Ui) -> int:
     with ExitStack() as stack:
         write = stack.enter_context(outfile.create(args.output, force=args.overwrite))
         traces = [stack.enter_context(Trace(file)) for file in files]
-        guests = [page_guest.read(*item, rules) for item in zip("AB", files, traces)]
+        sources = [source_of(trace, args.source) for trace in traces]
+        guests = [page_guest.read(*item, rules, source) for item, source in zip(zip("AB", files, traces), sources)]
         difference = comparison.compare(traces[0], traces[1], progress=ui.progress) if len(traces) == 2 else None
         html = page.render(guests, difference, ui.progress).encode()
         write(html)

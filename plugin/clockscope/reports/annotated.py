@@ -15,40 +15,53 @@ Record = dict[str, Any]
 
 _TEXT_LIMIT = 110
 _NOTES_FROM = 68  # the column that notes stand behind at the most
-_NEVER = "-----"
+NEVER = "-----"
 
 
 def source(function: Record, ui: Ui) -> Iterator[str]:
     """Each line of the function, then of what was inlined into it and decided something."""
-    notes = _notes(function["invocations"])
-    for number, section in enumerate(function["annotated"]):
+    for number, section in enumerate(sections(function)):
         yield ""
         if number:
             yield f"  inlined, {short(section['file'])}:"
-        yield from _section(section, notes, ui)
+        yield from _section(section["lines"], ui)
 
 
-def _section(section: Record, notes: Mapping[tuple[str, int], str], ui: Ui) -> Iterator[str]:
-    said = {line["line"]: notes.get((section["file"], line["line"]), "") for line in section["lines"]}
-    texts = {line["line"]: cut(one_line(line["text"]), _TEXT_LIMIT) for line in section["lines"]}
-    width = min(max((len(texts[line]) for line, note in said.items() if note), default=0), _NOTES_FROM)
-    for line in section["lines"]:
-        text, note = texts[line["line"]], said[line["line"]]
-        count, style = _count(line)
-        row = f"  {count:>6} {line['line']:>5}  {text:<{width if note else 0}}{'  ' + note if note else ''}".rstrip()
-        yield styled(row, style, ui.colour) if style else row
+def sections(function: Record) -> Iterator[Record]:
+    """The same as texts: of each line its count in words, number, text and what was decided there."""
+    notes = notes_of(function["invocations"])
+    for section in function["annotated"]:
+        lines = [
+            {
+                "count": _count(line),
+                "line": line["line"],
+                "text": cut(one_line(line["text"]), _TEXT_LIMIT),
+                "note": notes.get((section["file"], line["line"]), ""),
+            }
+            for line in section["lines"]
+        ]
+        yield {"file": section["file"], "lines": lines}
 
 
-def _count(line: Record) -> tuple[str, str]:
+def _section(lines: Sequence[Record], ui: Ui) -> Iterator[str]:
+    width = min(max((len(line["text"]) for line in lines if line["note"]), default=0), _NOTES_FROM)
+    for line in lines:
+        note = line["note"]
+        text = f"{line['text']:<{width if note else 0}}{'  ' + note if note else ''}"
+        row = f"  {line['count']:>6} {line['line']:>5}  {text}".rstrip()
+        yield styled(row, "dim", ui.colour) if line["count"] == NEVER else row
+
+
+def _count(line: Record) -> str:
     """How often it ran: at least so often where a path has gaps; a line without code has no count."""
     if line["runs"] is None:
-        return "", ""
+        return ""
     if not line["runs"]:
-        return ("?", "") if line["perhaps"] else (_NEVER, "dim")
-    return f"{line['runs']}{'+' if line['perhaps'] else ''}", ""
+        return "?" if line["perhaps"] else NEVER
+    return f"{line['runs']}{'+' if line['perhaps'] else ''}"
 
 
-def _notes(invocations: Sequence[Record]) -> Mapping[tuple[str, int], str]:
+def notes_of(invocations: Sequence[Record]) -> Mapping[tuple[str, int], str]:
     """By file and line, what was decided there: in which calls, how often, and of what values the first time."""
     found: dict[tuple[str, int], dict[str, list[tuple[int, Record]]]] = {}
     for call in invocations:

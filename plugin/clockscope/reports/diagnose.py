@@ -82,7 +82,7 @@ def _finding(number: int, finding: Record, axis: Axis, ui: Ui) -> Iterator[str]:
     yield from _folded(f"  {number}. ", finding["symptom"], ui, "bold")
     yield from _folded("     cause: ", finding["cause"], ui)
     yield f"     evidence ({one_line(finding['rule'])}):"
-    rows = list(_grouped(finding["evidence"], axis))
+    rows = list(grouped(finding["evidence"]))
     shown = rows[:_ROWS_MAX]
     for row in shown:
         yield from _evidence(row, axis, ui)
@@ -95,7 +95,7 @@ def _finding(number: int, finding: Record, axis: Axis, ui: Ui) -> Iterator[str]:
         yield from _folded("               ", _state(reference), ui)
 
 
-def _grouped(evidence: Sequence[Record], axis: Axis) -> Iterator[Record]:
+def grouped(evidence: Sequence[Record]) -> Iterator[Record]:
     """What happened again and again, but for its numbers, is one row."""
     groups: dict[tuple[str, str], list[Record]] = {}
     for row in evidence:
@@ -108,10 +108,14 @@ def _grouped(evidence: Sequence[Record], axis: Axis) -> Iterator[Record]:
         yield {**rows[0], "times": len(rows), "last": rows[-1]}
 
 
+def how_often(row: Record, axis: Axis) -> str:
+    """Of a row that stands for many."""
+    return f"{row['times']} times, last {axis.said(row['last'])}: " if "times" in row else ""
+
+
 def _evidence(row: Record, axis: Axis, ui: Ui) -> Iterator[str]:
     """When, what, and where; nothing of a table's columns, which no terminal has the room for."""
-    often = f"{row['times']} times, last {axis.said(row['last'])}: " if "times" in row else ""
-    said = f"{often}{cut(one_line(row['said']), _EVIDENCE_LIMIT)}, in {one_line(row['place'])}"
+    said = f"{how_often(row, axis)}{cut(one_line(row['said']), _EVIDENCE_LIMIT)}, in {one_line(row['place'])}"
     unit = " ms" if axis.unit == "ms" else ""
     yield from _folded(f"       {f'{axis.text(row)}{unit}' if row['seq'] else 'no event'}  ", said, ui)
 

@@ -33,6 +33,7 @@ def render(guests: Sequence[Guest], difference: Record | None, progress: Progres
     return _template().render(
         version=__version__,
         guests=[page_guest.describe(guest) for guest in guests],
+        answer=page_guest.shown(_answer(guests, difference), page_guest.LONGEST),
         difference=_difference(difference) if difference else None,
         functions=page_functions.describe(guests, difference, progress),
         data=embedded({"guests": [page_timeline.data(guest) for guest in guests]}),
@@ -40,6 +41,19 @@ def render(guests: Sequence[Guest], difference: Record | None, progress: Progres
         style=Markup(style),
         policy=f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:",
     )
+
+
+def _answer(guests: Sequence[Guest], difference: Record | None) -> str:
+    """The one sentence that a reader wants first: where two guests part, or what is wrong in one."""
+    if difference is not None:
+        same = f"No difference; frequencies within {difference['ppm']:g} ppm are the same."
+        differ = "They differ, but neither in clocks nor in a decision that was traced."
+        return diff.conclusion_line(difference) or (same if difference["same"] else differ)
+    (guest,) = guests
+    if guest.diagnosis is None:
+        return ""
+    first, *others = [str(finding["symptom"]) for finding in guest.diagnosis["findings"]] or [""]
+    return f"{first}{f' ({len(others)} more below.)' if others else ''}"
 
 
 def _template() -> jinja2.Template:

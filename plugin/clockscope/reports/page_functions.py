@@ -10,7 +10,7 @@ from markupsafe import Markup
 from clockscope.model import changes_made
 from clockscope.model.comparison_paths import base_name
 from clockscope.base.errors import UserError
-from clockscope.reports import cfg, diff, graphviz, path
+from clockscope.reports import annotated, cfg, diff, graphviz, path
 from clockscope.reports.page_guest import TEXT_LIMIT, Guest, shown
 
 Record = dict[str, Any]
@@ -65,7 +65,22 @@ def _part(guest: Guest, function: Record, graph: Record, marks: Mapping[str, str
         "count": len(calls),
         "calls": [_call(guest, call) for call in calls[:_ROWS_MAX]],
         "more": max(len(calls) - _ROWS_MAX, 0),
+        "code": [_code(section) for section in annotated.sections(function)],
         **_drawing(graph, marks),
+    }
+
+
+def _code(section: Record) -> Record:
+    """Lines of source, each with how often it ran; it keeps its indentation."""
+    return {
+        "file": shown(section["file"], TEXT_LIMIT),
+        "lines": [
+            {
+                "state": {"": "none", annotated.NEVER: "never", "?": "perhaps"}.get(line["count"], "ran"),
+                **{name: shown(str(line[name]), TEXT_LIMIT) for name in ("count", "line", "text", "note")},
+            }
+            for line in section["lines"]
+        ],
     }
 
 

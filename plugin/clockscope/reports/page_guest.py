@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from clockscope.model import absence, changes_made, diagnosing, disturbed, flow_graph, late, paths, told
 from clockscope._core import FormatError, Trace
-from clockscope.reports import cpuid, text
+from clockscope.model.source_text import Source
+from clockscope.reports import cpuid, diagnose, text
 from clockscope.base.ui import cut, one_line
 
 Record = dict[str, Any]
@@ -39,8 +40,8 @@ class Guest:
     sources: Mapping[str, str]  # the text of each source line that an event or its backtrace names
 
 
-def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule]) -> Guest:
-    """All there is; of a damaged trace, what can still be read."""
+def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule], source: Source | None = None) -> Guest:
+    """All there is; of a damaged trace, what can still be read. `source`: where the text is that the trace does not hold."""
     timeline = disturbed.timeline(trace)
 
     def left(make: Callable[[], T], otherwise: T) -> T:
@@ -52,7 +53,7 @@ def read(letter: str, file: str, trace: Trace, rules: Sequence[diagnosing.Rule])
             return otherwise
 
     untraced: tuple[list[Record], list[Record]] = ([], [])
-    functions, graphs = left(lambda: _traced(trace), untraced)
+    functions, graphs = left(lambda: _traced(trace, source), untraced)
     return Guest(
         letter,
         file,
@@ -75,11 +76,11 @@ class PageClock(text.Clock):
         return self.milliseconds(moment)
 
 
-def _traced(trace: Trace) -> tuple[list[Record], list[Record]]:
+def _traced(trace: Trace, source: Source | None) -> tuple[list[Record], list[Record]]:
     """The traced functions with their calls, and their graphs, in the same order."""
     if not trace.rows("SELECT 1 FROM function LIMIT 1"):
         return [], []
-    return paths.functions(trace), flow_graph.from_trace(trace, "*")
+    return paths.functions(trace, None, source), flow_graph.from_trace(trace, "*")
 
 
 def _sources(trace: Trace) -> Mapping[str, str]:
@@ -168,7 +169,7 @@ def _warnings(content: Record, clock: text.Clock) -> Iterator[str]:
 
 
 def _finding(guest: Guest, finding: Record) -> Record:
-    rows = finding["evidence"]
+    rows = list(diagnose.grouped(finding["evidence"]))
     return {
         "rule": finding["rule"],
         "symptom": shown(finding["symptom"], 10 * TEXT_LIMIT),
@@ -185,7 +186,7 @@ def _evidence(guest: Guest, row: Record) -> Record:
         "target": target(guest, row["seq"]),
         "ms": guest.clock(row) if row["seq"] else "",
         "place": shown(row["place"], TEXT_LIMIT),
-        "said": shown(row["said"], TEXT_LIMIT),
+        "said": shown(diagnose.how_often(row, guest.clock.axis) + row["said"], TEXT_LIMIT),
     }
 
 

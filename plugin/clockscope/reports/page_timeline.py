@@ -47,7 +47,7 @@ def _words(event: Record, clock: text.Clock, kernel: Words) -> Record:
         "ms": clock.milliseconds(event),
         "what": shown(values.words(event["what"])),
         "clock": shown(event["clock"]),
-        "values": shown(values.describe(event["values"], what=event["what"], words=kernel), TEXT_LIMIT),
+        "values": shown(values.describe(event["values"], what=event["what"], words=kernel, all=False), TEXT_LIMIT),
         "where": _where(event.get("by") or event),
     }
 

@@ -122,13 +122,26 @@ def test_its_findings_are_those_of_diagnose_and_lead_to_the_evidence(
     for text in (finding["symptom"], finding["cause"], *finding["try"], finding["references"][0]["commit"]):
         assert text in shown
     links = browser.evaluate("[...document.querySelectorAll('.evidence a')].map(link => link.hash)")
-    assert links == [f"#A-{row['seq']}" for row in finding["evidence"]]
+    kinds = {row["place"]: row for row in reversed(finding["evidence"])}  # the first of each
+    assert links == [f"#A-{row['seq']}" for row in sorted(kinds.values(), key=lambda row: int(row["seq"]))]
+    assert all(
+        f"{sum(row['place'] == place for row in finding['evidence'])} times, last at" in shown for place in kinds
+    )
     browser.click(".evidence li:nth-child(2) a")  # an event
     assert browser.texts("#details h2") == ["calibration retried"]
     assert f"{finding['evidence'][1]['run_ns']}" in browser.texts("#details")[0]
     browser.click(".evidence li:nth-child(1) a")  # a call of a traced function
     assert browser.texts("#details h2") == ["tsc_read_refs"]
     assert "returned 0xffffffffffffffff" in browser.texts("#details")[0]
+
+
+def test_its_findings_begin_with_one_sentence(browser: Browser, program: Program, one: Path, two: Path) -> None:
+    browser.open(one)
+    (finding,) = as_json(program, "diagnose", FAILING)["files"][0]["findings"]
+    assert browser.texts("#findings > h2 + .answer") == [finding["symptom"]]
+    browser.open(two)
+    said = " ".join(program("diff", HEALTHY, FAILING).stdout.partition("\n\n")[2].partition("\n\n")[0].split())
+    assert browser.texts("#findings > h2 + .answer") == [said] and said.startswith("B lacks tsc")
 
 
 def test_its_differences_are_those_of_diff(browser: Browser, program: Program, two: Path) -> None:
@@ -172,7 +185,7 @@ def test_graphs_tell_how_often_each_block_ran(browser: Browser, program: Program
         axis = Axis(trace.timeline())
     assert [
         re.search(rf"~-?{abs(axis.of(call)):.2f}"[:-1], row) is not None for call, row in zip(calls, rows, strict=True)
-    ] == [True] * 5
+    ] == [True] * len(calls)
 
 
 def test_what_two_guests_are_told_differently(browser: Browser, program: Program, tmp_path: Path) -> None:
@@ -232,6 +245,27 @@ def test_an_experiment(browser: Browser, program: Program, tmp_path: Path) -> No
     assert f"--force {told['option']}" in banner and f"made {told['times']} times" in banner
     assert len(browser.texts('#events [data-kind="changed"]')) == told["times"]
     assert browser.complaints() == []
+
+
+def test_source_with_counts_and_truths(browser: Browser, program: Program, tmp_path: Path) -> None:
+    trace = ROOT / "traces" / "netbsd-healthy.trace"
+    run = program("report", trace, "--source", ROOT, "-o", tmp_path / "source.html")
+    assert run.returncode == 0
+    browser.open(tmp_path / "source.html", place="#function-tsc_tc_init")
+    told = as_json(program, "path", trace, "tsc_tc_init", "--source", ROOT)
+    own = told["annotated"][0]["lines"]
+    rows = browser.evaluate(
+        "[...document.querySelector('#function-tsc_tc_init .source').tBodies[0].rows]"
+        ".map(row => [row.className, ...[...row.cells].slice(0, 2).map(cell => cell.textContent)])"
+    )
+    for (state, count, line), said in zip(rows, own, strict=True):
+        assert int(line) == said["line"]
+        assert state == ("none" if said["runs"] is None else "ran" if said["runs"] else "never")
+        assert count == {"none": "", "never": "-----"}.get(state, str(said["runs"]))
+    notes = browser.texts("#function-tsc_tc_init .source .note")
+    assert any(note.startswith("true") for note in notes) and any(note.startswith("false") for note in notes)
+    printed = program("path", trace, "tsc_tc_init", "--source", ROOT).stdout
+    assert all(note in printed for note in notes)
 
 
 # ---------------------------------------------------------------- how it is used
@@ -321,6 +355,71 @@ def test_search(browser: Browser, program: Program, two: Path) -> None:
     assert browser.texts("#found") == [""]
 
 
+def test_search_steps_through_what_it_found(browser: Browser, program: Program, two: Path) -> None:
+    browser.open(two)
+    browser.press("/")
+    browser.type("tsc_read")
+    browser.press("Enter")
+    found = browser.evaluate("document.querySelectorAll('#events li').length") + 1  # and the function
+    assert browser.texts("#found") == [f"1 of {found}"]
+    browser.press("Shift+Enter")
+    assert browser.texts("#found") == [f"{found} of {found}"]
+    assert browser.evaluate("location.hash") == "#function-tsc_read_refs"
+    browser.press("Control+A")
+    browser.type("acpi_pm")
+    browser.press("Enter", "Enter")
+    assert browser.texts("#found") == ["2 of 2"] and "acpi_pm" in browser.texts("#details")[0]
+    assert set(browser.texts("#events mark")) == {"acpi_pm"}
+    browser.click("[data-step='1']")
+    assert browser.texts("#found") == ["1 of 2"]
+    assert len(browser.texts("#events [aria-current]")) == 1
+    browser.press("/", "Escape")
+    assert browser.evaluate("document.querySelector('[data-step]').hidden") and not browser.texts("#events mark")
+
+
+def test_guests_are_aligned_by_an_event(browser: Browser, program: Program, two: Path) -> None:
+    browser.open(two)
+    key = "calibration started tsc"
+    choose = f"(() => {{ const s = document.getElementById('align'); s.value = '{key}'; s.dispatchEvent(new Event('change')); }})()"
+    browser.evaluate(choose)
+    assert f"Counted from {key}" in browser.texts("#chart-view")[0]
+    before, after = [], []
+    for guest, trace in zip(embedded(two), (HEALTHY, FAILING), strict=True):
+        events = as_json(program, "timeline", trace)["events"]
+        start = next(e for e in events if e["what"] == "calibration.started" and e["clock"] == "tsc")["time_ns"] / MS
+        before.append(start - guest["begin"])
+        after.append(guest["end"] - start)
+    first, last = browser.evaluate(VIEW)
+    margin = 0.015 * (max(before) + max(after))
+    assert abs(first + max(before) + margin) < 0.01 and abs(last - max(after) - margin) < 0.01
+    browser.evaluate(choose.replace(key, ""))
+    assert browser.evaluate(VIEW)[0] > first and browser.complaints() == []
+
+
+def test_a_range_is_measured(browser: Browser, program: Program, one: Path) -> None:
+    browser.open(one)
+    events = as_json(program, "timeline", FAILING)["events"]
+    browser.evaluate("document.getElementById('chart').focus()")
+    browser.press("ArrowDown", "m", "ArrowDown")
+    begin, end = (event["time_ns"] / MS for event in events[:2])
+    (said,) = browser.texts("#chart-measure")
+    assert said == f"From {begin:.3f} ms to {end:.3f} ms: {(end - begin) * 1000:.3f}".rstrip("0").rstrip(".") + " µs"
+    browser.press("Escape")
+    browser.evaluate("document.getElementById('chart').scrollIntoView({block: 'center'})")
+    browser.click("#measure")
+    one_event, other = (next(e for e in events if e["clock"] == clock) for clock in ("hpet", "acpi_pm"))
+    guest = embedded(one)[0]
+    for event in (one_event, other):
+        browser.click("#chart", place_of(browser, guest, event))
+    took = (other["time_ns"] - one_event["time_ns"]) / MS
+    assert browser.texts("#chart-measure")[0].endswith(f": {round(took, 3):.10g} ms")
+    assert browser.evaluate("document.getElementById('details').hidden")  # a click that measures opens nothing
+    assert not browser.evaluate("document.querySelector('.range').hidden || document.querySelector('.cursor').hidden")
+    assert re.fullmatch(r"[\d.]+ s", browser.texts(".cursor")[0])
+    browser.click("#measure")
+    assert browser.evaluate("document.querySelector('.range').hidden") and browser.complaints() == []
+
+
 def test_kinds_can_be_hidden(browser: Browser, one: Path) -> None:
     browser.open(one)
     browser.click("#legend [data-kind=registered]")
@@ -339,7 +438,23 @@ def test_guests_of_unlike_length_have_axes_of_their_own(browser: Browser, progra
 # ---------------------------------------------------------------- for every reader
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+# What is wider than its box, and so cut off or only there for who scrolls.
+CLIPPED = """
+[...document.querySelectorAll('details')].forEach(one => { one.open = true; }),
+[...document.querySelectorAll('main *, header *')]
+    .filter(one => one.clientWidth && one.scrollWidth > one.clientWidth + 1 && getComputedStyle(one).overflowX !== 'visible')
+    .map(one => `${one.tagName} ${one.textContent.trim().slice(0, 60)}`)"""
+# Texts beside each other that lie on one another.
+OVERPRINTED = """
+[...document.querySelectorAll('.events a, tr, .facts, .evidence li, .leaf dl div, summary')].flatMap(row => {
+    const boxes = [...row.children].map(one => one.getBoundingClientRect()).filter(box => box.width && box.height);
+    const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1 &&
+        Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1;
+    return boxes.some((a, n) => boxes.slice(n + 1).some(b => meet(a, b))) ? [row.textContent.trim()] : [];
+})"""
+
+
+@pytest.mark.parametrize("width", [1920, 1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_screen(browser: Browser, two: Path, width: int, scheme: str) -> None:
     """No page scrolls sideways; the pictures are kept to be looked at."""
@@ -347,6 +462,8 @@ def test_every_screen(browser: Browser, two: Path, width: int, scheme: str) -> N
     browser.open(two, width=width, scheme=scheme)
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     browser.screenshot(SHOTS / f"two-{width}-{scheme}.png", whole=True)
+    if scheme == "light":
+        assert browser.evaluate(CLIPPED) == []
     back, text = browser.evaluate("['backgroundColor', 'color'].map(name => getComputedStyle(document.body)[name])")
     assert contrast(back, text) >= 7 and (luminance(back) < 0.5) == (scheme == "dark")
     for selector in (".quiet", "a", ".finding .sign", ".badge.A"):
@@ -373,6 +490,12 @@ def test_print(browser: Browser, two: Path, tmp_path: Path) -> None:
     assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert browser.evaluate("getComputedStyle(document.querySelector('.top')).display") == "none"
     browser.pdf(SHOTS / "two.pdf")
+    browser.open(two, width=718, scheme="dark")  # a sheet of A4 without its margins
+    browser.media("print", "dark")
+    browser.evaluate("dispatchEvent(new Event('beforeprint'))")
+    browser.wait("document.querySelector('#chart canvas').clientWidth === 680")
+    assert browser.evaluate(OVERPRINTED) == [] and browser.evaluate("document.documentElement.scrollWidth") == 718
+    browser.screenshot(SHOTS / "two-print.png", whole=True)
     assert (SHOTS / "two.pdf").read_bytes().startswith(b"%PDF")
     assert browser.complaints() == []
 
