@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The rows of a trace's views as CSV (RFC 4180). What a guest sent is text to a spreadsheet, never a formula."""
+"""The rows of a trace's views as CSV (RFC 4180). What a guest sent is text to a spreadsheet, never a formula.
+
+Times are told by the clock that all readers use (model.axis); the guest's run time, which a view has, is the last column.
+"""
 
 import csv
 import io
@@ -7,8 +10,10 @@ import sqlite3
 from pathlib import Path
 
 from clockscope._core import Trace
-from clockscope.exports.stream import Progress, Write, stream
+from clockscope.exports.stream import Progress, Record, Write, stream
 from clockscope.base.ui import one_line
+from clockscope.model import axis
+from clockscope.model.axis import Axis
 
 # Each view, and the columns that tell its rows apart; none: there are few.
 KEYS: dict[str, tuple[str, ...]] = {
@@ -21,6 +26,7 @@ KEYS: dict[str, tuple[str, ...]] = {
 }
 _SCHEMA = Path(__file__).resolve().parents[3] / "schemas" / "trace.sql"
 _FORMULA = ("=", "+", "-", "@")
+_TIMES = {"ms", "end_ms", "registered_ms", "selected_ms", "lost_ms"}
 _PIECE = 1000  # rows that are written together
 
 
@@ -28,15 +34,26 @@ def export(trace: Trace, view: str, write: Write, progress: Progress) -> None:
     select, columns = _definition(view)
     text = io.StringIO(newline="")
     table = csv.writer(text)
-    table.writerow(columns)
+    table.writerow([*columns, *(["run_ms"] if "ms" in columns else [])])
+    when = axis.of_trace(trace)
     for number, row in enumerate(stream(trace, select, KEYS[view]), 1):
-        table.writerow([_cell(value) for value in row.values()])
+        table.writerow([_cell(value) for value in _told(row, when).values()])
         if number % _PIECE == 0:
             write(text.getvalue().encode())
             text.seek(0)
             text.truncate()
             progress(number, 0, "rows")
     write(text.getvalue().encode())
+
+
+def _told(row: Record, when: Axis) -> Record:
+    """A row with its times as all readers tell them."""
+    told = {**row, "run_ms": row["ms"]} if "ms" in row else dict(row)
+    for name in _TIMES & row.keys():
+        if row[name] is not None:
+            moment = {"seq": row.get("seq") if name == "ms" else None, "run_ns": round(row[name] * 1e6)}
+            told[name] = when.whole(moment) / 1e6
+    return told
 
 
 def _definition(view: str) -> tuple[str, list[str]]:

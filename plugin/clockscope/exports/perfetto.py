@@ -3,16 +3,21 @@
 
 A vCPU's track has the calls of traced functions as slices, and events and interventions as instants. A call that does
 not nest with those around it, for it slept while others ran, goes to a track of its task below that of its vCPU; so
-does one whose end was not seen. A clock that is calibrated has a track, with a slice for each try. Times are ns of guest
-run time. schemas/perfetto.proto has the messages.
+does one whose end was not seen. Each clock has a track: while it is registered and, within, while it is in use; an instant
+where it was lost. A clock that is calibrated has one more, with a slice for each try. Two guests are two processes.
+
+Times are the guest's own, by the clock that all readers use (model.axis); since Perfetto knows none before 0, they are
+counted from the first that is told, if that is negative, and `time_ns` of each has what other readers tell.
+schemas/perfetto.proto has the messages.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clockscope.model import lanes
+from clockscope.model import axis, lanes
+from clockscope.model.axis import Axis
 from clockscope._core import Trace
 from clockscope.base.errors import UserError
 from clockscope.exports.protobuf import Schema, framed
@@ -48,40 +53,67 @@ SELECT (SELECT count(*) FROM event) + (SELECT count(*) FROM invocation) AS rows,
         coalesce((SELECT max(max(run_ns, coalesce(end_run_ns, 0))) FROM invocation), 0)) AS end_ns"""
 
 
-def export(trace: Trace, write: Write, progress: Progress) -> None:
-    (size,) = trace.rows(_SIZE)
-    meta = trace.meta()
-    tracks = _Tracks(write, guest_name({"os": meta.get("guest.os", ""), "release": meta.get("guest.release", "")}))
+def export(traces: Sequence[Trace], write: Write, progress: Progress) -> None:
+    """One guest, or two beside each other."""
+    axes = [axis.of_trace(trace) for trace in traces]
+    timelines = [trace.timeline() for trace in traces]
+    begin = min((lanes.arrange(one, [], [], when).begin for one, when in zip(timelines, axes)), default=0.0)
+    earliest = min([round(begin * 1e6), *(_first_call(trace, when) for trace, when in zip(traces, axes)), 0])
+    sizes = [trace.rows(_SIZE)[0] for trace in traces]
+    total = sum(size["rows"] for size in sizes)
     done = 0
-    for part in (_write_calls(trace, tracks, size["end_ns"]), _write_events(trace, tracks, size["end_ns"])):
-        for done, _ in enumerate(part, done + 1):
-            progress(done, size["rows"], "exporting")
-    for use in stream(trace, _USES, ["seq"]):
-        values = {"was": use["was"], "became": use["became"], **_place(use)}
-        tracks.instant(tracks.cpu(use["cpu"]), use["run_ns"], use["option"], "intervention", values)
-    tracks.flush()
+    for number, trace in enumerate(traces):
+        meta = trace.meta()
+        title = guest_name({"os": meta.get("guest.os", ""), "release": meta.get("guest.release", "")})
+        letter = f"{'AB'[number]}: " if len(traces) > 1 else ""
+        tracks = _Tracks(write, letter + title, number, axes[number], earliest)
+        end_ns = sizes[number]["end_ns"]
+        for part in (_write_calls(trace, tracks, end_ns), _write_events(trace, tracks, end_ns)):
+            for done, _ in enumerate(part, done + 1):
+                progress(done, total, "exporting")
+        _write_clocks(timelines[number], tracks)
+        for use in stream(trace, _USES, ["seq"]):
+            values = {"was": use["was"], "became": use["became"], **_place(use)}
+            tracks.instant(tracks.cpu(use["cpu"]), tracks.when(use), use["option"], "intervention", values)
+        tracks.flush()
+
+
+def _first_call(trace: Trace, when: Axis) -> int:
+    return min((when.whole(call) for call in trace.rows(f"{_CALLS} ORDER BY i.seq LIMIT 1")), default=0)
 
 
 class _Tracks:
     """The tracks of one guest, and what is on them."""
 
-    def __init__(self, write: Write, title: str) -> None:
+    def __init__(self, write: Write, title: str, number: int, when: Axis, earliest: int) -> None:
         self._write = write
+        self.axis = when
+        self._earliest = earliest
+        self._first = _GUEST + number * (_TRACKS_MAX + 1)  # the track that all others of this guest stand below
         self._schema = Schema(_SCHEMA)
         self._piece: list[bytes] = []
         self._numbers: dict[tuple[str, int], int] = {}
         self._now: dict[int, int] = {}  # of each track with slices: they begin and end in order, whatever a trace says
-        guest = {"pid": 1, "process_name": title}
-        self._put(sequence_flags=1, track_descriptor=dict(uuid=_GUEST, name=title, process=guest))
+        guest = {"pid": number + 1, "process_name": title}
+        first = {} if number else {"sequence_flags": 1}
+        self._put(**first, track_descriptor=dict(uuid=self._first, name=title, process=guest))
 
-    def of(self, name: str, parent: int = _GUEST) -> int:
+    def when(self, moment: Record) -> int:
+        """When something was, in ns by the guest's own clock."""
+        return self.axis.whole(moment)
+
+    def at(self, run_ns: int) -> int:
+        return round(1e6 * self.axis.at(run_ns))
+
+    def of(self, name: str, parent: int | None = None) -> int:
         """The track of this name, which is made where there is none."""
+        parent = self._first if parent is None else parent
         name = cut(one_line(name), _NAME_MAX)
         number = self._numbers.get((name, parent))
         if number is None:
             if len(self._numbers) >= _TRACKS_MAX:
                 raise UserError(f"this trace needs more than {_TRACKS_MAX} tracks: no recording of a boot does")
-            number = self._numbers[name, parent] = _GUEST + 1 + len(self._numbers)
+            number = self._numbers[name, parent] = self._first + 1 + len(self._numbers)
             self._put(track_descriptor=dict(uuid=number, name=name, parent_uuid=parent))
         return number
 
@@ -89,25 +121,26 @@ class _Tracks:
         return self.of(f"vCPU {number if number >= 0 else '?'}")
 
     def begin(self, track: int, ns: int, name: str, category: str, values: Values) -> None:
-        self._event(track, self._in_order(track, ns), "TYPE_SLICE_BEGIN", **self._said(name, category, values))
+        ns = self._in_order(track, ns)
+        self._event(track, ns, "TYPE_SLICE_BEGIN", **self._said(name, category, {**values, "time_ns": ns}))
 
     def end(self, track: int, ns: int) -> None:
         """End the innermost slice that is open on a track."""
         self._event(track, self._in_order(track, ns), "TYPE_SLICE_END")
 
     def instant(self, track: int, ns: int, name: str, category: str, values: Values) -> None:
-        self._event(track, ns, "TYPE_INSTANT", **self._said(name, category, values))
+        self._event(track, ns, "TYPE_INSTANT", **self._said(name, category, {**values, "time_ns": ns}))
 
     def flush(self) -> None:
         self._write(b"".join(self._piece))
         self._piece.clear()
 
     def _in_order(self, track: int, ns: int) -> int:
-        self._now[track] = max(ns, self._now.get(track, 0))
+        self._now[track] = max(ns, self._now.get(track, ns))
         return self._now[track]
 
     def _event(self, track: int, ns: int, kind: str, **said: object) -> None:
-        self._put(timestamp=max(ns, 0), track_event=dict(type=kind, track_uuid=track, **said))
+        self._put(timestamp=max(ns - self._earliest, 0), track_event=dict(type=kind, track_uuid=track, **said))
 
     def _said(self, name: str, category: str, values: Values) -> dict[str, object]:
         annotations = [self._annotation(cut(one_line(key), _NAME_MAX), value) for key, value in values.items()]
@@ -147,10 +180,11 @@ def _write_calls(trace: Trace, tracks: _Tracks, end_ns: int) -> Iterator[None]:
     """Slices for all calls, in the order in which they began; one step a call."""
     found: dict[int, _Lane] = {}
     for call in stream(trace, _CALLS, ["seq", "id"]):
-        ends = (math.inf, end_ns) if call["end_seq"] is None else (call["end_seq"], call["end_run_ns"] or 0)
+        end_run = end_ns if call["end_seq"] is None else call["end_run_ns"] or 0
+        ends = (math.inf if call["end_seq"] is None else call["end_seq"], tracks.at(end_run))
         lane = next(lane for lane in _lanes(call, tracks, found) if _fits(lane, call["seq"], ends[0], tracks))
         lane.open.append(ends)
-        tracks.begin(lane.track, call["run_ns"], call["name"], "call", _call_values(call))
+        tracks.begin(lane.track, tracks.when(call), call["name"], "call", _call_values(call))
         yield
     for lane in found.values():
         _close(lane, math.inf, tracks)
@@ -197,15 +231,66 @@ def _write_events(trace: Trace, tracks: _Tracks, end_ns: int) -> Iterator[None]:
         clock = cut(one_line(event["clock"] or str(values.get("name") or "")), _NAME_MAX // 2)
         title = f"{words(event['what'])} {clock}".strip()
         said = {"seq": event["seq"], "rule": event["rule"], **_place(event), **values}
-        tracks.instant(tracks.cpu(event["cpu"]), event["run_ns"], title, event["what"], said)
+        now = tracks.when(event)
+        tracks.instant(tracks.cpu(event["cpu"]), now, title, event["what"], said)
         if event["what"] in lanes.ENDS and clock in under_way:
-            tracks.end(under_way.pop(clock), event["run_ns"])
+            tracks.end(under_way.pop(clock), now)
         if event["what"] in lanes.BEGINS and clock not in under_way:
             under_way[clock] = tracks.of(f"calibration of {clock}")
-            tracks.begin(under_way[clock], event["run_ns"], title, "calibration", said)
+            tracks.begin(under_way[clock], now, title, "calibration", said)
         yield
     for track in under_way.values():
-        tracks.end(track, end_ns)
+        tracks.end(track, tracks.at(end_ns))
+
+
+# ---------------------------------------------------------------- clocks
+
+_STATES = {"registered": "registered", "selected": "in use"}
+
+
+def _write_clocks(content: Record, tracks: _Tracks) -> None:
+    """The lanes that the page draws: a clock while it is registered and in use, and where it was lost."""
+    arranged = lanes.arrange(content, [], [], tracks.axis)
+    named = [f"{lane['title']} (event device)" if lane["device"] else lane["title"] for lane in arranged.lanes]
+    events = {event["seq"]: event for event in content["events"]}
+    for number, lane in enumerate(arranged.lanes):
+        if lane["kind"] == "clock":
+            spans = [span for span in arranged.spans if span["lane"] == number and span["kind"] in _STATES]
+            _write_spans(f"clock {named[number]}", spans, tracks)
+    for seq, number in arranged.marks:
+        event = events[seq]
+        if arranged.lanes[number]["kind"] == "clock" and event["what"] in lanes.LOST:
+            said: Values = {"seq": seq, "function": event["function"], "source": event["source"]}
+            track = tracks.of(f"clock {named[number]}")
+            tracks.instant(track, tracks.when(event), f"lost: {words(event['what'])}", event["what"], said)
+
+
+def _write_spans(name: str, spans: Sequence[Record], tracks: _Tracks) -> None:
+    """Slices that nest; those that do not, for each vCPU chooses its own event device, have tracks of their own."""
+    piles: list[list[Record]] = []
+    for span in sorted(spans, key=lambda span: (span["from"], -span["to"])):
+        pile = next((pile for pile in piles if _nests(span, pile)), None)
+        if pile is None:
+            pile = []
+            piles.append(pile)
+        pile.append(span)
+    first = tracks.of(name)
+    for number, pile in enumerate(piles):
+        track = tracks.of(f"{name} ({number + 1})", first) if number else first
+        open_spans: list[Record] = []
+        for span in pile:
+            while open_spans and open_spans[-1]["to"] <= span["from"]:
+                tracks.end(track, round(1e6 * open_spans.pop()["to"]))
+            open_spans.append(span)
+            said = {"seq": span["seq"]}
+            tracks.begin(track, round(1e6 * span["from"]), _STATES[span["kind"]], f"clock.{span['kind']}", said)
+        for span in reversed(open_spans):
+            tracks.end(track, round(1e6 * span["to"]))
+
+
+def _nests(span: Record, pile: Sequence[Record]) -> bool:
+    """Whether it lies within each of the others that it meets. They begin before it."""
+    return all(other["to"] <= span["from"] or span["to"] <= other["to"] for other in pile)
 
 
 def _value(row: Record) -> int | str | None:

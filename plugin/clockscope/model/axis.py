@@ -87,6 +87,11 @@ class Axis:
         own = self.ns(moment)
         return own / 1e6 if own is not None else self.at(moment["run_ns"])
 
+    def whole(self, moment: Record) -> int:
+        """The same in ns; about, where it is not known exactly."""
+        own = self.ns(moment)
+        return own if own is not None else round(self._about(moment["run_ns"]))
+
     def at(self, run_ns: int) -> float:
         """About when the guest had run so long, in ms."""
         return self._about(run_ns) / 1e6

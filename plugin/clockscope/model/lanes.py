@@ -14,6 +14,7 @@ LANES_MAX = 64
 
 _DEVICE = "event device"
 _LOST = ("clock.unstable", "clock.unregistered")
+LOST = (*_LOST, "clock.rejected")
 BEGINS = ("calibration.started", "calibration.retried")
 ENDS = {"calibration.finished": "finished", "calibration.refused": "refused", "calibration.retried": "retried"}
 

@@ -4,6 +4,7 @@
 import csv
 import io
 import json
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from sample_trace import MS, copy_rows, view_rows, write_sample
 from clockscope.base import outfile
 from clockscope._core import Trace, TraceWriter
 from clockscope.exports import csv_views
+from clockscope.model import axis
+from clockscope.model.axis import milliseconds, stamp
 from clockscope.reports.values import words
 
 Program = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,6 +40,8 @@ def test_perfetto_equals_the_timeline_and_the_paths(name: str, program: Program,
     copy_rows(ROOT / "traces" / f"{name}.trace", trace)
     exported = Exported(trace)
     events = as_json(program, "timeline", trace)["events"]
+    when = axis.of_trace(Trace(str(trace)))
+    begin = beginning(exported)
     assert [
         (track, title, at, {key: values[key] for key in values if key in events[number]["values"]})
         for number, (track, title, at, values) in enumerate(exported.instants)
@@ -44,29 +49,38 @@ def test_perfetto_equals_the_timeline_and_the_paths(name: str, program: Program,
         (
             f"vCPU {event['cpu']}",
             f"{words(event['what'])} {event['clock'] or ''}".strip(),
-            event["run_ns"],
+            when.whole(event) - begin,
             {key: "unreadable" if value is None else value for key, value in event["values"].items()},
         )
         for event in events
     ]
     assert [one[3]["source"] for one in exported.instants] == [event["source"] for event in events]
+    assert [one[3]["time_ns"] for one in exported.instants] == [when.whole(event) for event in events]
     calls = [
-        (function["function"], call["run_ns"], call["end_run_ns"], call["seq"])
+        (function["function"], when.whole(call) - begin, round(1e6 * when.at(call["end_run_ns"])) - begin, call["seq"])
         for function in as_json(program, "path", trace)["functions"]
         for call in function["invocations"]
     ]
     assert sorted((title, begin, end, values["seq"]) for _, title, begin, end, values in exported.calls()) == sorted(
         calls
     )
-    check_calibrations(exported, events)
+    check_calibrations(exported, [{**event, "at": when.whole(event) - begin} for event in events])
+
+
+def beginning(exported: Exported) -> int:
+    """What Perfetto's times are counted from: the first time that is told, if it is negative."""
+    at, values = exported.instants[0][2:]
+    begin: int = values["time_ns"] - at
+    assert begin <= 0
+    return begin
 
 
 def check_calibrations(exported: Exported, events: list[Record]) -> None:
     """A slice for each try: from its start to its result, or the next try."""
     tries = [event for event in events if event["what"] in ("calibration.started", "calibration.retried")]
     slices = [one for one in exported.slices if one[0].startswith("calibration of ")]
-    assert sorted(one[2] for one in slices) == [event["run_ns"] for event in tries] and tries
-    moments = {event["run_ns"] for event in events if event["what"].startswith("calibration.")}
+    assert sorted(one[2] for one in slices) == [event["at"] for event in tries] and tries
+    moments = {event["at"] for event in events if event["what"].startswith("calibration.")}
     assert {one[3] for one in slices} <= moments | {max(one[3] for one in exported.slices)}
     assert {one[0].removeprefix("calibration of ") for one in slices} == {event["clock"] for event in tries}
 
@@ -78,7 +92,8 @@ def test_the_tracks(tmp_path: Path) -> None:
     (guest,) = [track for track in exported.tracks.values() if track.HasField("process")]
     assert guest.process.process_name == "Linux 6.1.0-9-cloud-amd64"
     others = [track for track in exported.tracks.values() if track is not guest]
-    assert [(track.name, track.parent_uuid) for track in others] == [("vCPU 0", guest.uuid), ("vCPU 1", guest.uuid)]
+    cpus = [(track.name, track.parent_uuid) for track in others if track.name.startswith("vCPU")]
+    assert cpus == [("vCPU 0", guest.uuid), ("vCPU 1", guest.uuid)]
     text = subprocess.run(
         ["protoc", "-I", ROOT / "schemas", "--decode", "perfetto.protos.Trace", "perfetto.proto"],
         stdin=exported.path.open("rb"),
@@ -86,9 +101,10 @@ def test_the_tracks(tmp_path: Path) -> None:
         check=True,
         text=True,
     ).stdout
-    assert text.count("TYPE_INSTANT") == len(exported.instants) == 10
+    assert len(exported.instants) == 10 and text.count("TYPE_INSTANT") == 10 + len(exported.lost)
     raw = subprocess.run(["protoc", "--decode_raw"], stdin=exported.path.open("rb"), capture_output=True, check=True)
-    assert raw.stdout.count(b"  11 {") == 10  # track_event
+    told = text.count("TYPE_INSTANT") + 2 * len(exported.slices)
+    assert raw.stdout.count(b"  11 {") == told  # track_event
 
 
 def add_calls(trace: Path, calls: list[tuple[int, int | None, int, str]]) -> None:
@@ -119,7 +135,7 @@ def test_calls_that_do_not_nest_go_to_tracks_of_their_tasks(tmp_path: Path) -> N
         ],
     )
     exported = Exported(trace)
-    assert sorted((track, values["seq"]) for track, _, _, _, values in exported.slices) == [
+    assert sorted((track, values["seq"]) for track, _, _, _, values in exported.calls()) == [
         ("vCPU 0", 100),
         ("vCPU 0", 101),
         ("vCPU 0: init", 105),
@@ -128,7 +144,7 @@ def test_calls_that_do_not_nest_go_to_tracks_of_their_tasks(tmp_path: Path) -> N
         ("vCPU 0: kworker (2)", 104),
         ("vCPU 1", 106),
     ]
-    found = {values["seq"]: (begin, end, values["value"]) for _, _, begin, end, values in exported.slices}
+    found = {values["seq"]: (begin, end, values["value"]) for _, _, begin, end, values in exported.calls()}
     assert found[104] == (104 * MS, 125 * MS, 2**64 - 1)
     assert found[105] == (105 * MS, 1101 * MS, 2**64 - 1)  # up to the trace's end
     parents = {exported.tracks[track.parent_uuid].name for track in exported.tracks.values() if ": " in track.name}
@@ -145,7 +161,7 @@ def test_interventions(program: Program, tmp_path: Path) -> None:
     database.commit()
     database.close()
     (made,) = [one for one in Exported(trace).instants if "was" in one[3]]
-    values = {"was": "taken", "became": "not taken", "function": "f", "source": "tsc.c:73"}
+    values = {"was": "taken", "became": "not taken", "function": "f", "source": "tsc.c:73", "time_ns": 7 * MS}
     assert made == ("vCPU 1", "f:73=not", 7 * MS, values)
     rows = list(
         csv.DictReader(io.StringIO(program("export", trace, "--format", "csv", "--table", "interventions").stdout))
@@ -163,6 +179,52 @@ def big(trace: Path, count: int) -> None:
     writer.close(True, "")
 
 
+def test_clocks_of_two_guests(program: Program, tmp_path: Path) -> None:
+    """While registered, in use, and where lost: as the page draws them; both guests from one beginning."""
+    traces = [ROOT / "traces" / f"linux-{name}.trace" for name in ("healthy", "early-lost")]
+    copies = [tmp_path / trace.name for trace in traces]
+    for trace, copy in zip(traces, copies):
+        shutil.copy(trace, copy)
+    exported = Exported(*copies)
+    guests = [track for track in exported.tracks.values() if track.HasField("process")]
+    assert [guest.process.pid for guest in guests] == [1, 2] and [guest.name[:3] for guest in guests] == ["A: ", "B: "]
+    for guest, trace in zip(guests, traces):
+        alone = Exported(shutil.copy(trace, tmp_path / "alone.trace"))
+        events = {event["seq"]: event for event in as_json(program, "timeline", trace)["events"]}
+        for track, title, _, _, values in alone.clocks():
+            event = events[values["seq"]]
+            kind = "registered" if title == "registered" else "selected"
+            assert event["what"] in (f"clock.{kind}", f"device.{kind}") and event["time_ns"] == values["time_ns"]
+            assert track.removeprefix("clock ").split(" (")[0] == event["clock"]
+        tracks = {track.uuid: track.name for track in exported.tracks.values() if track.parent_uuid == guest.uuid}
+        assert sorted(tracks.values()) == sorted(
+            track.name for track in alone.tracks.values() if not track.HasField("process") and ": " not in track.name
+        )
+    assert ("clock tsc-early", "lost: clock unregistered") in [one[:2] for one in exported.lost]
+    assert ("clock tsc-early", "lost: clock unstable") in [one[:2] for one in exported.lost]
+    begins = {values["time_ns"] - at for _, _, at, values in exported.instants}
+    assert len(begins) == 1 and len(exported.clocks()) > 20
+
+
+def test_every_reader_tells_the_same_times(program: Program, tmp_path: Path) -> None:
+    """JSON, text, CSV, Perfetto, and the page."""
+    for name in ("linux-healthy", "linux-samples-rejected", "netbsd-healthy", "linux-xen"):
+        trace = tmp_path / f"{name}.trace"
+        shutil.copy(ROOT / "traces" / trace.name, trace)
+        told = [event["time_ns"] for event in as_json(program, "timeline", trace)["events"]]
+        assert None not in told
+        text = program("timeline", trace, "--columns", "seq,time").stdout.partition("\n\n")[2].partition("\n\n")[0]
+        assert [line.split(None, 1)[1] for line in text.splitlines()[1:]] == [stamp(ns) for ns in told]
+        rows = csv.DictReader(io.StringIO(program("export", trace, "--format", "csv").stdout))
+        assert [row["ms"] for row in rows] == [str(ns / 1e6) for ns in told]
+        assert [values["time_ns"] for _, _, _, values in Exported(trace).instants] == told
+        assert program("report", trace, "-o", tmp_path / f"{name}.html").returncode == 0
+        page = (tmp_path / f"{name}.html").read_text().partition('id="data">')[2].partition("</script>")[0]
+        (guest,) = json.loads(page)["guests"]
+        assert guest["places"] == [ns / 1e6 for ns in told]
+        assert [one["ms"] for one in guest["words"]] == [milliseconds(ns) for ns in told]
+
+
 def test_a_trace_larger_than_one_piece(program: Program, tmp_path: Path) -> None:
     trace = tmp_path / "big.trace"
     big(trace, 2500)
@@ -173,6 +235,17 @@ def test_a_trace_larger_than_one_piece(program: Program, tmp_path: Path) -> None
     assert len(written) == 3 and max(written) < 60_000
 
 
+def guest_times(trace: Path, row: Record) -> Record:
+    """A row of a view, its run times told as all readers tell times, and `ms` kept in the last column."""
+    when = axis.of_trace(Trace(str(trace)))
+    kept = {"run_ms": row["ms"]} if "ms" in row else {}
+    for name in ("ms", "end_ms", "registered_ms", "selected_ms", "lost_ms"):
+        if row.get(name) is not None:
+            moment = {"seq": row.get("seq") if name == "ms" else None, "run_ns": round(row[name] * 1e6)}
+            row = {**row, name: when.whole(moment) / 1e6}
+    return {**row, **kept}
+
+
 @pytest.mark.parametrize("view", csv_views.KEYS)
 def test_csv_equals_the_view(view: str, program: Program, tmp_path: Path) -> None:
     trace = tmp_path / "boot.trace"
@@ -181,7 +254,7 @@ def test_csv_equals_the_view(view: str, program: Program, tmp_path: Path) -> Non
     content = (tmp_path / "out.csv").read_bytes().decode()
     assert content.count("\r\n") == content.count("\n")
     header, *rows = csv.reader(io.StringIO(content, newline=""))
-    expected = view_rows(trace, view)
+    expected = [guest_times(trace, row) for row in view_rows(trace, view)]
     assert [dict(zip(header, row, strict=True)) for row in rows] == [
         {key: "" if value is None else str(value) for key, value in row.items()} for row in expected
     ]

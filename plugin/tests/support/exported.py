@@ -30,10 +30,10 @@ def messages() -> Any:
 class Exported:
     """A Perfetto export, decoded and checked: on each track slices begin and end in order, and are nested."""
 
-    def __init__(self, trace: Path) -> None:
+    def __init__(self, trace: Path, *others: Path) -> None:
         self.path = trace.with_suffix(".pftrace")
         options = ["--format", "perfetto", "-o", str(self.path), "--overwrite"]
-        subprocess.run([ROOT / "build/clockscope", "export", trace, *options], check=True, capture_output=True)
+        subprocess.run([ROOT / "build/clockscope", "export", trace, *others, *options], check=True, capture_output=True)
         decoded = messages().Trace()
         decoded.ParseFromString(self.path.read_bytes())
         self.packets = list(decoded.packet)
@@ -42,6 +42,7 @@ class Exported:
         assert len(self.tracks) == len(described)
         self.slices: list[tuple[str, str, int, int, Record]] = []  # track, name, begin, end, values
         self.instants: list[tuple[str, str, int, Record]] = []
+        self.lost: list[tuple[str, str, int, Record]] = []  # of clocks' tracks
         self._read()
 
     def _read(self) -> None:
@@ -57,7 +58,8 @@ class Exported:
             assert event.track_uuid in known
             name = self.tracks[event.track_uuid].name
             if event.type == event.TYPE_INSTANT:
-                self.instants.append((name, event.name, at, values_of(event)))
+                where = self.lost if name.startswith("clock ") else self.instants
+                where.append((name, event.name, at, values_of(event)))
                 continue
             assert at >= now[event.track_uuid]
             now[event.track_uuid] = at
@@ -69,7 +71,10 @@ class Exported:
         assert not any(under_way.values())
 
     def calls(self) -> list[tuple[str, str, int, int, Record]]:
-        return [one for one in self.slices if not one[0].startswith("calibration of ")]
+        return [one for one in self.slices if one[0].startswith("vCPU ")]
+
+    def clocks(self) -> list[tuple[str, str, int, int, Record]]:
+        return [one for one in self.slices if one[0].startswith("clock ")]
 
 
 def values_of(event: Any) -> Record:
