@@ -235,7 +235,7 @@ def _place_at(rule: Rule, name: str, own: list[int], inlined: list[Copy], plan: 
 
 def _holds_inlined(rule: Rule) -> bool:
     """Whether a rule can be judged in an inlined copy: it has an entry, but no return, and its arguments no registers."""
-    expressions = [rule.when or "", *(text for capture in rule.captures for text in capture.expressions)]
+    expressions = [*rule.when, *(text for capture in rule.captures for text in capture.expressions)]
     return not rule.on_return and not any(_ARGUMENT.search(text) for text in expressions)
 
 

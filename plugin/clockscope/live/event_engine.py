@@ -318,7 +318,8 @@ class Engine:
         return False
 
     def _holds(self, rule: Rule, stop: Stop) -> bool:
-        return rule.when is None or bool(stop.evaluate(_own(rule.when)))
+        values = (stop.evaluate(_own(expression)) for expression in rule.when)
+        return not rule.when or bool(next((value for value in values if value is not None), None))
 
     def _observe(self, rule: Rule, scene: _Scene) -> bool:
         values = dict(scene.found)

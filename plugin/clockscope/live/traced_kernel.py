@@ -100,7 +100,7 @@ def _choose(elf: ElfFile, name: str, enough: bool) -> Profile | None:
 def _variables(chosen: Profile, elf: ElfFile) -> list[str]:
     """The kernel's variables that the profile's expressions name. To look for any other name costs GDB long."""
     captures = (text for rule in chosen.rules for capture in rule.captures for text in capture.expressions)
-    conditions = (rule.when for rule in chosen.rules if rule.when)
+    conditions = (text for rule in chosen.rules for text in rule.when)
     saved = (text for rule in chosen.rules for _, text in rule.saved)
     words = {word for text in chain(captures, conditions, saved) for word in re.findall(r"[A-Za-z_]\w*", text)}
     return sorted(word for word in words if word in elf)

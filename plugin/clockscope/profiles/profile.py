@@ -57,7 +57,7 @@ class Rule:
     log: re.Pattern[str] | None = None
     clock: str | None = None
     clock_from: str | None = None
-    when: str | None = None
+    when: tuple[str, ...] = ()  # expressions, the first that can be read: the event counts where it is true
     unless: str | None = None
     expected: bool = False
     adds_to: tuple[str, ...] = ()  # rules: a log's line says more of the last event of one of them
@@ -76,14 +76,14 @@ class Rule:
     def counts(self) -> tuple[str, ...]:
         """The rules whose events so far this rule's expressions ask for, as $seen_RULE."""
         expressions = [expression for capture in self.captures for expression in capture.expressions]
-        expressions += [self.when or "", *(expression for _, expression in self.saved)]
+        expressions += [*self.when, *(expression for _, expression in self.saved)]
         found = (name for expression in expressions for name in re.findall(r"\$seen_(\w+)", expression))
         return tuple(dict.fromkeys(name.replace("_", "-") for name in found))
 
     @property
     def printed(self) -> re.Pattern[str] | None:
         """What finds the line by which a log tells of it; None where no line does."""
-        return self.log or (self.message if self.when is None else None)
+        return self.log or (None if self.when else self.message)
 
     @property
     def place(self) -> str:
@@ -316,7 +316,7 @@ def _rule(entry: Mapping[str, Any], text: str, path: str, index: int) -> Rule:
         log=_pattern(log, text, path, (*where, "log")) if log else None,
         clock=entry.get("clock"),
         clock_from=entry.get("clock_from"),
-        when=entry.get("when"),
+        when=_tuple(entry.get("when", ())),
         unless=entry.get("unless"),
         expected=entry.get("expected", False),
         adds_to=_tuple(entry.get("adds_to", ())),

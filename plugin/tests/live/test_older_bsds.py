@@ -55,12 +55,38 @@ int main(void) { mi_startup(); hammer_time(); return 0; }
 """
 
 
-def record(tmp_path: Path, **words: str) -> tuple[list[dict[str, Any]], dict[str, Any], set[str]]:
+# NetBSD 7 has no lapic_broken_periodic, and thinks 250 cycles of drift too many; NetBSD 10 thinks so of 1000.
+NETBSD = r"""
+#define KERNEL __attribute__((noipa))
+struct timecounter { void *get, *poll; unsigned mask, pad; long frequency; const char *name; int quality; };
+struct timecounter dummy_timecounter = {0, 0, ~0u, 0, 1000000, "dummy", -1000000}, *timecounter = &dummy_timecounter;
+struct timecounter lapic_timecounter = {0, 0, ~0u, 0, 62500000, "lapic", -100};
+struct timecounter tsc_timecounter = {0, 0, ~0u, 0, 2400000000, "TSC", -100};
+char version[] = "NetBSD 7.1 (GENERIC) #0\n";
+int cold = 1;
+long tsc_drift_observed = DRIFT;
+#ifdef OLD
+KERNEL void lapic_initclocks(void) { __asm__ volatile(""); }
+#endif
+KERNEL void cpu_configure(void) { __asm__ volatile(""); }
+KERNEL void initclocks(void) { __asm__ volatile(""); }
+KERNEL void tc_init(struct timecounter *tc) { __asm__ volatile("" : : "r"(tc)); }
+int main(void) { tc_init(&lapic_timecounter); tc_init(&tsc_timecounter); return 0; }
+"""
+
+
+def record(
+    tmp_path: Path, source: str = FREEBSD, system: str = "freebsd", **words: str
+) -> tuple[list[dict[str, Any]], dict[str, Any], set[str]]:
     """The events, the clocks and what is found of a run of that program."""
     given = {"COUNTED": "500131000", "WORSE": "(void)0", **words}
-    program = compile_program(FREEBSD, tmp_path, *(f"-D{name}={value}" for name, value in given.items()))
+    program = compile_program(source, tmp_path, *(f"-D{name}={value}" for name, value in given.items()))
     peer = start_qemu(program, tmp_path)
-    script = [f"file {program.path}", f"clock attach {peer.address}", f"clock record --profile freebsd -o {tmp_path}/a"]
+    script = [
+        f"file {program.path}",
+        f"clock attach {peer.address}",
+        f"clock record --profile {system} -o {tmp_path}/a",
+    ]
     done = run_gdb([*script, "continue"], tmp_path)
     peer.process.wait(20)
     assert done.status == 0, done.text
@@ -96,3 +122,17 @@ def test_no_usable_event_timer(tmp_path: Path) -> None:
 def test_another_panic(tmp_path: Path) -> None:
     _, _, found = record(tmp_path, WORSE='panic("page fault")')
     assert "kernel-panicked" in found and "no-event-timer" not in found
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ({"OLD": "1", "DRIFT": "400"}, "tsc-drifts"),
+        ({"DRIFT": "400"}, "tsc-not-invariant"),
+        ({"DRIFT": "1001"}, "tsc-drifts"),
+    ],
+)
+def test_why_netbsd_lowers_qualities(words: dict[str, str], why: str, tmp_path: Path) -> None:
+    events, _, _ = record(tmp_path, NETBSD, "netbsd", **words)
+    lowered = [(event["clock"], event["rule"]) for event in events if event["what"] == "quality.changed"]
+    assert lowered == [("lapic", "lapic-per-cpu"), ("TSC", why)]

@@ -25,7 +25,7 @@ def header_of(found: Profile) -> str:
 
 def expressions_of(rule: Rule) -> str:
     captured = (expression for capture in rule.captures for expression in capture.expressions)
-    return " ".join([rule.when or "", *captured, *(expression for _, expression in rule.saved)])
+    return " ".join([*rule.when, *captured, *(expression for _, expression in rule.saved)])
 
 
 @pytest.mark.parametrize("name", BSDS)
