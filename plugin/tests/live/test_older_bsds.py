@@ -44,8 +44,12 @@ KERNEL int lapic_et_start(struct eventtimer *et, long first, long period)
 }
 KERNEL void panic(const char *format, ...) { __asm__ volatile("" : : "r"(format)); }
 KERNEL void configtimer(void) { panic("No usable event timer found!"); }
+unsigned long tsc_freq;
+int tsc_skip_calibration = SKIP, vm_guest = VM, tsc_is_invariant = 1;
+KERNEL void init_TSC(void) { DELAY(1000000); tsc_freq = 2400000000; }
 KERNEL void hammer_time(void)
 {
+	init_TSC();
 	et_register(&lapic_et);
 	lapic_et_start(&lapic_et, 0, 1);
 	lapic_et_start(&lapic_et, 0, 1);
@@ -79,7 +83,7 @@ def record(
     tmp_path: Path, source: str = FREEBSD, system: str = "freebsd", **words: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any], set[str]]:
     """The events, the clocks and what is found of a run of that program."""
-    given = {"COUNTED": "500131000", "WORSE": "(void)0", **words}
+    given = {"COUNTED": "500131000", "WORSE": "(void)0", "SKIP": "0", "VM": "0", **words}
     program = compile_program(source, tmp_path, *(f"-D{name}={value}" for name, value in given.items()))
     peer = start_qemu(program, tmp_path)
     script = [
@@ -108,19 +112,27 @@ def test_the_local_apic_is_calibrated_when_it_is_started(words: dict[str, str], 
         ("calibration.finished", "lapic-calibrated-at-start"),
     ]
     assert clocks["LAPIC"]["frequency_hz"] == 500131000
+    assert how(events) == "a second of the i8254"
     assert next(event for event in events if event["what"] == "calibration.finished")["values"]["divisor"] == 2
+
+
+def how(events: list[dict[str, Any]]) -> str:
+    """How the TSC's frequency was learnt."""
+    return str(next(event for event in events if event["what"] == "frequency.detected")["values"]["method"])
 
 
 def test_no_usable_event_timer(tmp_path: Path) -> None:
     """A panic is an event; where it is this one, the finding says of what."""
-    events, _, found = record(tmp_path, WORSE="configtimer()")
+    events, _, found = record(tmp_path, WORSE="configtimer()", VM="4")
+    assert how(events) == "VMware"
     (panic,) = (event for event in events if event["what"] == "x-kernel.panic")
     assert panic["values"]["reason"] == "No usable event timer found!"
     assert "no-event-timer" in found and "kernel-panicked" not in found
 
 
 def test_another_panic(tmp_path: Path) -> None:
-    _, _, found = record(tmp_path, WORSE='panic("page fault")')
+    events, _, found = record(tmp_path, WORSE='panic("page fault")', SKIP="1")
+    assert how(events) == "CPUID"
     assert "kernel-panicked" in found and "no-event-timer" not in found
 
 
