@@ -125,6 +125,10 @@ def _launch(guest: Guest, replay: str | None, ui: Ui) -> None:
         for written in qemu.written_files(guest.command):
             ui.note(f"The replay writes {qemu.of_replay(written)}, so that {written} stays as it was recorded.")
         guest.command = qemu.replayed(guest.command, file)
+    elif qemu.is_system_emulator(guest.command) and qemu.jumps_at_stops(guest.command):
+        ui.note(
+            "With sleep=off in -icount, your guest's clocks jump to its next timer at each stop: sleep=on does not, nor --replay."
+        )
     words, address = _with_stub(guest, ui)
     guest.start(words)
     shift = qemu.replay_shift(guest.command) if replay is not None else None

@@ -115,6 +115,15 @@ def icount_shift(command: Sequence[str]) -> int | None:
     return int(asked[1]) if asked else None
 
 
+def jumps_at_stops(command: Sequence[str]) -> bool:
+    """Whether the guest's clocks go on to its next timer each time that it is stopped: QEMU takes a stopped processor for one
+    that idles (accel/tcg/icount-common.c). Neither a recording nor a replay of QEMU's does."""
+    words = (option(command, "icount") or "").split(",")
+    return bool({"sleep=off", "sleep=no", "sleep=false"} & set(words)) and not any(
+        word.startswith("rr=") for word in words
+    )
+
+
 def recorded(command: Sequence[str], file: str) -> list[str]:
     """The command line of the boot to record."""
     return _with_icount(command, "record", file)

@@ -153,3 +153,18 @@ def test_a_guest_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 
 def test_free_ports_are_free() -> None:
     assert 1024 <= free_port() < 65536
+
+
+@pytest.mark.parametrize(
+    ("icount", "jumps"),
+    [
+        ("shift=7,sleep=off", True),
+        ("7,sleep=no", True),
+        ("shift=7", False),
+        ("shift=7,sleep=on", False),
+        ("shift=7,sleep=off,rr=replay,rrfile=x", False),
+    ],
+)
+def test_a_guest_whose_clocks_jump_at_stops_is_told(icount: str, jumps: bool) -> None:
+    assert qemu.jumps_at_stops([QEMU, "-icount", icount]) is jumps
+    assert not qemu.jumps_at_stops([QEMU])
