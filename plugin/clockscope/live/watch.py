@@ -50,7 +50,7 @@ class Variable:
             message=None,
             clock=self.name,
             clock_from=None,
-            when=None,
+            when=(),
             unless=None,
             expected=True,
             saved=(),
