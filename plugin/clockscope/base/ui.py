@@ -35,7 +35,7 @@ else:
 
 _PROSE, _WIDEST = 100, 10_000
 
-TRACE_HELP = "a recorded trace; in GDB, by default the one that is being recorded, or was written last"
+TRACE_HELP = "a recorded trace; in GDB, by default the one that was opened, is being recorded, or was written last"
 
 
 class Ui(Protocol):
@@ -58,6 +58,10 @@ class Ui(Protocol):
         """A trace was written to this file: what is asked next may mean it."""
 
     @property
+    def opened(self) -> str | None:
+        """The trace that the user chose for what follows, if nothing was made since."""
+
+    @property
     def trace(self) -> str | None:
         """The trace that was written last, where that is known."""
 
@@ -77,9 +81,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def trace_meant(given: str | None, ui: Ui) -> str:
-    """The trace that was named, or else the one that is being recorded, or was written last."""
+    """The trace that was named, or else the one that was opened, is being recorded, or was written last."""
     recording = ui.recording
-    path = given if given is not None else recording or ui.trace
+    path = given if given is not None else ui.opened or recording or ui.trace
     if path is None:
         raise UserError("no trace was named: give its FILE")
     return path
@@ -111,7 +115,8 @@ def _width() -> int:
 class TerminalUi:
     """The program's own: results to standard output, notes and progress to standard error."""
 
-    trace: str | None = None  # each run of the program is its own
+    opened: str | None = None  # each run of the program is its own
+    trace: str | None = None
     recording: str | None = None
 
     def __init__(self) -> None:

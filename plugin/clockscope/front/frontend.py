@@ -4,7 +4,7 @@
 import argparse
 from typing import NoReturn
 
-from clockscope.base import settings
+from clockscope.base import settings, settings_file
 from clockscope.front import advice, completion, mistakes, parsing, verbs
 from clockscope.gdbside import commands, console, symbols
 from clockscope.profiles import profile
@@ -75,8 +75,13 @@ def register() -> None:
         console.Ui().note(f"You have a command `{ALIAS}` already: where {PREFIX} says `{ALIAS}`, type `{PREFIX}`.")
     commands.add_command(f"info {PREFIX}", INFO_HELP, _tell, lambda _typed, _word: [])
     commands.add_setting_prefix(PREFIX, "how clockscope behaves", [setting.full_name for setting in settings.ALL])
+    kept, wrong = settings_file.read(_CHECKS)
     for setting in settings.ALL:
-        commands.add_parameter(setting.full_name, setting.default, setting.text, _CHECKS.get(setting))
+        commands.add_parameter(
+            setting.full_name, kept.get(setting, setting.default), setting.text, _CHECKS.get(setting)
+        )
+    for note in wrong:
+        console.Ui().note(f"clockscope: {note}")
     for name in verbs.names():
         _register_verb(verbs.load(name))
 

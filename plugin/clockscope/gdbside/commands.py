@@ -53,7 +53,7 @@ Completer = Callable[[str, str], list[str]]
 
 
 def add_parameter(name: str, default: int | str, text: str, check: Callable[[str], None] | None = None) -> None:
-    """Add a setting: a whole number, or text. `text` says what it is, from "the …" on. `check` raises UserError for a text
+    """Add a setting: a whole number, or text; `default` is what it is to begin with. `text` says what it is, from "the …" on. `check` raises UserError for a text
     that it cannot be."""
     kind = gdb.PARAM_ZUINTEGER if isinstance(default, int) else gdb.PARAM_STRING
 

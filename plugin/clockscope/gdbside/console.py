@@ -111,6 +111,10 @@ class Ui:
         gdb.set_convenience_variable(TRACE_VARIABLE, os.path.abspath(trace))
 
     @property
+    def opened(self) -> str | None:
+        return opened_trace()
+
+    @property
     def trace(self) -> str | None:
         return last_trace()
 
@@ -157,6 +161,23 @@ def last_trace() -> str | None:
     if gdb.convenience_variable(TRACE_VARIABLE) is None:
         return None
     return _short(expand(f"${TRACE_VARIABLE}"))
+
+
+_opened: tuple[str, str | None] | None = None
+
+
+def open_trace(path: str) -> None:
+    """Have a trace be meant from now on, also where another is being recorded."""
+    global _opened
+    _opened = os.path.abspath(path), _recording()
+    gdb.set_convenience_variable(TRACE_VARIABLE, _opened[0])
+
+
+def opened_trace() -> str | None:
+    """The trace that was opened; None where another was made, or a recording begun, since then."""
+    if _opened is None or expand(f"${TRACE_VARIABLE}") != _opened[0] or _recording() not in (None, _opened[1]):
+        return None
+    return _short(_opened[0])
 
 
 def _short(path: str) -> str:

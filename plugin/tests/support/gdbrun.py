@@ -18,7 +18,13 @@ from guest import BOOT_LIMIT, ROOT
 # What GDB prints when Python code raised what it should not have raised.
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\)|Python Exception <|Error while executing Python code")
 
-_ENVIRONMENT = {**os.environ, "LC_ALL": "C.UTF-8", "TERM": "dumb", "PYTHONFAULTHANDLER": "1"}
+_ENVIRONMENT = {
+    **os.environ,
+    "LC_ALL": "C.UTF-8",
+    "TERM": "dumb",
+    "PYTHONFAULTHANDLER": "1",
+    "XDG_CONFIG_HOME": "/nonexistent",
+}
 # On a busy machine QEMU may take longer to read its kernel than GDB waits for a stub.
 _PLAIN = [
     *("set width 0", "set height 0", "set confirm off", "set pagination off", "set style enabled off"),
