@@ -13,6 +13,10 @@ from gdbrun import Session, Transcript, check_no_traceback, run_gdb
 from guest import ROOT, Bootable, Guest, Machine, cached_boot
 from host import KvmMachine, kvm_refuses, watchpoints_hit
 
+# Some versions of pytest-xdist hand a width on to their workers, and programs in a pipe heed it.
+for name in ("COLUMNS", "LINES"):
+    os.environ.pop(name, None)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
     """Tests for which a module's fixture boots one guest go to one worker, which then boots it once."""
