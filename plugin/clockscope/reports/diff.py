@@ -11,7 +11,7 @@ from clockscope.profiles import reading
 from clockscope.profiles.reading import Words
 from clockscope.reports import diff_events, values
 from clockscope.reports.path import compared, short, way
-from clockscope.reports.table import Cell, Column, render, styled
+from clockscope.reports.table import Cell, Column, fitted, render, styled
 from clockscope.base.ui import Ui, counted, cut, one_line, prose_width
 
 Record = dict[str, Any]
@@ -32,7 +32,7 @@ def difference(result: Record, files: tuple[str, str], ui: Ui) -> str:
         _others(result, ui),
         _functions(result["functions"], ui),
     ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+    return "\n\n".join("\n".join(fitted(section, ui)) for section in sections if section) + "\n"
 
 
 def _head(result: Record, files: tuple[str, str], ui: Ui) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from clockscope.model import changes_made
 from clockscope.model.axis import Axis
-from clockscope.reports.table import Column, file_line, render, styled
+from clockscope.reports.table import Column, file_line, fitted, render, styled
 from clockscope.base.ui import Ui, counted, cut, one_line
 
 Record = dict[str, Any]
@@ -33,7 +33,7 @@ def paths(
         [file_line(file, ui), *changes_made.lines(changed)],
         *(list(_function(function, axis, ui, source)) for function in functions),
     ]
-    return "\n\n".join("\n".join(section) for section in sections if section) + "\n"
+    return "\n\n".join("\n".join(fitted(section, ui)) for section in sections if section) + "\n"
 
 
 def _function(function: Record, axis: Axis, ui: Ui, source: Source | None) -> Iterator[str]:

@@ -68,6 +68,15 @@ def fold(lines: Sequence[str], width: int, hang: int) -> list[str]:
     return [piece for line in lines for piece in _folded(line, width, hang)] if width else list(lines)
 
 
+def fitted(lines: Sequence[str], ui: Ui) -> list[str]:
+    """A report's lines, folded where the terminal is narrower; what goes on stands behind what it belongs to."""
+    return [piece for line in lines for piece in fold([line], ui.width, _indent(line) + 4)]
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
 def _folded(line: str, width: int, hang: int) -> Iterator[str]:
     if length(line) <= width:
         yield line

@@ -45,6 +45,22 @@ def test_it_fits_80_columns_and_folds_no_word(trace: object, program: Program) -
     assert told <= words | {word.rstrip(":") for word in words}
 
 
+def test_what_explains_fits_too(program: Program) -> None:
+    healthy, failing = "traces/linux-healthy.trace", "traces/linux-samples-rejected.trace"
+    for arguments in (
+        ["diagnose", failing],
+        ["diff", healthy, failing],
+        ["diff", healthy, "traces/linux-no-hpet.trace"],
+        ["path", failing],
+        ["path", "traces/netbsd-healthy.trace", "tsc_tc_init", "--source", "."],
+    ):
+        narrow, whole = (
+            program(*arguments, cwd=ROOT, env={**os.environ, "COLUMNS": str(width)}).stdout for width in (80, 0)
+        )
+        assert max(map(len, narrow.splitlines())) <= 80, arguments
+        assert "".join(narrow.split()) == "".join(whole.split())  # nothing is cut
+
+
 def test_bits_and_no_interrupt(program: Program) -> None:
     text = shown(program, 0, "timeline", HEALTHY)
     assert "CONTINUOUS|MUST_VERIFY|VALID_FOR_HRES|VERIFY_PERCPU" in text and "PERIODIC|ONESHOT|C3STOP" in text
