@@ -115,8 +115,13 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
     placed = relocation.settle(made, ui)
     found = traced_kernel.prepare(args.profile, session.names_of(args.functions), session.names_of(args.watch))
     boots = getattr(args, "boots", 1)  # an experiment is one boot
-    if found.offset and boots > 1:
-        raise UserError("--boots: your guest's kernel lies elsewhere in each boot (KASLR): boot it with nokaslr")
+    moves = found.offset or placed.early or placed.at_start
+    slot = relocation.slot(found.elf) if moves and boots > 1 else None
+    if slot is not None and not (args.until and relocation.can_follow(made, found.elf)):
+        why = "your guest's stub has no watchpoint to see the next one by" if args.until else "give --until as well"
+        raise UserError(
+            f"--boots: your guest's kernel lies elsewhere in each boot (KASLR): {why}, or boot it with nokaslr"
+        )
     current = Recording(
         made,
         found,
@@ -129,6 +134,7 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
         boots=boots,
         at_start=placed.at_start,
         early=placed.early,
+        slot=slot,
     )
     current.note("plan.functions", args.functions)
     for line in current.arm():

@@ -6,6 +6,7 @@ Facts of Linux on x86-64: the image moves within 1 GiB, by steps of CONFIG_PHYSI
 the start of the CPU entry area, wherever the kernel does (since 4.15), and is mapped in user mode too.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -53,6 +54,18 @@ def of_image(elf: ElfFile, offset: int) -> Placement:
     return Placement(offset, low, high)
 
 
+def expression(elf: ElfFile, place: Placement, text: str) -> str:
+    """An expression for GDB whose symbols were moved: it takes the per-CPU variables to have moved with the image, which lie
+    where they lay (before Linux 6.15: in an area that begins at 0)."""
+
+    def told(match: re.Match[str]) -> str:
+        at = elf.find(match[1])
+        stays = at is not None and place.run(at) == at
+        return f"({match[0]} - {place.offset:#x})" if stays else match[0]
+
+    return re.sub(r"\(long\)&(\w+)\b(?![.\[])", told, text) if place.offset else text
+
+
 def can_move(elf: ElfFile) -> bool:
     """Whether a kernel chooses its place while it boots."""
     return elf.find(_MOVES) is not None and bool(_banner(elf)[1])
@@ -86,14 +99,30 @@ def _banner(elf: ElfFile) -> tuple[int, bytes]:
 
 def _by_interrupts(elf: ElfFile, read: Read) -> int | None:
     """The offset by the handler of interrupt 0."""
-    link = next(filter(None, map(elf.find, _FIRST_HANDLERS)), None)
-    gate = read(_IDT, 16)
-    if link is None or len(gate) != 16:
+    link, handler = _first_handler(elf), _handler(read)
+    if link is None or not handler:
         return None
-    # Intel SDM vol. 3, "64-Bit IDT Gate Descriptors".
-    handler = int.from_bytes(gate[0:2] + gate[6:8] + gate[8:12], "little")
     offset = handler - link
     return offset if 0 <= offset < RANGE and offset % STEP == 0 else None
+
+
+def _first_handler(elf: ElfFile) -> int | None:
+    return next(filter(None, map(elf.find, _FIRST_HANDLERS)), None)
+
+
+def _handler(read: Read) -> int:
+    """Where interrupt 0 goes; 0 where that cannot be read: no Linux of 4.15 or newer is up."""
+    gate = read(_IDT, 16)
+    # Intel SDM vol. 3, "64-Bit IDT Gate Descriptors".
+    return int.from_bytes(gate[0:2] + gate[6:8] + gate[8:12], "little") if len(gate) == 16 else 0
+
+
+def another(elf: ElfFile, read: Read) -> str:
+    """Of a guest in whose memory this kernel was not found: which other one is up there; empty where none is."""
+    handler = _handler(read)
+    if not handler or _first_handler(elf) is None:
+        return ""
+    return foreign(read, handler) or f"its first interrupt goes to {handler:#x}"
 
 
 def foreign(read: Read, near: int) -> str:

@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from clockscope.gdbside import values
+from clockscope.kernel import placement
 from clockscope.kernel.elffile import ElfFile
+from clockscope.kernel.placement import Placement
 from clockscope.profiles.snapshot import List, Named, Snapshot
 
 _ENTRIES_MAX = 64
@@ -26,8 +28,10 @@ Record = dict[str, Any]
 class Reader:
     """Reads what a profile's [snapshot] names, in a guest that stands."""
 
-    def __init__(self, elf: ElfFile) -> None:
+    def __init__(self, elf: ElfFile, place: Placement) -> None:
+        """`place`: where the kernel runs."""
         self._elf = elf
+        self._place = place
 
     def read(self, wanted: Snapshot) -> Record:
         """The snapshot as it is kept in a trace: `since_boot_ns`, `current`, `values`, `lists`, `doubts`."""
@@ -88,18 +92,17 @@ class Reader:
         return value if isinstance(value, str) and value else None
 
     def _first(self, expressions: tuple[str, ...]) -> values.Value:
-        found = (values.evaluate(_own(text)) for text in expressions if self._is_known(text))
+        found = (values.evaluate(self._own(text)) for text in expressions if self._is_known(text))
         return next((value for value in found if value is not None), None)
 
     def _exists(self, expressions: tuple[str, ...]) -> bool:
         return any(self._is_known(text) for text in expressions)
 
+    def _own(self, expression: str) -> str:
+        return re.sub(r"\$item\b", f"${_ITEM}", placement.expression(self._elf, self._place, expression))
+
     def _is_known(self, expression: str) -> bool:
         return values.are_known(expression.replace("typeof", "sizeof"), self._elf.__contains__)
-
-
-def _own(expression: str) -> str:
-    return re.sub(r"\$item\b", f"${_ITEM}", expression)
 
 
 def as_text(snapshot: Record) -> str:

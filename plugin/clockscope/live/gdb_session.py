@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from clockscope.live.connection import Connection
     from clockscope.live.guest_process import Guest
+    from clockscope.live.relocation import Found
     from clockscope.live.session import Recording
 
 
@@ -26,6 +27,8 @@ class GdbSession:
     """GDB ends."""
     moved: list[tuple[str, int]] = field(default_factory=list)
     """The symbol file that was moved last to where its kernel runs, and how far."""
+    settled: tuple[Found, int] | None = None
+    """Where a guest stands that was run until its kernel was found, and how long it had run by then."""
     last_command: list[str] = field(default_factory=list)
     """What `clock launch` started last."""
 

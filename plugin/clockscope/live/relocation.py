@@ -39,12 +39,20 @@ def settle(made: Connection, ui: Ui) -> Found:
     another kernel, or was not found."""
     elf = traced_kernel.loaded()
     if not _look(made, elf, ui):
-        return Found()
+        return _stands(made)
     search = _Search(made, elf)
     ui.note("Your guest's kernel chooses its place while it boots (KASLR): it runs until that is known …")
     offset = search.run()
     _move(elf, traced_kernel.offset_of(elf), offset, ui)
-    return Found(search.at_start, not search.at_start)
+    found = Found(search.at_start, not search.at_start)
+    gdb_session.here().settled = (found, made.relay.run_ns())
+    return found
+
+
+def _stands(made: Connection) -> Found:
+    """Where a guest is that has not run since it was searched: what was to be recorded then may have been refused."""
+    found, run_ns = gdb_session.here().settled or (Found(), 0)
+    return found if run_ns == made.relay.run_ns() else Found()
 
 
 def look(made: Connection, ui: Ui) -> None:
@@ -60,10 +68,33 @@ def look(made: Connection, ui: Ui) -> None:
 
 def forget() -> None:
     """Another guest's kernel lies elsewhere: put GDB's symbols back."""
+    gdb_session.here().settled = None
     while moved := gdb_session.here().moved:
         path, _ = moved.pop()
         if symbols.symbol_file() == path:
             symbols.move_symbols(path, 0)
+
+
+def slot(elf: ElfFile) -> int:
+    """Where each boot of such a kernel reads through its early_ioremap slots."""
+    known = values.evaluate("(long)FIX_BTMAP_BEGIN") if elf.has_section(".debug_info") else None
+    return _FIXADDR_TOP - (known if isinstance(known, int) else _SLOT) * _PAGE
+
+
+def can_follow(made: Connection, elf: ElfFile) -> bool:
+    """Whether another boot of this kernel would be noticed, wherever it lies."""
+    place = b"%x,8" % slot(elf)
+    return made.relay.request(b"Z4," + place) == b"OK" and made.relay.request(b"z4," + place) == b"OK"
+
+
+def follow(made: Connection, target: traced_kernel.Target, ui: Ui) -> traced_kernel.Target:
+    """The same, of the boot in whose setup_arch() the guest stands. UserError where that is another kernel's."""
+    offset = placement.find(target.elf, _reader(made))
+    if offset is None:
+        there = placement.foreign(_reader(made), Stop().register("rip")) or "its memory does not hold this one"
+        raise UserError(f"your guest runs another kernel now ({there})")
+    _move(target.elf, target.offset, offset, ui)
+    return traced_kernel.moved(target, offset)
 
 
 def _look(made: Connection, elf: ElfFile, ui: Ui) -> bool:
@@ -81,7 +112,13 @@ def _look(made: Connection, elf: ElfFile, ui: Ui) -> bool:
     found = placement.find(elf, _reader(made))
     if found is not None:
         _move(elf, now, found, ui)
+    elif there := placement.another(elf, _reader(made)):
+        raise _mismatch(there, elf)
     return found is None
+
+
+def _mismatch(there: str, elf: ElfFile) -> UserError:
+    return boot_image.mismatch(there, elf, f"build id {elf.build_id[:12]}")
 
 
 def _offset(text: str) -> int:
@@ -136,7 +173,7 @@ class _Search:
         """The kernel's offset. UserError where it did not come, or is another one."""
         start = self._elf.find(_START)
         try:
-            self._probes.append(own_breakpoints.Access(self._slot(), self._is_mapped))
+            self._probes.append(own_breakpoints.Access(slot(self._elf), self._is_mapped))
             self._await_start(start, 0)
             said = self._go_on()
         except console.Error:
@@ -150,7 +187,7 @@ class _Search:
         if found is None:
             here = Stop().register("rip")
             there = placement.foreign(self._reads, here) or f"at {here:#x} there is none of its code"
-            raise boot_image.mismatch(there, self._elf, f"build id {self._elf.build_id[:12]}")
+            raise _mismatch(there, self._elf)
         return found
 
     def _without_watchpoint(self, start: int | None) -> str:
@@ -163,10 +200,6 @@ class _Search:
                 f"your guest has neither a watchpoint nor breakpoints enough to find its kernel ({one_line(str(error))}):"
                 f" boot it with nokaslr, or `set {settings.KASLR.full_name} OFFSET`"
             ) from error
-
-    def _slot(self) -> int:
-        known = values.evaluate("(long)FIX_BTMAP_BEGIN") if self._elf.has_section(".debug_info") else None
-        return _FIXADDR_TOP - (known if isinstance(known, int) else _SLOT) * _PAGE
 
     def _await_start(self, start: int | None, offset: int) -> None:
         if start is not None:

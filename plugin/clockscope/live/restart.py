@@ -33,6 +33,7 @@ class RestartWatch:
         self._instructions = instructions
         self._repeats = Repeats(run_ns)
         self._probe: own_breakpoints.Probe | None = None
+        self._elsewhere: own_breakpoints.Access | None = None
 
     def plant(self, call: Callable[[frames.Stop], bool]) -> None:
         """Have `call` called where a boot begins that is not the one that is under way; True keeps the guest there."""
@@ -47,6 +48,16 @@ class RestartWatch:
             self._signs.watched = True
         except console.Error:
             self._probe = None  # the other signs remain
+
+    def await_elsewhere(self, slot: int, call: Callable[[frames.Stop], bool]) -> None:
+        """Have `call` called as well where a boot maps itself, and the kernel of this one is gone: it lies elsewhere. `slot`:
+        see relocation.slot()."""
+
+        def hit(stop: frames.Stop) -> bool:
+            return self._check.still() is not True and call(stop)
+
+        if self._elsewhere is None:
+            self._elsewhere = own_breakpoints.Access(slot, hit)
 
     def is_under_way(self, elf: ElfFile, profile: Profile | None) -> None:
         """The kernel is in the guest's memory: look whether it has come past its early function."""
@@ -63,9 +74,10 @@ class RestartWatch:
         self._signs.entered(self._instructions())
 
     def lift(self) -> None:
-        if self._probe is not None:
-            self._probe.remove()
-        self._probe = None
+        for probe in (self._probe, self._elsewhere):
+            if probe is not None:
+                probe.remove()
+        self._probe = self._elsewhere = None
 
     def at_event(self, cpu: int, tsc: int | None) -> str:
         return self._signs.at_event(cpu, tsc)

@@ -14,7 +14,7 @@ from clockscope import __version__
 from clockscope.base import settings
 from clockscope.gdbside import console, happenings, own_breakpoints, symbols, values
 from clockscope.gdbside.frames import Stop
-from clockscope.live import found_clocks, qemu, restart, restart_signs
+from clockscope.live import found_clocks, qemu, relocation, restart, restart_signs
 from clockscope._core import Error, ExistsError, RefusedError, TraceWriter
 from clockscope.live.boot_end import PATIENCE, BootEnd
 from clockscope.live.borrowing import Borrowing
@@ -84,16 +84,17 @@ class Recording:
         boot: int = 1,
         at_start: bool = False,
         early: bool = False,
+        slot: int | None = None,
     ) -> None:
         """`branches`: the functions whose branches are traced; `intrusive`: also within timing windows. `boots`: how many
         boots are to be recorded, each to a trace of its own; `boot`: which of them this is; `at_start`: the guest stands
-        where the profile says that one begins; `early`: not far behind, before all that opens a gate."""
+        where the profile says that one begins; `early`: not far behind, before all that opens a gate; `slot`: what each boot
+        of the kernel uses, wherever it lies (relocation.slot())."""
         self.path = path
         self.boot, self.boots = boot, boots
         self._again = functools.partial(
             Recording,
             connection,
-            target,
             force=False,
             goal=goal,
             branches=branches,
@@ -101,8 +102,11 @@ class Recording:
             interventions=interventions,
             boots=boots,
             boot=boot + 1,
+            slot=slot,
         )
         self._early = early
+        self._slot = slot
+        self._elsewhere = False  # another boot has begun, perhaps at another place
         self._named = path  # the first boot's trace: the others are named after it
         self._notes: dict[str, str] = {}
         self.target = target
@@ -196,6 +200,8 @@ class Recording:
         if self._check.early is None:
             self._restarts.is_under_way(self.target.elf, self.target.profile)
             notes += self._look_at_what_is()
+            if not self._early:
+                self._await_elsewhere()
             self._measure_clock()
             self._await_ending()
             notes += self._trace_branches()
@@ -300,7 +306,7 @@ class Recording:
         profile = self.target.profile
         if profile is None or self._early or not self._restarts.begun:
             return []
-        reader = found_clocks.Reader(self.target.elf)
+        reader = found_clocks.Reader(self.target.elf, self.target.place)
         found = reader.read(profile.snapshot)
         self._writer.meta(late.BEGAN, late.LATE)
         self._writer.meta(late.SNAPSHOT, found_clocks.as_text(found))
@@ -342,6 +348,7 @@ class Recording:
             self._failure = str(error)
             return True
         self.events += 1
+        self._await_elsewhere()
         self._boot_end.take(observation)
         self._silences = 0
         self._listen()
@@ -381,6 +388,16 @@ class Recording:
         )
         self._continued.take(observation.rule, observation.clock, observation.values, number)
 
+    def _await_elsewhere(self) -> None:
+        """Once the kernel has done with its early mappings, for the most part: each use of them is a stop."""
+        if self._slot is not None:
+            self._restarts.await_elsewhere(self._slot, self._is_elsewhere)
+
+    def _is_elsewhere(self, stop: Stop) -> bool:
+        """It is looked into when the guest stands: GDB's symbols cannot be moved in the midst of a stop."""
+        self._elsewhere = True
+        return True
+
     def _instructions(self) -> int | None:
         """How many a replay has executed, where its stub counts them."""
         if not self._connection.replay:
@@ -411,6 +428,8 @@ class Recording:
             if not self._boot_end.seen():
                 self._attempt("how far it came could not be kept", lambda: self._writer.meta("plan.ended", "early"))
             self.end(True, f"reached {self.goal}")
+        elif self._elsewhere:
+            self._boots_again(restart_signs.RESTARTED)
         elif restarted := self._restarts.at_stop():
             self._boots_again(restarted)
         elif self.goal == Goal("idle") and self._connection.relay.idle_reached:
@@ -456,6 +475,8 @@ class Recording:
         """The boot has ended, for another has begun: the trace ends too, and the next one begins if it is wanted. True
         keeps the guest where it is. `stop`: it stands where its boot begins."""
         last = self.boot >= self.boots or why == restart_signs.ANOTHER
+        if why == restart_signs.ANOTHER and self.target.offset:
+            why += ", or this one at another place"
         complete = not last or self._ends_with_guest()
         self._borrowing.leave_out(why)
         kept = {} if last else self._settings
@@ -479,12 +500,17 @@ class Recording:
         self._ui.note(f"Recording boot {following.boot} of {following.boots} to {following.path}.")
         for line in following.arm():
             self._ui.note(line)
+        following.waits_on = self._elsewhere  # the guest stands for that alone
         return following._begin_at(stop) if stop is not None else False
 
     def _create_next(self, stop: Stop | None) -> "Recording":
+        target, there = self.target, self._elsewhere
+        if there:
+            target = relocation.follow(self._connection, target, self._ui)
         for number in itertools.count(self.boot + 1):
             try:
-                return self._again(restart.numbered(self._named, number), at_start=stop is not None)
+                path = restart.numbered(self._named, number)
+                return self._again(target, path, at_start=stop is not None, early=there)
             except ExistsError:
                 continue
         raise AssertionError("numbers do not end")
@@ -530,7 +556,11 @@ class Recording:
         ran = self._connection.relay.state != "closed" and self._connection.relay.run_ns() > 0
         if ran and not here().leaving and self._engine.waiting and self._check.early is not None:
             start = self.target.elf.function_at(self._check.early)
-            return False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel?"
+            placed = console.text(settings.KASLR.full_name)
+            where = (
+                "" if placed == "auto" else f", and does it run where `set {settings.KASLR.full_name} {placed}` says?"
+            )
+            return False, f"{reason}, and never came to {start}: is {self.target.elf.path} its kernel{where or '?'}"
         return complete, reason
 
     def _note_where_it_stands(self) -> None:
@@ -634,8 +664,8 @@ def _wants_hardware() -> bool:
 
 
 def _first_number(expressions: Sequence[str], target: Target) -> int:
-    """The first of these that holds for this kernel, by GDB; 0 where none does. A variable's address is the file's, be it
-    one of the per-CPU area, which does not move with the image.
+    """The first of these that holds for this kernel, by GDB; 0 where none does. GDB takes what does not move with the
+    image, the per-CPU area, to have moved as well.
 
     GDB reads all of a kernel's debug information to learn that it does not know a name: half a minute.
     """
@@ -644,7 +674,7 @@ def _first_number(expressions: Sequence[str], target: Target) -> int:
         if variable is None or variable[1] in target.elf:
             value = values.evaluate(f"(unsigned long)({expression})")
             if isinstance(value, int):
-                return value if variable is None else (value - target.offset) % (1 << 64)
+                return value if variable is None else target.place.run((value - target.offset) % (1 << 64))
     return 0
 
 

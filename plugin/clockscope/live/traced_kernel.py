@@ -5,7 +5,7 @@ import functools
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from clockscope._core import Xref
@@ -50,9 +50,19 @@ def prepare(profile_name: str | None, functions: Sequence[str], variables: Seque
     chosen = _choose(elf, profile_name or console.text(settings.PROFILE.full_name), bool(functions or variables))
     place = placement.of_image(elf, offset_of(elf))
     made = event_sites.make_plan(chosen, elf, elf.disassemble, _locate(elf.path)) if chosen else Plan()
-    if chosen is not None:
-        symbols.warm_up(map(place.run, made.sites()), chosen.frames, _variables(chosen, elf))
-    return Target(elf, place, chosen, made, _find(elf, functions), watch.resolve(elf, variables))
+    return _warm(Target(elf, place, chosen, made, _find(elf, functions), watch.resolve(elf, variables)))
+
+
+def _warm(target: Target) -> Target:
+    if target.profile is not None:
+        sites = map(target.place.run, target.plan.sites())
+        symbols.warm_up(sites, target.profile.frames, _variables(target.profile, target.elf))
+    return target
+
+
+def moved(target: Target, offset: int) -> Target:
+    """The same kernel where another boot has it; GDB's symbols were moved there."""
+    return _warm(replace(target, place=placement.of_image(target.elf, offset)))
 
 
 def loaded() -> ElfFile:

@@ -29,6 +29,19 @@ linux_banner: .asciz "Linux version 6.1.0-x (who@where) (gcc) #1 SMP\\n"
 .size linux_banner, . - linux_banner
 .section .data..percpu, "aw"
 .quad 0
+.globl tick_cpu_device
+.type tick_cpu_device, @object
+tick_cpu_device: .quad 0
+"""
+
+# As arch/x86/kernel/vmlinux.lds.S.
+LAYOUT = f"""
+SECTIONS {{
+    .data..percpu 0 : {{ *(.data..percpu) }}
+    . = {LINK:#x};
+    .text : {{ *(.text) }}
+    .rodata : {{ *(.rodata) }}
+}}
 """
 
 
@@ -36,8 +49,8 @@ linux_banner: .asciz "Linux version 6.1.0-x (who@where) (gcc) #1 SMP\\n"
 def elf(tmp_path_factory: pytest.TempPathFactory) -> ElfFile:
     directory = tmp_path_factory.mktemp("kernel")
     (directory / "a.s").write_text(SOURCE)
-    layout = [f"-Wl,-Ttext={LINK:#x}", "-Wl,--section-start=.data..percpu=0", "-Wl,-e,0"]
-    command = ["gcc", "-nostdlib", "-static", "-no-pie", *layout, "-o", "vmlinux", "a.s"]
+    (directory / "layout").write_text(LAYOUT)
+    command = ["gcc", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none", "-T", "layout", "-o", "vmlinux", "a.s"]
     subprocess.run(command, cwd=directory, check=True, capture_output=True)
     subprocess.run(
         ["objcopy", "-R", ".note.gnu.property", "-R", ".note.gnu.build-id", "vmlinux"], cwd=directory, check=True
@@ -91,6 +104,25 @@ def test_a_foreign_kernel_is_named(elf: ElfFile) -> None:
     page = bytes(256) + b"Linux version 9.9 (x@y) #1" + bytes(4096)
     assert placement.foreign(memory({0xFFFFFFFF83400000: page}), 0xFFFFFFFF81001234) == "Linux version 9.9"
     assert placement.foreign(memory({}), 0xFFFFFFFF81001234) == ""
+
+
+def test_another_kernel_that_is_up(elf: ElfFile) -> None:
+    """Told by where its interrupts go, so that nobody waits for this one to come."""
+    handler = LINK + 0x1A001230
+    page = b"Linux version 9.9 (x@y) #1" + bytes(4096)
+    there = {0xFFFFFE0000000000: gate(handler), LINK + 0x1B000000: page}
+    assert placement.find(elf, memory(there)) is None
+    assert placement.another(elf, memory(there)) == "Linux version 9.9"
+    assert placement.another(elf, memory({0xFFFFFE0000000000: gate(handler)})).endswith(f"goes to {handler:#x}")
+    assert placement.another(elf, memory({})) == "" == placement.another(elf, memory({0xFFFFFE0000000000: bytes(16)}))
+
+
+def test_per_cpu_variables_do_not_move(elf: ElfFile) -> None:
+    """GDB, whose symbols were moved as a whole, takes them to."""
+    text = "*(int *)((long)&tick_cpu_device + *(long *)((long)&linux_banner + 8 * $item))"
+    moved = placement.expression(elf, placement.of_image(elf, 0x1A000000), text)
+    assert moved == text.replace("(long)&tick_cpu_device", "((long)&tick_cpu_device - 0x1a000000)")
+    assert placement.expression(elf, placement.of_image(elf, 0), text) == text
 
 
 def test_what_is_outside_of_the_image_is_not_moved(elf: ElfFile) -> None:

@@ -7,7 +7,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gdbrun import Transcript
 from guest import Guest, Machine, parse_messages, read_serial
@@ -15,9 +17,14 @@ from stub_without import NoWatchpoints
 
 from clockscope._core import Trace
 from clockscope.kernel.elffile import ElfFile
+from clockscope.model import late
 
 Gdb = Callable[..., Transcript]
 GUEST = Machine(("rdinit=/none", "no_timer_check"), image=True)  # it panics for want of an init
+FIXED = Machine((*GUEST.parameters, "nokaslr"), image=True)
+# What decides alike in every boot, with addresses in its text; and where a boot has done most of it.
+TRACED = ("__clocksource_register_scale", "clocksource_enqueue", "setup_per_cpu_areas", "sched_init", "tsc_init")
+REACHED = "clock.registered:tsc-early"
 
 
 def offset_in(log: str) -> int | None:
@@ -26,17 +33,58 @@ def offset_in(log: str) -> int | None:
     return int(found[1], 16) if found else None
 
 
-def test_a_boot_from_its_first_instruction(gdb: Gdb, tmp_path: Path) -> None:
+def calls(recorded: Trace, function: str) -> list[tuple[object, ...]]:
+    """What a function did, call by call: whence, on whose behalf, each decision, each block."""
+    found = recorded.rows(
+        "SELECT i.* FROM invocation i JOIN function f ON f.id = i.function WHERE f.name = ? ORDER BY i.seq", [function]
+    )
+    return [
+        (
+            *(one[key] for key in ("caller", "caller_name", "task", "returned", "complete", "consistent")),
+            *(
+                tuple(tuple(row.values()) for row in recorded.rows(query, [one["id"]]))
+                for query in (
+                    "SELECT address, taken FROM decision WHERE invocation = ? ORDER BY ordinal",
+                    "SELECT block FROM step WHERE invocation = ? ORDER BY ordinal",
+                )
+            ),
+        )
+        for one in found
+    ]
+
+
+def hold_against_a_boot_in_its_place(moved: Path, gdb: Gdb, tmp_path: Path) -> None:
+    fixed = tmp_path / "fixed.trace"
+    launch = FIXED.launch(tmp_path / "fixed.log")
+    record = f"clock record -o {fixed} --until {REACHED} --functions {','.join(TRACED)}"
+    assert f"reached {REACHED}" in gdb([f"file {FIXED.vmlinux}", launch, record, "kill"]).text
+    with Trace(str(moved)) as there, Trace(str(fixed)) as here:
+        assert "guest.offset" not in here.meta()
+        for function in TRACED:
+            expected = [call for call in calls(here, function) if "not seen" not in call]  # the last one stops midway
+            assert calls(there, function)[: len(expected)] == expected, function
+        assert sum(len(calls(here, function)) for function in TRACED) > 6
+        for table in ("block", "edge", "probe", "instruction"):
+            columns = "text" if table == "instruction" else "*"
+            query = f"SELECT {columns} FROM {table} JOIN function f ON f.id = function WHERE f.name = ?"
+            for function in TRACED:
+                rows = [[tuple(row.values()) for row in each.rows(query, [function])] for each in (there, here)]
+                assert rows[0] == rows[1], (table, function)
+
+
+def test_a_boot_from_its_first_instruction(gdb: Gdb, program: Callable[..., Any], tmp_path: Path) -> None:
     """Found, and told to GDB; the trace has link addresses, so that boots can be compared."""
     serial, trace = tmp_path / "serial.log", tmp_path / "boot.trace"
-    options = "--functions tsc_init,tsc_show --watch tsc_khz --force tsc_read_refs:330=not,times=1"
+    options = f"--functions {','.join(TRACED)},tsc_show --watch tsc_khz --force tsc_read_refs:330=not,times=1"
+    options += " --return unsynchronized_tsc=0 --set tsc_init:1540:lpj_fine=lpj_fine"
     script = [f"file {GUEST.vmlinux}", GUEST.launch(serial), f"clock record -o {trace} --until exit {options}"]
     said = gdb(script).text
     log = read_serial(serial)
     offset = offset_in(log)
     assert offset, log
     assert f"runs {offset:#x} further than its file says (KASLR)" in said
-    assert "times=1 was made once" in said
+    for changed in ("times=1", "unsynchronized_tsc=0", "lpj_fine=lpj_fine"):
+        assert f"{changed} was made once" in said, said
     elf = ElfFile(str(GUEST.vmlinux))
     with Trace(str(trace)) as recorded:
         assert recorded.complete() and recorded.meta()["guest.offset"] == f"{offset:#x}"
@@ -51,13 +99,45 @@ def test_a_boot_from_its_first_instruction(gdb: Gdb, tmp_path: Path) -> None:
     assert counters["tsc_init"]["address"] % (1 << 64) == elf.find("tsc_init")
     assert all(elf.function_at(event["address"] % (1 << 64)) for event in events)
     assert all(elf.read(frame["address"] % (1 << 64), 1) for frame in frames)  # startup code is in no function
+    hold_against_a_boot_in_its_place(trace, gdb, tmp_path)
+    difference = program("diff", trace, tmp_path / "fixed.trace").stdout
+    assert "offset" not in difference and "begun late" not in difference, difference
 
 
-def test_a_kernel_that_is_up(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:
-    guest = boot(Machine(("rdinit=/none", "panic=0", "no_timer_check"), image=True), stopped=False)
+@dataclass(frozen=True)
+class Resettable(Machine):
+    """It boots again when it is reset; its kernel stands still when it panics."""
+
+    def command(self, serial: Path, *more: str) -> list[str]:
+        return [word for word in super().command(serial, *more) if word != "-no-reboot"]
+
+
+def told(path: Path) -> tuple[str, list[tuple[object, ...]]]:
+    """The offset of a trace that is whole, and its events."""
+    with Trace(str(path)) as trace:
+        events = trace.rows("SELECT what, clock, address, function, line FROM event ORDER BY seq")
+        assert trace.complete()
+        return trace.meta()["guest.offset"], [tuple(event.values()) for event in events]
+
+
+def test_a_kernel_that_boots_again(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:
+    """It lies elsewhere then: the next boot is found by itself; once it is up, whoever comes late finds it as well."""
+    guest = boot(Resettable(("rdinit=/none", "panic=0", "no_timer_check"), image=True))
+    record = f"clock record --functions {TRACED[0]} --watch tsc_khz --until clock.registered:refined-jiffies"
+    begin = [f"file {guest.machine.vmlinux}", f"clock attach {guest.socket}"]
+    reset = ["thbreak timekeeping_init", f"{record} -o {tmp_path}/b.trace --boots 2", "monitor system_reset"]
+    said = gdb([*begin, *reset, "continue", "continue", "detach"]).text
+    assert "Recording boot 2 of 2" in said and "reached clock.registered:refined-jiffies" in said
+    first, second = told(tmp_path / "b.trace"), told(tmp_path / "b-2.trace")
+    assert first[1] == second[1] and len(first[1]) > 2
     deadline = time.monotonic() + 120
     while offset_in(guest.log()) is None and time.monotonic() < deadline:
         time.sleep(0.2)
+    assert f"{offset_in(guest.log()):#x}" == second[0]
+    attach_late(guest, gdb, tmp_path)
+
+
+def attach_late(guest: Guest, gdb: Gdb, tmp_path: Path) -> None:
     offset, link = offset_in(guest.log()), ElfFile(str(guest.machine.vmlinux)).find("linux_banner")
     assert offset and link
     script = [
@@ -79,6 +159,9 @@ def test_a_kernel_that_is_up(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Pat
     for name in ("late", "told"):
         with Trace(str(tmp_path / f"{name}.trace")) as recorded:
             assert recorded.meta()["guest.offset"] == f"{offset:#x}"
+            found = late.of(recorded.meta())
+        assert found is not None and not found["doubts"]
+        assert [(device["cpu"], device["name"]) for device in found["devices"]] == [(0, "lapic")]
 
 
 def test_a_stub_without_watchpoints(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:
