@@ -235,18 +235,19 @@ static int prepare(struct analyser_object *self)
 
 static PyObject *answer(PyObject *object, PyObject *args, PyObject *keywords, describer describe_one)
 {
-	static char *names[] = {"name",          "references",    "measuring", "pointees", "intrusive",
-				"allow_patched", "probe_returns", "budget",    NULL};
+	static char *names[] = {"name",      "references",    "measuring",     "pointees", "noreturn",
+				"intrusive", "allow_patched", "probe_returns", "budget",   NULL};
 	struct analysis_options options = {.plan = {.probe_returns = true}};
 	CLEANUP(hints_release) struct hints hints = {.known = {.references = NULL}};
-	PyObject *references = NULL, *measuring = NULL, *pointees = NULL;
+	struct given_hints given = {NULL, NULL, NULL, NULL};
 	int intrusive = 0, allow_patched = 0, probe_returns = 1;
 	const char *name;
 
-	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$OOOpppI", names, &name, &references, &measuring, &pointees,
-					 &intrusive, &allow_patched, &probe_returns, &options.plan.budget))
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "s|$OOOOpppI", names, &name, &given.references,
+					 &given.measuring, &given.pointees, &given.noreturn, &intrusive, &allow_patched,
+					 &probe_returns, &options.plan.budget))
 		return NULL;
-	if (prepare(SELF(object)) < 0 || hints_take(&hints, references, measuring, pointees) < 0)
+	if (prepare(SELF(object)) < 0 || hints_take(&hints, &given) < 0)
 		return NULL;
 	options.hints = hints.known;
 	options.plan.intrusive = intrusive;
@@ -286,16 +287,18 @@ static PyObject *source(PyObject *object, PyObject *args)
 	return list;
 }
 
-static PyObject *in_window(PyObject *object, PyObject *args)
+static PyObject *in_window(PyObject *object, PyObject *args, PyObject *keywords)
 {
+	static char *names[] = {"address", "references", "measuring", "pointees", "noreturn", NULL};
 	CLEANUP(hints_release) struct hints hints = {.known = {.references = NULL}};
-	PyObject *references = NULL, *measuring = NULL, *pointees = NULL;
+	struct given_hints given = {NULL, NULL, NULL, NULL};
 	unsigned long long address;
 	struct cs_error *error;
 	bool inside;
 
-	if (!PyArg_ParseTuple(args, "K|OOO", &address, &references, &measuring, &pointees) ||
-	    prepare(SELF(object)) < 0 || hints_take(&hints, references, measuring, pointees) < 0)
+	if (!PyArg_ParseTupleAndKeywords(args, keywords, "K|$OOOO", names, &address, &given.references,
+					 &given.measuring, &given.pointees, &given.noreturn) ||
+	    prepare(SELF(object)) < 0 || hints_take(&hints, &given) < 0)
 		return NULL;
 	error = analysis_in_window(SELF(object)->analyser, address, &hints.known, &inside);
 	return error ? raise_error(error) : PyBool_FromLong(inside);
@@ -323,7 +326,7 @@ static void release(void *object)
 static PyMethodDef methods[] = {
 	{"analyse", (PyCFunction)(void (*)(void))analyse, METH_VARARGS | METH_KEYWORDS, NULL},
 	{"summarise", (PyCFunction)(void (*)(void))summarise, METH_VARARGS | METH_KEYWORDS, NULL},
-	{"in_window", in_window, METH_VARARGS, NULL},
+	{"in_window", (PyCFunction)(void (*)(void))in_window, METH_VARARGS | METH_KEYWORDS, NULL},
 	{"source", source, METH_VARARGS, NULL},
 	ELF_METHODS,
 	{NULL, NULL, 0, NULL},

@@ -215,7 +215,8 @@ static PyObject *stop(PyObject *object, PyObject *unused)
 }
 
 struct arguments {
-	PyObject *relay, *writer, *references, *measuring, *pointees;
+	PyObject *relay, *writer;
+	struct given_hints hints;
 	const char *path;
 	struct placement placement;
 	int replay, intrusive, allow_patched, probe_returns, catch_returns;
@@ -225,18 +226,17 @@ struct arguments {
 
 static bool parse(PyObject *args, PyObject *keywords, struct arguments *ret)
 {
-	static char *names[] = {"relay",      "writer",        "elf",           "replay",
-				"intrusive",  "allow_patched", "probe_returns", "catch_returns",
-				"budget",     "hit_limit",     "task_pointer",  "task_name",
-				"references", "measuring",     "pointees",      "placement",
-				NULL};
+	static char *names[] = {
+		"relay",         "writer",        "elf",      "replay",    "intrusive",    "allow_patched",
+		"probe_returns", "catch_returns", "budget",   "hit_limit", "task_pointer", "task_name",
+		"references",    "measuring",     "pointees", "noreturn",  "placement",    NULL};
 
 	*ret = (struct arguments){.probe_returns = 1, .catch_returns = 1, .hit_limit = 1000};
-	return PyArg_ParseTupleAndKeywords(args, keywords, "OOs|$pppppIIKKOOOO&:BranchRecorder", names, &ret->relay,
-					   &ret->writer, &ret->path, &ret->replay, &ret->intrusive, &ret->allow_patched,
-					   &ret->probe_returns, &ret->catch_returns, &ret->budget, &ret->hit_limit,
-					   &ret->task_pointer, &ret->task_name, &ret->references, &ret->measuring,
-					   &ret->pointees, take_placement, &ret->placement);
+	return PyArg_ParseTupleAndKeywords(
+		args, keywords, "OOs|$pppppIIKKOOOOO&:BranchRecorder", names, &ret->relay, &ret->writer, &ret->path,
+		&ret->replay, &ret->intrusive, &ret->allow_patched, &ret->probe_returns, &ret->catch_returns,
+		&ret->budget, &ret->hit_limit, &ret->task_pointer, &ret->task_name, &ret->hints.references,
+		&ret->hints.measuring, &ret->hints.pointees, &ret->hints.noreturn, take_placement, &ret->placement);
 }
 
 /* Frees what hints_create() made, in whatever thread the last use ends. */
@@ -252,7 +252,7 @@ static struct hints *hints_create(const struct arguments *given)
 
 	if (!hints)
 		PyErr_NoMemory();
-	else if (hints_take(hints, given->references, given->measuring, given->pointees) < 0)
+	else if (hints_take(hints, &given->hints) < 0)
 		hints_free(TAKE_PTR(hints));
 	return hints;
 }

@@ -36,15 +36,17 @@ static int take(PyObject *sequence, uint64_t **ret, size_t *count_ret)
 	return 0;
 }
 
-int hints_take(struct hints *hints, PyObject *references, PyObject *measuring, PyObject *pointees)
+int hints_take(struct hints *hints, const struct given_hints *given)
 {
-	if (take(references, &hints->references, &hints->known.reference_count) < 0 ||
-	    take(measuring, &hints->measuring, &hints->known.measuring_count) < 0 ||
-	    take(pointees, &hints->pointees, &hints->known.pointee_count) < 0)
+	if (take(given->references, &hints->references, &hints->known.reference_count) < 0 ||
+	    take(given->measuring, &hints->measuring, &hints->known.measuring_count) < 0 ||
+	    take(given->pointees, &hints->pointees, &hints->known.pointee_count) < 0 ||
+	    take(given->noreturn, &hints->noreturn, &hints->known.noreturn_count) < 0)
 		return -1;
 	hints->known.references = hints->references;
 	hints->known.measuring = hints->measuring;
 	hints->known.pointees = hints->pointees;
+	hints->known.noreturn = hints->noreturn;
 	return 0;
 }
 
@@ -53,4 +55,5 @@ void hints_release(struct hints *hints)
 	free(TAKE_PTR(hints->references));
 	free(TAKE_PTR(hints->measuring));
 	free(TAKE_PTR(hints->pointees));
+	free(TAKE_PTR(hints->noreturn));
 }

@@ -8,12 +8,17 @@
 #include "flow/window.h"
 
 struct hints {
-	uint64_t *references, *measuring, *pointees; /* owned */
-	struct window_hints known;                   /* points to them */
+	uint64_t *references, *measuring, *pointees, *noreturn; /* owned */
+	struct window_hints known;                              /* points to them */
 };
 
-/* Takes three sequences of addresses, each of which may be NULL; -1 with an exception set. */
-int hints_take(struct hints *hints, PyObject *references, PyObject *measuring, PyObject *pointees);
+/* The sequences of addresses as they are given; each may be NULL. */
+struct given_hints {
+	PyObject *references, *measuring, *pointees, *noreturn;
+};
+
+/* Takes them; -1 with an exception set. */
+int hints_take(struct hints *hints, const struct given_hints *given);
 void hints_release(struct hints *hints);
 
 #endif

@@ -130,13 +130,14 @@ class BranchRecorder:
         references: Sequence[int] = (),
         measuring: Sequence[int] = (),
         pointees: Sequence[int] = (),
+        noreturn: Sequence[int] = (),
         placement: Placement | None = None,
     ) -> None:
         """`intrusive`: windows may be probed. `allow_patched`: so may text that the kernel patches, for the stub's
         breakpoints change no memory. `budget`: most probes a function; 0 for no limit. `hit_limit`: a probe hit so often
         in one invocation is lifted until it ends; 0 for never. `references`: addresses of functions that read a
-        reference clock; `measuring`: of those that measure one; `pointees`: of those that the latter's pointers hold.
-        All addresses are those of the ELF
+        reference clock; `measuring`: of those that measure one; `pointees`: of those that the latter's pointers hold;
+        `noreturn`: of those that never return, beside those of which DWARF says so. All addresses are those of the ELF
         file. See c-ext/core/record/recorder.h for the rest. FormatError, SystemError for the ELF."""
     def add(self, name: str) -> list[dict[str, Any]]:
         """Analyse what the compiler made of one function, parts included, and record how it looks. For each: {"id",
@@ -344,6 +345,7 @@ class Analyser:
         references: Sequence[int] = (),
         measuring: Sequence[int] = (),
         pointees: Sequence[int] = (),
+        noreturn: Sequence[int] = (),
         intrusive: bool = False,
         allow_patched: bool = False,
         probe_returns: bool = True,
@@ -364,6 +366,7 @@ class Analyser:
         references: Sequence[int] = (),
         measuring: Sequence[int] = (),
         pointees: Sequence[int] = (),
+        noreturn: Sequence[int] = (),
         intrusive: bool = False,
         allow_patched: bool = False,
         probe_returns: bool = True,
@@ -374,10 +377,11 @@ class Analyser:
     def in_window(
         self,
         address: int,
+        *,
         references: Sequence[int] = (),
         measuring: Sequence[int] = (),
         pointees: Sequence[int] = (),
-        /,
+        noreturn: Sequence[int] = (),
     ) -> bool:
         """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
     def source(self, address: int) -> list[tuple[str, str, int]]:

@@ -8,6 +8,17 @@
 #include "elf/aranges.h"
 #include "elf/lines.h"
 
+struct noreturn_answer {
+	uint64_t function;
+	bool never;
+};
+
+/* Of noreturn.c, sorted by address. */
+struct noreturn_answers {
+	struct noreturn_answer *items;
+	size_t count, capacity;
+};
+
 struct lines {
 	Dwarf *dwarf; /* NULL: the ELF has none */
 	struct aranges aranges;
@@ -19,6 +30,7 @@ struct lines {
 	Dwarf_CFI *debug_frame; /* belongs to `dwarf` */
 	Dwarf_CFI *eh_frame;    /* of .eh_frame, which compilers write by default; own */
 	bool frames_known;      /* … and have been looked for */
+	struct noreturn_answers noreturn;
 };
 
 /* The canonical frame address at an address: what register (DWARF's number) holds, plus `*offset`. False where no frame

@@ -24,6 +24,7 @@ void lines_destroy(struct lines *lines)
 		return;
 	dwarf_cfi_end(lines->eh_frame);
 	dwarf_end(lines->dwarf);
+	free(lines->noreturn.items);
 	free(lines);
 }
 

@@ -6,6 +6,7 @@
 #include "arch/arch.h"
 #include "base/addresses.h"
 #include "base/util.h"
+#include "elf/noreturn.h"
 #include "flow/loop_bounds.h"
 
 struct analyser {
@@ -16,78 +17,8 @@ struct analyser {
 	uint64_t indirect_thunks[2];
 	struct cfg_code replacements; /* .altinstr_replacement */
 	struct cfg_code out_of_line;  /* .altinstr_aux: the late halves of static_cpu_has() */
-	uint64_t *noreturn;
-	size_t noreturn_count;
+	struct lines *lines;          /* who never returns */
 };
-
-/* Functions that never return and are called in the midst of others. Linux: tools/objtool/noreturns.h; BSD: those
- * declared __dead2 or __dead. */
-static const char *const noreturn_names[] = {
-	"__fortify_panic",
-	"__ia32_sys_exit",
-	"__ia32_sys_exit_group",
-	"__invalid_creds",
-	"__kunit_abort",
-	"__module_put_and_kthread_exit",
-	"__reiserfs_panic",
-	"__stack_chk_fail",
-	"__tdx_hypercall_failed",
-	"__ubsan_handle_builtin_unreachable",
-	"__x64_sys_exit",
-	"__x64_sys_exit_group",
-	"acpi_processor_ffh_play_dead",
-	"arch_cpu_idle_dead",
-	"arch_call_rest_init",
-	"cpu_bringup_and_idle",
-	"cpu_reboot",
-	"cpu_startup_entry",
-	"do_exit",
-	"do_group_exit",
-	"do_task_dead",
-	"ex_handler_msr_mce",
-	"fortify_panic",
-	"hlt_play_dead",
-	"hv_ghcb_terminate",
-	"kthread_complete_and_exit",
-	"kthread_exit",
-	"lbug_with_loc",
-	"machine_real_restart",
-	"make_task_dead",
-	"mpt_halt_firmware",
-	"mwait_play_dead",
-	"nmi_panic_self_stop",
-	"panic",
-	"panic_smp_self_stop",
-	"rcu_boost_kthread",
-	"rest_init",
-	"rewind_stack_and_make_dead",
-	"sev_es_terminate",
-	"snp_abort",
-	"start_kernel",
-	"stop_this_cpu",
-	"usercopy_abort",
-	"vpanic",
-	"x86_64_start_kernel",
-	"x86_64_start_reservations",
-	"xen_cpu_bringup_again",
-	"xen_start_kernel",
-};
-
-static struct cs_error *find_noreturn(struct analyser *analyser)
-{
-	const struct elf_symbol *symbol = NULL;
-
-	analyser->noreturn = calloc(ARRAY_SIZE(noreturn_names), sizeof(*analyser->noreturn));
-	if (!analyser->noreturn)
-		return &cs_error_no_memory;
-	for (size_t i = 0; i < ARRAY_SIZE(noreturn_names); i++) {
-		CS_TRY(elf_find(analyser->elf, noreturn_names[i], NULL, &symbol));
-		if (symbol)
-			analyser->noreturn[analyser->noreturn_count++] = symbol->address;
-	}
-	analyser->noreturn_count = addresses_sort(analyser->noreturn, analyser->noreturn_count);
-	return NULL;
-}
 
 static struct cs_error *address_of(struct elf *elf, const char *name, uint64_t *ret)
 {
@@ -135,7 +66,7 @@ static struct cs_error *prepare(struct analyser *analyser)
 	CS_TRY(insn_decoder_create(arch_at(0), &analyser->decoder));
 	CS_TRY(sites_create(analyser->elf, &analyser->sites));
 	CS_TRY(find_thunks(analyser));
-	CS_TRY(find_noreturn(analyser));
+	CS_TRY(lines_create(analyser->elf, &analyser->lines));
 	find_sections(analyser);
 	return NULL;
 }
@@ -163,7 +94,7 @@ void analyser_destroy(struct analyser *analyser)
 		return;
 	sites_destroy(analyser->sites);
 	insn_decoder_destroy(analyser->decoder);
-	free(analyser->noreturn);
+	lines_destroy(analyser->lines);
 	free(analyser);
 }
 
@@ -207,9 +138,25 @@ struct cs_error *analysis_ranges(struct analyser *analyser, const struct elf_sym
 	return NULL;
 }
 
+/* What the analysis of a function is asked with. */
+struct question {
+	struct analyser *analyser;
+	const struct window_hints *hints;
+};
+
+/* As DWARF says, or the caller knows: assembly, and kernels without DWARF. */
+static struct cs_error *never_returns(void *context, uint64_t function, bool *ret)
+{
+	const struct question *question = context;
+
+	*ret = addresses_hold(question->hints->noreturn, question->hints->noreturn_count, function);
+	return *ret ? NULL : noreturn_ask(question->analyser->lines, function, ret);
+}
+
 static bool read_constant(void *context, uint64_t address, void *buffer, size_t size)
 {
-	const uint8_t *bytes = elf_bytes(context, address, size);
+	const struct question *question = context;
+	const uint8_t *bytes = elf_bytes(question->analyser->elf, address, size);
 
 	if (bytes)
 		memcpy(buffer, bytes, size);
@@ -237,6 +184,7 @@ static struct cs_error *build_cfg(struct analyser *analyser, const struct elf_sy
 {
 	struct analysis_range ranges[ANALYSIS_MAX_RANGES];
 	struct cfg_code code[ANALYSIS_MAX_RANGES + 1];
+	struct question question = {analyser, &options->hints};
 	struct cfg_input input = {
 		.entry = symbol->address,
 		.code = code,
@@ -244,10 +192,9 @@ static struct cs_error *build_cfg(struct analyser *analyser, const struct elf_sy
 		.replacements = analyser->replacements.size ? &analyser->replacements : NULL,
 		.return_thunk = analyser->return_thunk,
 		.indirect_thunks = {analyser->indirect_thunks[0], analyser->indirect_thunks[1]},
-		.noreturn = analyser->noreturn,
-		.noreturn_count = analyser->noreturn_count,
 		.read = read_constant,
-		.context = analyser->elf,
+		.never_returns = never_returns,
+		.context = &question,
 	};
 	size_t count;
 
@@ -271,7 +218,7 @@ static struct cs_error *build_cfg(struct analyser *analyser, const struct elf_sy
  * that does more than read it. */
 #define READ_DEPTH 2
 
-static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function, unsigned depth, bool *ret);
+static struct cs_error *reads_clock(const struct question *question, uint64_t function, unsigned depth, bool *ret);
 
 /* Whatever prints to a serial line reads and writes bytes at ports that it has in a register. A timer's are constants,
  * or it is read whole. */
@@ -282,38 +229,43 @@ static bool reads_itself(const struct insn *insn)
 	return insn_is_clock_access(insn) && insn->kind != INSN_PORT_WRITE;
 }
 
-static struct cs_error *block_reads(struct analyser *analyser, const struct cfg *cfg, const struct cfg_block *block,
-				    unsigned depth, bool *ret)
+static struct cs_error *block_reads(const struct question *question, const struct cfg *cfg,
+				    const struct cfg_block *block, unsigned depth, bool *ret)
 {
 	for (uint32_t i = block->insn; i < block->insn + block->insn_count && !*ret; i++) {
 		const struct insn *insn = &cfg->insns[i].insn;
 
-		*ret = reads_itself(insn) || window_calls_pointer(block, &cfg->insns[i], analyser->indirect_thunks);
+		*ret = reads_itself(insn) ||
+		       window_calls_pointer(block, &cfg->insns[i], question->analyser->indirect_thunks);
 		if (!*ret && depth > 1 && (insn->kind == INSN_CALL || insn->kind == INSN_JUMP))
-			CS_TRY(reads_clock(analyser, insn->target, depth - 1, ret));
+			CS_TRY(reads_clock(question, insn->target, depth - 1, ret));
 	}
 	return NULL;
 }
 
-static struct cs_error *holds_read(struct analyser *analyser, const struct cfg *cfg, unsigned depth, bool *ret)
+static struct cs_error *holds_read(const struct question *question, const struct cfg *cfg, unsigned depth, bool *ret)
 {
 	for (uint32_t i = 0; i < cfg->block_count && !*ret; i++)
-		CS_TRY(block_reads(analyser, cfg, &cfg->blocks[i], depth, ret));
+		CS_TRY(block_reads(question, cfg, &cfg->blocks[i], depth, ret));
 	return NULL;
 }
 
-static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function, unsigned depth, bool *ret)
+static struct cs_error *reads_clock(const struct question *question, uint64_t function, unsigned depth, bool *ret)
 {
-	const struct analysis_options options = {.text = NULL};
+	const struct analysis_options options = {.hints = *question->hints};
+	struct analyser *analyser = question->analyser;
 	const struct elf_symbol *symbol = NULL;
 	struct cs_error *error;
 	struct cfg *cfg;
+	bool never;
 
 	*ret = false;
 	CS_TRY(elf_symbol_at(analyser->elf, function, &symbol));
 	/* A jump within a function is no call; functions that do not return measure nothing. */
-	if (!symbol || !symbol->function || symbol->address != function ||
-	    addresses_hold(analyser->noreturn, analyser->noreturn_count, function))
+	if (!symbol || !symbol->function || symbol->address != function)
+		return NULL;
+	CS_TRY(never_returns((void *)question, function, &never));
+	if (never)
 		return NULL;
 	error = build_cfg(analyser, symbol, &options, &cfg);
 	if (error) { /* nothing is known of it */
@@ -323,7 +275,7 @@ static struct cs_error *reads_clock(struct analyser *analyser, uint64_t function
 		cs_error_destroy(error);
 		return NULL;
 	}
-	error = holds_read(analyser, cfg, depth, ret);
+	error = holds_read(question, cfg, depth, ret);
 	cfg_destroy(cfg);
 	return error;
 }
@@ -336,12 +288,13 @@ static struct cs_error *callee_reads(void *context, uint64_t function, bool *ret
 static struct cs_error *find_windows(struct analyser *analyser, const struct cfg *cfg, const struct window_hints *known,
 				     struct windows **ret)
 {
+	struct question question = {analyser, known};
 	struct window_hints hints = *known;
 
 	hints.indirect_thunks[0] = analyser->indirect_thunks[0];
 	hints.indirect_thunks[1] = analyser->indirect_thunks[1];
 	hints.reads = callee_reads;
-	hints.context = analyser;
+	hints.context = &question;
 	return windows_create(analyser->decoder, cfg, &hints, ret);
 }
 

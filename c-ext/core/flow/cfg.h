@@ -31,10 +31,10 @@ struct cfg_input {
 	const struct cfg_code *replacements; /* text of alternatives; NULL: assumed not to jump */
 	uint64_t return_thunk;               /* __x86_return_thunk; 0: none */
 	uint64_t indirect_thunks[2];         /* [start, end) of __x86_indirect_thunk_*; 0, 0: none */
-	const uint64_t *noreturn;            /* sorted addresses of functions that do not return */
-	size_t noreturn_count;
 	/* Reads constant data, for jump tables; NULL: tables are not resolved. */
 	bool (*read)(void *context, uint64_t address, void *buffer, size_t size);
+	/* Whether a function never returns; NULL: all do. */
+	struct cs_error *(*never_returns)(void *context, uint64_t function, bool *ret);
 	void *context;
 };
 

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "base/addresses.h"
 #include "base/util.h"
 #include "base/vector.h"
 #include "flow/jump_table.h"
@@ -139,17 +138,16 @@ static struct cs_error *apply_sites(struct walk *walk, struct code_insn *from)
 	return NULL;
 }
 
-static bool never_returns(const struct cfg_input *input, uint64_t callee)
-{
-	return addresses_hold(input->noreturn, input->noreturn_count, callee);
-}
-
 static struct cs_error *follow_call(struct walk *walk, struct code_insn *from)
 {
+	const struct cfg_input *input = walk->input;
 	const struct insn *insn = &from->base.insn;
+	bool never = false;
 
+	if (insn->kind == INSN_CALL && insn->target && input->never_returns)
+		CS_TRY(input->never_returns(input->context, insn->target, &never));
 	/* The end of a part, with nothing after it: the callee cannot come back. */
-	from->falls = !never_returns(walk->input, insn->target) && code_part(walk->input, insn_next(insn));
+	from->falls = !never && code_part(input, insn_next(insn));
 	if (!from->falls)
 		from->exits |= CFG_NEVER_RETURNS;
 	/* A call into the function itself, but not of it, is a trick with the stack. */

@@ -41,6 +41,8 @@ struct window_hints {
 	size_t measuring_count;
 	const uint64_t *pointees; /* the pointers through which measuring functions call held these */
 	size_t pointee_count;
+	const uint64_t *noreturn; /* they never return, beside those of which DWARF says so */
+	size_t noreturn_count;
 	uint64_t indirect_thunks[2]; /* [start, end) of what stands for a call through a register; 0, 0: none */
 	/* Whether the function that begins at an address reads a clock, or may; NULL: none does. */
 	struct cs_error *(*reads)(void *context, uint64_t function, bool *ret);

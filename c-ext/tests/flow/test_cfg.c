@@ -142,6 +142,13 @@ static void a_loop_with_two_entries(void **state)
 	cfg_destroy(cfg);
 }
 
+static struct cs_error *never_returns(void *context, uint64_t function, bool *ret)
+{
+	(void)context;
+	*ret = function == 0x4000;
+	return NULL;
+}
+
 static void ways_out(void **state)
 {
 	static const uint8_t bytes[] = {
@@ -152,14 +159,12 @@ static void ways_out(void **state)
 		0xe8, 0xed, 0x2f, 0,    0,    /* 100e call 4000: never returns */
 		0x90,                         /* 1013 nop: not reached */
 	};
-	const uint64_t noreturn[] = {0x3f00, 0x4000};
 	struct cfg_code code = {.address = 0x1000, .bytes = bytes, .size = sizeof(bytes)};
 	struct cfg_input input = {.entry = 0x1000,
 				  .code = &code,
 				  .code_count = 1,
 				  .return_thunk = 0x3000,
-				  .noreturn = noreturn,
-				  .noreturn_count = 2};
+				  .never_returns = never_returns};
 	struct cfg *cfg = build(&input);
 	uint32_t taken, not_taken;
 

@@ -74,10 +74,7 @@ class _Function:
 
     def __init__(self, wish: Wish, guest: Guest) -> None:
         self._analyser = guest.elf.analyser
-        hints = guest.hints
-        self.parts = guest.elf.analyser.analyse(
-            wish.function, references=hints.references, measuring=hints.measuring, pointees=hints.pointees
-        )
+        self.parts = guest.elf.analyser.analyse(wish.function, **guest.hints.known)
         if not self.parts:
             raise _wrong(wish, f"no function in {guest.elf.path} is called {wish.function}")
         self.entries = [part["entry"] for part in self.parts]

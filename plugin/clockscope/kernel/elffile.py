@@ -5,7 +5,7 @@ megabytes, of which only the text is looked at here. No DWARF.
 
 import fnmatch
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clockscope._core import Analyser, Error, base_name, disassemble
@@ -121,16 +121,6 @@ class ElfFile:
     def in_cold_part(self, address: int) -> bool:
         """Whether an address lies in what the compiler moved out of its function, as seldom needed."""
         return ".cold" in self.analyser.symbol_at(address)
-
-    def in_window(
-        self,
-        address: int,
-        references: Sequence[int] = (),
-        measuring: Sequence[int] = (),
-        pointees: Sequence[int] = (),
-    ) -> bool:
-        """Whether a stop at the instruction that holds an address falls into a timing window of its function."""
-        return self.analyser.in_window(address, references, measuring, pointees)
 
     def function_start(self, address: int) -> int | None:
         """Where the function, or the part of one, begins that holds an address."""

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the static analysis is told of a kernel's functions beforehand: which read a clock, and which measure one."""
+"""What the static analysis is told of a kernel's functions beforehand: which read a clock, which measure one, and which
+never return."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from clockscope._core import Error
 from clockscope.kernel.elffile import ElfFile
@@ -20,12 +22,19 @@ class Hints:
     references: Sequence[int] = ()  # they read a reference clock
     measuring: Sequence[int] = ()  # what may be a read of a clock is one in these
     pointees: Sequence[int] = ()  # these are what measuring functions call through pointers
+    noreturn: Sequence[int] = ()  # they never return, beside those of which DWARF says so
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """As the analysis takes them."""
+        return asdict(self)
 
     def __or__(self, other: "Hints") -> "Hints":
         return Hints(
             (*self.references, *other.references),
             (*self.measuring, *other.measuring),
             (*self.pointees, *other.pointees),
+            (*self.noreturn, *other.noreturn),
         )
 
 
@@ -35,6 +44,7 @@ def of_kernel(elf: ElfFile, branches: Branches, read: Read | None = None, place:
     known = Hints(
         tuple(symbol.address for name in branches.references for symbol in elf.functions(name)),
         tuple(symbol.address for name in branches.measuring for symbol in elf.functions(name, parts=True)),
+        noreturn=tuple(symbol.address for name in branches.noreturn for symbol in elf.functions(name)),
     )
     pointers = {pointer for name in branches.measuring for pointer in _pointers(elf, name, known)}
     found = tuple(sorted({held for pointer in pointers for held in _held(elf, pointer, read, place)}))
@@ -44,7 +54,7 @@ def of_kernel(elf: ElfFile, branches: Branches, read: Read | None = None, place:
 def _pointers(elf: ElfFile, pattern: str, known: Hints) -> Iterator[int]:
     """Where the pointers may lie through which a function calls."""
     for name in dict.fromkeys(symbol.base_name for symbol in elf.functions(pattern)):
-        for part in elf.analyser.analyse(name, measuring=known.measuring):
+        for part in elf.analyser.analyse(name, measuring=known.measuring, noreturn=known.noreturn):
             yield from part["window_pointers"]
 
 

@@ -63,9 +63,7 @@ class BranchTrace:
             hit_limit=options.hit_limit,
             task_pointer=options.task_pointer,
             task_name=options.task_name,
-            references=hints.references,
-            measuring=hints.measuring,
-            pointees=hints.pointees,
+            **hints.known,
             placement=options.place.core,
         )
         writer.meta("stub.registers", json.dumps(relay.capabilities()["registers"]))

@@ -28,7 +28,7 @@ class Windows:
     def _ask(self, address: int) -> bool:
         try:
             place = (address - self._offset) % (1 << 64)
-            return self._elf.in_window(place, self._hints.references, self._hints.measuring, self._hints.pointees)
+            return self._elf.analyser.in_window(place, **self._hints.known)
         except Error:
             return True  # what cannot be analysed may be one
 

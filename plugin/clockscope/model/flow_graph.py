@@ -81,9 +81,7 @@ def from_elf(path: str, name: str, text: Text, *, intrusive: bool = False, virtu
     hints = hints_of(ElfFile(path))
     found = analyser.analyse(
         name,
-        references=hints.references,
-        measuring=hints.measuring,
-        pointees=hints.pointees,
+        **hints.known,
         intrusive=intrusive,
         allow_patched=virtual,
         probe_returns=True,

@@ -118,6 +118,7 @@ class Branches:
     functions: tuple[str, ...] = ()  # traced by default; names and globs
     references: tuple[str, ...] = ()  # functions that read a reference clock
     measuring: tuple[str, ...] = ()  # functions that measure one clock by another
+    noreturn: tuple[str, ...] = ()  # functions that never return, where DWARF does not say so
     within: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by function: all that call it
     gates: tuple[Gate, ...] = ()
     task: tuple[
@@ -272,6 +273,7 @@ def _branches(entry: Mapping[str, Any], gates: tuple[Gate, ...]) -> Branches:
         functions=tuple(entry.get("functions", ())),
         references=tuple(entry.get("references", ())),
         measuring=tuple(entry.get("measuring", ())),
+        noreturn=tuple(entry.get("noreturn", ())),
         within={child: tuple(parents) for child, parents in entry.get("within", {}).items()},
         gates=gates,
         task=tuple(entry.get("task", ())),

@@ -64,7 +64,7 @@ def analysis(directory: Path) -> None:
     known = hints.of_kernel(elf, branches)
 
     def summarise(name: str) -> list[dict[str, Any]]:
-        return analyser.summarise(name, references=known.references, measuring=known.measuring, pointees=known.pointees)
+        return analyser.summarise(name, **known.known)
 
     parts = [part for name in names for part in summarise(name)]
     each = [part["ns"] / 1e6 for part in parts]

@@ -108,7 +108,7 @@ def test_time(kernel: Path, tmp_path: Path) -> None:
     analyser, elf = Analyser(str(kernel)), ElfFile(str(kernel))
     names = profile.load("linux").branches.functions
     hints = flow_graph.hints_of(elf)
-    known: dict[str, Any] = {"references": hints.references, "measuring": hints.measuring, "pointees": hints.pointees}
+    known = hints.known
     rounds = []
     for _ in range(5):
         rounds.append([one["ns"] / 1e6 for name in names for one in analyser.summarise(name, **known)])
@@ -131,7 +131,7 @@ def test_plans_of_what_is_traced_by_default(kernel: Path) -> None:
     analyser = Analyser(str(kernel))
     hints = flow_graph.hints_of(ElfFile(str(kernel)))
     assert hints.references and hints.measuring
-    known: dict[str, Any] = {"references": hints.references, "measuring": hints.measuring, "pointees": hints.pointees}
+    known = hints.known
     stops = naive = 0.0
     for name in profile.load("linux").branches.functions:
         for one in analyser.summarise(name, **known, allow_patched=True):

@@ -115,7 +115,7 @@ def test_windows_of_a_kernel() -> None:
     elf = ElfFile(str(model("netbsd").vmlinux))
     windows = Windows(elf, 0x1000, of_kernel(elf, profile.load("netbsd").branches))
     (calibration,) = elf.functions("lapic_calibrate_timer")
-    inside = [at for at in range(calibration.address, calibration.address + 0x400) if elf.in_window(at, [])]
+    inside = [at for at in range(calibration.address, calibration.address + 0x400) if elf.analyser.in_window(at)]
     assert inside
     entry = calibration.address + 0x1000
     assert not windows.hold(entry, [entry])

@@ -176,9 +176,7 @@ def stops_in_windows(opened: Trace, machine: Model, known: Branches) -> list[int
     inside = {
         one["address"]
         for function in opened.rows("SELECT DISTINCT name FROM function")
-        for part in elf.analyser.analyse(
-            function["name"], references=hints.references, measuring=hints.measuring, pointees=hints.pointees
-        )
+        for part in elf.analyser.analyse(function["name"], **hints.known)
         for block in part["blocks"]
         for one in block["instructions"]
         if one["in_window"]
