@@ -87,7 +87,11 @@ static int tear_down(void **state)
 static void all_stages(void **state)
 {
 	const struct subject *subject = *state;
-	const struct analysis_options options = {.plan = {.probe_returns = true, .allow_patched = true}};
+	const uint64_t panic = TEXT + 0x38;
+	const struct analysis_options options = {
+		.hints = {.noreturn = &panic, .noreturn_count = 1},
+		.plan = {.probe_returns = true, .allow_patched = true},
+	};
 	struct analysis *analysis;
 	const struct cfg *cfg;
 
