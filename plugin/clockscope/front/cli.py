@@ -80,7 +80,7 @@ def _check_verb(asked: str) -> None:
     from clockscope.front import mistakes
 
     close = mistakes.meant(asked, known)
-    raise UserError(f"there is no verb {asked}{close}; see clockscope --help")
+    raise UserError(mistakes.with_help(f"there is no verb {asked}{close}", "clockscope --help"))
 
 
 def _parse(arguments: Sequence[str]) -> "argparse.Namespace":

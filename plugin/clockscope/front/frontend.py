@@ -53,7 +53,7 @@ class _Leave(Exception):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{self.prog}: {mistakes.worded(self, message)}; see `help {self.prog}`")
+        raise UserError(mistakes.with_help(f"{self.prog}: {mistakes.worded(self, message)}", f"`help {self.prog}`"))
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise _Leave(message or "")

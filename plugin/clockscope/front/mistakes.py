@@ -26,6 +26,11 @@ def worded(parser: "argparse.ArgumentParser", message: str) -> str:
     return message + "; what replaces a file is --overwrite" * (message == _BARE_FORCE)
 
 
+def with_help(said: str, command: str) -> str:
+    """A mistake, and what to type for more."""
+    return f"{said} See {command}" if said.endswith("?") else f"{said}; see {command}"
+
+
 def _options(parser: "argparse.ArgumentParser") -> Iterator[str]:
     """Those of a parser and of the verbs below it."""
     from argparse import SUPPRESS, _SubParsersAction

@@ -53,7 +53,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog, formatter_class=Help, **given)
 
     def error(self, message: str) -> "NoReturn":
-        self.exit(_TROUBLE, f"{self.prog}: {one_line(mistakes.worded(self, message))}; see {self.prog} --help\n")
+        said = f"{self.prog}: {one_line(mistakes.worded(self, message))}"
+        self.exit(_TROUBLE, mistakes.with_help(said, f"{self.prog} --help") + "\n")
 
 
 class _Version(argparse.Action):

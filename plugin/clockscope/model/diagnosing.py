@@ -75,7 +75,7 @@ def _read(path: Path) -> Rule:
     try:
         return parse(path.read_text("utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"diagnosis {path}: cannot be read ({error})") from error
+        raise UserError(f"diagnosis {path}: cannot be read ({getattr(error, 'strerror', None) or error})") from error
 
 
 def parse(text: str, path: str) -> Rule:

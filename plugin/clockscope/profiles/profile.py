@@ -187,7 +187,7 @@ def load(name_or_path: str) -> Profile:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"profile {name_or_path}: cannot be read ({error}); give a file or one of: {', '.join(names())}"
+            f"profile {name_or_path}: cannot be read ({getattr(error, 'strerror', None) or error}); give a file or one of: {', '.join(names())}"
         ) from error
     return parse(text, str(path))
 
