@@ -106,7 +106,7 @@ static uint8_t one_byte_group(const struct shape *shape)
 /* 0f ae: fxsave fxrstor ldmxcsr stmxcsr xsave xrstor xsaveopt clflush; with a prefix /6 is clwb, tpause. */
 static uint8_t save_group(const struct shape *shape)
 {
-	static const char letters[] = "wrrwwrwn";
+	static const char letters[] = "wrrwurun"; /* xsave and xsaveopt read XSTATE_BV, too */
 	uint8_t reg = reg_of(shape);
 
 	return reg == 6 && shape->simd_prefix ? 0 : access_of_letter(letters[reg]);
