@@ -21,15 +21,26 @@ _BLANK: Record = {"clocks": [], "current": "", "findings": [], "whole": False}
 
 def table(fleet: Fleet) -> Record:
     """The groups, the largest first, with what their boots have in common."""
-    groups = fleet.groups(SHOWN_MAX)
+    groups, found = _groups(fleet)
     keys = [key for key, _ in groups]
-    found = {key: _content(text) for key, text in fleet.contents(keys)}
     facts = {name: _facts(fleet, name, keys) for name in FACTS}
     shown: list[Record] = []
     for key, count in groups:
         common: Record = {name: facts[name].get(key, {}) for name in FACTS}
         shown.append({"boots": count, **found.get(key, _BLANK), **common})
     return {"boots": fleet.count(), "groups": fleet.group_count(), "shown": shown}
+
+
+def _groups(fleet: Fleet) -> tuple[list[tuple[str, int]], dict[str, Record]]:
+    """The largest, and what their boots have. Of those that are as large, that comes first in which least is wrong."""
+    groups = fleet.groups(SHOWN_MAX)
+    found = {key: _content(text) for key, text in fleet.contents([key for key, _ in groups])}
+
+    def order(group: tuple[str, int]) -> tuple[int, bool, int, str]:
+        content = found.get(group[0], _BLANK)
+        return -group[1], not content["whole"], len(content["findings"]), group[0]
+
+    return sorted(groups, key=order), found
 
 
 def contents(fleet: Fleet) -> dict[str, Record]:
@@ -70,7 +81,7 @@ def _content(text: str) -> Record:
 def differences(fleet: Fleet) -> Record:
     """`table`, with what sets each group apart from the first."""
     result = table(fleet)
-    keys = [key for key, _ in fleet.groups(SHOWN_MAX)]
+    keys = [key for key, _ in _groups(fleet)[0]]
     if not keys:
         return result
     main = result["shown"][0]

@@ -16,6 +16,7 @@ Record = dict[str, Any]
 _ROWS_MAX = 160
 _COLUMNS_MAX = 60
 _NAME_MAX = 60
+_PALEST = 0.3
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -136,8 +137,14 @@ def _cell(one: _Bin, column: tuple[str, str], contents: Mapping[str, Record]) ->
         if kind == "found"
         else f"there in {there} of {boots}" + f", lost in {lost}" * bool(lost)
     )
-    style = f"--share: {there / boots:.3f}" + (f"; --lost-share: {lost / boots:.3f}" if lost else "")
+    share = _seen(there / boots) if kind == "found" else there / boots
+    style = f"--share: {share:.3f}" + (f"; --lost-share: {_seen(lost / boots):.3f}" if lost else "")
     return f'<td class="{"found" if kind == "found" else "lost" if lost else "clock"}" style="{style}" title="{_escaped(name)}: {said}"></td>'
+
+
+def _seen(share: float) -> float:
+    """How dark it is drawn: one boot in a thousand is seen too."""
+    return _PALEST + (1 - _PALEST) * share if share else 0
 
 
 def _state(content: Record | None, column: tuple[str, str]) -> str:
