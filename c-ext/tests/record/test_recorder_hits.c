@@ -46,6 +46,10 @@ static const struct peer_answer memory[] = {
 	{"m2030,4", "4883e4f0"},
 	{"m2038,1", "90"},
 	{"m2039,1", "c3"},
+	{"m9040,8", "00a0000000000000"}, /* the running task, and its name */
+	{"ma010,10", "6b746872656164640000000000000000"},
+	{"mb040,8", "0000000000000000"}, /* before the first task */
+	{"m40,8", "00a0000000000000"},
 	{"m7", "0410000000000000"},
 	{"m6", "0411000000000000"},
 	{NULL, NULL},
@@ -555,6 +559,25 @@ static void returns_are_caught_behind_the_call(void **state)
 	assert_int_equal(look_at(&recording, "SELECT count(*) FROM invocation WHERE returned = 'not seen'"), 2);
 }
 
+/* By the pointer that lies so far from where each processor has its own; here in a register that the test can set. */
+static void the_task_that_runs(void **state)
+{
+	const struct recorder_options naming = {.task_pointer = 0x40, .task_name = 0x10};
+	struct recording recording;
+
+	begin(&recording, state, &naming, true);
+	recording.recorder->cpu_base = target_find(relay_stub(recording.relay)->target, "rax");
+	arm(&recording);
+	HIT(&recording, BRANCHY, .stack = STACK, .rax = 0x9000);
+	HIT(&recording, BRANCHY, .stack = DEEPER, .rax = 0xb000);
+	HIT(&recording, BRANCHY, .stack = DEEPER - 0x100, .rax = 0);
+	end(&recording);
+	assert_int_equal(look_at(&recording, "SELECT count(*) FROM invocation WHERE trim(task, char(0)) = 'kthreadd'"),
+			 1);
+	assert_int_equal(look_at(&recording, "SELECT stack FROM invocation WHERE task LIKE 'k%'"), STACK);
+	assert_int_equal(look_at(&recording, "SELECT count(*) FROM invocation WHERE task = ''"), 2);
+}
+
 static void returns_are_not_caught_where_none_asks(void **state)
 {
 	struct recording recording;
@@ -610,6 +633,7 @@ int main(void)
 		TRACE_TEST(a_place_that_is_come_to_too_often),
 		TRACE_TEST(rounds_that_may_be_a_window),
 		TRACE_TEST(returns_are_caught_behind_the_call),
+		TRACE_TEST(the_task_that_runs),
 		TRACE_TEST(returns_are_not_caught_where_none_asks),
 		TRACE_TEST(a_function_that_is_made_to_return),
 	};
