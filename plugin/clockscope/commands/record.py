@@ -118,7 +118,11 @@ def start(args: argparse.Namespace, ui: Ui) -> Recording:
     moves = found.offset or placed.early or placed.at_start
     slot = relocation.slot(found.elf) if moves and boots > 1 else None
     if slot is not None and not (args.until and relocation.can_follow(made, found.elf)):
-        why = "your guest's stub has no watchpoint to see the next one by" if args.until else "give --until as well"
+        why = (
+            "your guest's stub has no watchpoint to spare to see the next one by"
+            if args.until
+            else "give --until as well"
+        )
         raise UserError(
             f"--boots: your guest's kernel lies elsewhere in each boot (KASLR): {why}, or boot it with nokaslr"
         )

@@ -138,6 +138,9 @@ def test_a_kernel_that_boots_again(boot: Callable[..., Guest], gdb: Gdb, tmp_pat
 
 
 def attach_late(guest: Guest, gdb: Gdb, tmp_path: Path) -> None:
+    other = [f"file {Machine(kernel='6.12').vmlinux}", f"clock attach {guest.socket}"]
+    said = gdb([*other, f"clock record -o {tmp_path}/other.trace --until idle"]).text
+    assert len(re.findall(r"your guest runs another kernel \(.+\) than", said, re.IGNORECASE)) == 2, said
     offset, link = offset_in(guest.log()), ElfFile(str(guest.machine.vmlinux)).find("linux_banner")
     assert offset and link
     script = [
