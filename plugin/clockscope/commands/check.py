@@ -23,8 +23,9 @@ EXAMPLES = (
     "boot.trace --against healthy.trace --format junit",
 )
 NOTES = """\
-Without a policy: the clocks and event devices of the baseline must be there, its clock in use, frequencies within 1000
-ppm of its own, and nothing wrong found that is not wrong in it. A policy is a TOML file:
+Without a policy: the clocks and event devices of the baseline must be there,
+its clock in use, frequencies within 1000 ppm of its own, and nothing wrong
+found that is not wrong in it. A policy is a TOML file:
 
   [tolerance]
   ppm = 1000                      # of every clock, in parts per million
@@ -40,8 +41,9 @@ ppm of its own, and nothing wrong found that is not wrong in it. A policy is a T
   agree = ["tsc_*"]               # decide as in the baseline
   calls = "any"                   # however often they are called
 
-Exit status: 0 all is kept, 1 something is broken, 2 trouble (a file cannot be read, or what was to be checked is not
-known). In JUnit XML what is broken is a failure, what is not known an error.
+Exit status: 0 all is kept, 1 something is broken, 2 trouble (a file cannot be
+read, or what was to be checked is not known). In JUnit XML what is broken is a
+failure, what is not known an error.
 """
 
 

@@ -15,7 +15,7 @@ from clockscope.model import diagnosing
 from clockscope.reports import fleet as report
 
 NAME = "fleet"
-SUMMARY = "keep many boots in one database, and say which differ from the others, and in what"
+SUMMARY = "keep many boots in one database, and say which differ, and in what"
 NEEDS = "nothing"
 COMPLETE = {"db": "file", "traces": "file", "rules": "file", "output": "file"}
 EXAMPLES = (
@@ -25,17 +25,23 @@ EXAMPLES = (
     "page fleet.db -o fleet.html",
 )
 NOTES = """\
-add puts each trace's facts into DB: kernel, hypervisor, CPU, clocks, findings, frequencies, and a signature of each traced
-function's decisions, in which it does not count how often a loop goes round. A recording is there once, however often it
-is added; several processes may add at the same time, and one that is killed has added whole traces.
-table prints the groups of boots whose clocks ended alike, with the same findings; --boots a line for each boot.
-diff says what sets each group apart from the largest: clocks, what its machines have in common, the first decision that
-most of its boots made otherwise.
-page writes an HTML page with a heat map: boots, in the order of their recording, against clocks and findings.
+add puts each trace's facts into DB: kernel, hypervisor, CPU, clocks,
+findings, frequencies, and a signature of each traced function's decisions, in
+which it does not count how often a loop goes round. A recording is there
+once, however often it is added; several processes may add at the same time,
+and one that is killed has added whole traces.
+table prints the groups of boots whose clocks ended alike, with the same
+findings; --boots a line for each boot.
+diff says what sets each group apart from the largest: clocks, what its
+machines have in common, the first decision that most of its boots made
+otherwise.
+page writes an HTML page with a heat map: boots, in the order of their
+recording, against clocks and findings.
 
-DB is a file (SQLite), or postgresql://USER@HOST/DATABASE. It needs the package python3-sqlalchemy; PostgreSQL also
-python3-psycopg2.
-Exit status: 0 done, and all boots are alike; 1 of diff: they are not; 2 trouble (a trace cannot be read).
+DB is a file (SQLite), or postgresql://USER@HOST/DATABASE. It needs the
+package python3-sqlalchemy; PostgreSQL also python3-psycopg2.
+Exit status: 0 done, and all boots are alike; 1 of diff: they are not; 2
+trouble (a trace cannot be read).
 """
 _ACTIONS = ("add", "diff", "page", "table")
 

@@ -13,8 +13,8 @@ NEEDS = "gdb"
 COMPLETE = {"file": "file"}
 EXAMPLES = ("boot.trace",)
 NOTES = """\
-It holds until another trace is opened, or made: by a recording that begins later, or by `clock import`. $clockscope_trace
-is its path.
+It holds until another trace is opened, or made: by a recording that begins
+later, or by `clock import`. $clockscope_trace is its path.
 """
 
 

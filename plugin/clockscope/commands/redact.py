@@ -14,7 +14,7 @@ from clockscope.exports import redacted
 from clockscope.model import redaction
 
 NAME = "redact"
-SUMMARY = "make a trace to show around: without command line, paths, builder, symbols of one's own"
+SUMMARY = "make a trace to show around: without what is its owner's own"
 NEEDS = "trace"
 COMPLETE = {"file": "file", "output": "file"}
 EXAMPLES = (
@@ -23,13 +23,18 @@ EXAMPLES = (
     "boot.trace -o salted.trace --salt correct-horse",
 )
 NOTES = """\
-Redacted are: the command lines of guest and QEMU; paths of your machine (a file of a kernel's source keeps its place there);
-who built the kernel and where; the names of functions that no profile names, with their variables and source lines. Where
-other texts quote them, such as the kernel's messages, they are redacted too. Everything else stays: events, times, clocks,
-values, what the guest was told, decisions, registers, the names of tasks, the kernel's release and build id.
+Redacted are: the command lines of guest and QEMU; paths of your machine (a
+file of a kernel's source keeps its place there); who built the kernel and
+where; the names of functions that no profile names, with their variables and
+source lines. Where other texts quote them, such as the kernel's messages,
+they are redacted too. Everything else stays: events, times, clocks, values,
+what the guest was told, decisions, registers, the names of tasks, the
+kernel's release and build id.
 
-What is redacted becomes a hash, the same one in each trace: two redacted traces compare as the two that they were made of.
-Who guesses what a hash stands for can see that he is right; not where --salt says something that only you know.
+What is redacted becomes a hash, the same one in each trace: two redacted
+traces compare as the two that they were made of. Who guesses what a hash
+stands for can see that he is right; not where --salt says something that only
+you know.
 """
 
 
