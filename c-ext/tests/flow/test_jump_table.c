@@ -97,6 +97,7 @@ enum shape {
 	LOAD_AND_JUMP,   /* mov WIDE(,%rdi,8),%rax; jmp *%rax */
 	BY_BASE,         /* mov $WIDE-8,%eax; jmp *8(%rax,%rdi,8) */
 	OFFSETS,         /* lea NARROW,%rdx; movslq (%rdx,%rdi,4),%rax; add %rdx,%rax; jmp *%rax */
+	OFFSETS_IN_RCX,  /* … movslq (%rdx,%rdi,4),%rcx; add %rdx,%rcx; jmp *%rcx */
 	OFFSETS_ON_BASE, /* … add %rax,%rdx; jmp *%rdx */
 	SHAPES
 };
@@ -108,12 +109,15 @@ static void put_dispatch(struct bytes *bytes, enum shape shape)
 	case LOAD_AND_JUMP: PUT(bytes, 0x48, 0x8b, 0x04, 0xfd, 0x00, 0x80, 0, 0, 0xff, 0xe0); break;
 	case BY_BASE: PUT(bytes, 0xb8, 0xf8, 0x7f, 0, 0, 0xff, 0x64, 0xf8, 0x08); break;
 	case OFFSETS:
+	case OFFSETS_IN_RCX:
 	case OFFSETS_ON_BASE:
 	case SHAPES:
 		PUT(bytes, 0x48, 0x8d, 0x15);
 		put_long(bytes, NARROW - (CODE + (int32_t)bytes->count + 4));
-		PUT(bytes, 0x48, 0x63, 0x04, 0xba);
-		if (shape == OFFSETS)
+		PUT(bytes, 0x48, 0x63, shape == OFFSETS_IN_RCX ? 0x0c : 0x04, 0xba);
+		if (shape == OFFSETS_IN_RCX)
+			PUT(bytes, 0x48, 0x01, 0xd1, 0xff, 0xe1);
+		else if (shape == OFFSETS)
 			PUT(bytes, 0x48, 0x01, 0xd0, 0xff, 0xe0);
 		else
 			PUT(bytes, 0x48, 0x01, 0xc2, 0xff, 0xe2);
