@@ -104,6 +104,8 @@ def runs(trace: str, out: str) -> dict[str, list[list[str]]]:
         "diff": [[trace, str(ROOT / "traces/linux-healthy.trace")], [str(ROOT / "traces/linux-healthy.trace"), trace],
                  [trace, f"{trace}.copy", "--format", "json"]],
         "diagnose": [[trace], [trace, "--format", "json"]],
+        "check": [[trace, "--against", f"{trace}.copy"], [trace, "--against", f"{trace}.copy", "--format", "json"]],
+        "redact": [[trace, "-o", f"{out}.trace", "--overwrite"]],
         "report": [[trace, "-o", out, "--overwrite"]],
         "export": [[trace, "--format", "dot"], [trace, "--format", "csv"], [trace, "--format", "csv", "--table", "clocks"]],
         "cfg": [["--trace", trace, "*"], ["--trace", trace, "*", "--format", "json"]],
