@@ -54,7 +54,7 @@ def test_a_limit_covers_what_it_names() -> None:
 
 
 def test_the_limits_tell_of_each() -> None:
-    limits = " ".join((ROOT / "LIMITS.md").read_text().split())
+    limits = " ".join((ROOT / "examples/LIMITS.md").read_text().split())
     for limit in load_limits(tomllib.loads((HERE / "testsuite.toml").read_text())["limit"]):
         assert limit.readme in limits, limit.reason
 
