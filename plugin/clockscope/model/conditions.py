@@ -126,6 +126,8 @@ class Conditions:
         return hits or {(_ENDED, first)}
 
     def _hit(self, block: Sequence[Record], branch: Record, found: Regions) -> set[str]:
+        if _only_returns(block):
+            return set()  # its line is what stood before it in the code, whatever leads there
         own = {row["line"] for row in block if _is_own(row, branch, found)}
         if own & found.true:
             return {_TRUE, _FALSE} if own & found.false and found.ends else {_TRUE}
@@ -207,6 +209,12 @@ class Conditions:
 def _is_own(row: Record, branch: Record, found: Regions) -> bool:
     """Whether an instruction comes from the lines of the function that a branch's condition is in."""
     return bool(row["file"] == branch["file"] and row["line"] in found.own)
+
+
+def _only_returns(block: Sequence[Record]) -> bool:
+    """A bare return, and what restores registers before it: compilers share it, and give it no line of its own."""
+    *before, last = block
+    return last["kind"] == "return" and all(row.get("text", "").startswith(("pop", "leave")) for row in before)
 
 
 def _sure(hits: Hits) -> bool | None:
