@@ -36,7 +36,13 @@ def _rows(analyser: Analyser, part: Record) -> Iterator[Record]:
             levels = analyser.source(one["address"])
             _, file, line = levels[0] if levels else ("", "", 0)
             place = {"file": file, "line": line, "inlined": levels[0][0] if len(levels) > 1 else ""}
-            yield {"address": one["address"], "block": block["number"], "kind": one["kind"], "text": one["text"], **place}
+            yield {
+                "address": one["address"],
+                "block": block["number"],
+                "kind": one["kind"],
+                "text": one["text"],
+                **place,
+            }
 
 
 def _edges(part: Record) -> Iterator[Record]:

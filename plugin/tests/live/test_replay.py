@@ -94,7 +94,10 @@ def test_the_boots_own_log_tells_nothing_else(replayed: tuple[Path, list[Transcr
     directory, _ = replayed
     made = program("import", "dmesg", directory / "serial.log", "-o", directory / "log.trace", "--overwrite")
     assert made.returncode == 0, made.stderr
-    for files in ((directory / "first.trace", directory / "log.trace"), (directory / "log.trace", directory / "first.trace")):
+    for files in (
+        (directory / "first.trace", directory / "log.trace"),
+        (directory / "log.trace", directory / "first.trace"),
+    ):
         done = program("diff", *files, "--format", "json")
         found = json.loads(done.stdout)
         unlike = {key: found[key] for key in ("clocks", "events", "guest") if key in found}
