@@ -226,3 +226,14 @@ def test_the_same_message_with_another_cause(record: Record) -> None:
 def test_every_processor_starts_its_timer(record: Record) -> None:
     recorded = record(model("netbsd", "smp"))
     assert {event["cpu"] for event in recorded.named("device.selected")} == {0, 1}
+
+
+@pytest.mark.parametrize("flavour", ["netbsd", "freebsd"])
+def test_a_boot_differs_from_its_own_log_in_nothing(
+    flavour: str, record: Record, program: Callable[..., "subprocess.CompletedProcess[str]"]
+) -> None:
+    """The banner in memory is the beginning of the printed one; what is inferred, and of which clocks a line can be, is known."""
+    log = record(model(flavour)).imported
+    for files in ((log.with_name("boot.trace"), log), (log, log.with_name("boot.trace"))):
+        done = program("diff", *files)
+        assert done.returncode == 0, done.stdout
