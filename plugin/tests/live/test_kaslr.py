@@ -72,6 +72,12 @@ def hold_against_a_boot_in_its_place(moved: Path, gdb: Gdb, tmp_path: Path) -> N
                 assert rows[0] == rows[1], (table, function)
 
 
+def refused(command: str) -> str:
+    """A command whose error ends no script."""
+    lines = ["try:", f"  gdb.execute({command!r})", "except gdb.error as error:", "  print(error)"]
+    return f"python exec({chr(10).join(lines)!r})"
+
+
 def test_a_boot_from_its_first_instruction(gdb: Gdb, program: Callable[..., Any], tmp_path: Path) -> None:
     """Found, and told to GDB; the trace has link addresses, so that boots can be compared."""
     serial, trace = tmp_path / "serial.log", tmp_path / "boot.trace"
@@ -171,11 +177,24 @@ def test_a_stub_without_watchpoints(boot: Callable[..., Guest], gdb: Gdb, tmp_pa
     """Then breakpoints stand in all places; the search is Ctrl-C's to end, and a wrong offset is one line."""
     guest, trace = boot(GUEST), tmp_path / "boot.trace"
     with NoWatchpoints(guest.socket) as hidden:
-        script = [f"file {GUEST.vmlinux}", f"clock attach {hidden.address}"]
+        script = [
+            f"file {GUEST.vmlinux}",
+            f"clock attach {hidden.address}",
+            refused("clock record --boots 2 --until exit"),
+        ]
         said = gdb(
-            [*script, f"clock record --no-branches -o {trace} --until clock.registered:refined-jiffies", "kill"]
+            [
+                *script,
+                f"clock record --functions {TRACED[0]} -o {trace} --until clock.registered:refined-jiffies",
+                "kill",
+            ]
         ).text
     assert "further than its file says (KASLR)" in said and "reached clock.registered:refined-jiffies" in said
+    assert "has no watchpoint to spare to see the next one by, or boot it with nokaslr" in said and "is up" not in said
+    with Trace(str(trace)) as recorded:
+        assert [call[1:4] for call in calls(recorded, TRACED[0])] == [
+            ("register_refined_jiffies+0xa1", "swapper", "not seen")
+        ]
 
 
 def test_another_kernels_symbols(boot: Callable[..., Guest], gdb: Gdb, tmp_path: Path) -> None:
