@@ -7,7 +7,6 @@
 
 #include "arch/arch.h"
 #include "base/util.h"
-#include "xref/written.h"
 
 /* The registers from a sequence of the general ones, PC and flags. -1 with an exception set. */
 static int take_state(PyObject *sequence, struct emulate_state *ret)
@@ -96,14 +95,13 @@ static const char *register_name(int number)
 	return number >= 0 && (unsigned)number < arch->general_count ? arch->general[number] : "";
 }
 
-static PyObject *give_store(const struct store *store)
+static PyObject *give_store(const struct written *store)
 {
 	const struct operands_memory *place = &store->place;
-	const char *segment = store->segment == 'g' ? "gs" : store->segment == 'f' ? "fs" : "";
 
 	return Py_BuildValue("{s:O,s:O,s:s,s:i,s:s,s:s,s:i,s:L}", "updates", store->updates ? Py_True : Py_False,
-			     "string", store->string ? Py_True : Py_False, "segment", segment, "width", store->width,
-			     "base", store->string ? "" : register_name(place->base), "index",
+			     "string", store->string ? Py_True : Py_False, "segment", store->segment, "width",
+			     store->width, "base", store->string ? "" : register_name(place->base), "index",
 			     store->string ? "" : register_name(place->index), "scale", place->scale, "displacement",
 			     (long long)place->displacement);
 }
@@ -138,14 +136,14 @@ static bool decode_at(const struct machine_code *code, Py_ssize_t at, struct ins
 static PyObject *store_of_code(PyObject *module, PyObject *args)
 {
 	struct machine_code code;
-	struct store store;
+	struct written store;
 	struct insn insn;
 	bool stores;
 
 	(void)module;
 	if (!take_code(args, &code))
 		return NULL;
-	stores = decode_at(&code, 0, &insn) && store_of(code.decoder, &insn, &store);
+	stores = decode_at(&code, 0, &insn) && written_by(code.decoder, &insn, &store);
 	insn_decoder_destroy(code.decoder);
 	if (!stores)
 		Py_RETURN_NONE;

@@ -507,7 +507,7 @@ static struct cs_error *open_file(PyObject *object, const char *path)
 	CS_TRY(elf_create(path, &self->elf));
 	CS_TRY(xref_create(self->elf, &self->xref));
 	CS_TRY(lines_create(self->elf, &self->lines));
-	return insn_decoder_create(arch_at(0), &self->decoder);
+	return insn_decoder_create(elf_arch(self->elf), &self->decoder);
 }
 
 static PyObject *xref_new(PyTypeObject *type, PyObject *args, PyObject *keywords)

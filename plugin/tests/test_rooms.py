@@ -14,10 +14,10 @@ PLUGIN = ROOT / "plugin" / "clockscope"
 
 MAY_INCLUDE = {
     "base": set[str](),
-    "rsp": {"base"},
+    "rsp": {"base", "arch"},
     "arch": {"base"},
     "arch/x86": {"base", "arch"},
-    "elf": {"base"},
+    "elf": {"base", "arch"},
     "trace": {"base"},
     "relay": {"base", "rsp", "arch"},
     "flow": {"base", "arch", "elf"},
@@ -30,7 +30,7 @@ IN_ORDER = ("base", "rsp", "relay", "xref", "trace")
 """Rooms whose files have an order: a lower one knows nothing of a higher one."""
 
 PYTHON_ORDER = (
-    *("base", "profiles", "kernel", "importing", "model", "gdbside"),
+    *("base", "arch", "profiles", "kernel", "importing", "model", "gdbside"),
     *("live", "reports", "exports", "fleet", "commands", "front"),
 )
 """A room of the plugin knows those before it."""

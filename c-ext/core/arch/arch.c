@@ -100,6 +100,11 @@ size_t operands_list(struct insn_decoder *decoder, const struct insn *insn, stru
 	return decoder->arch->operands_list(decoder, insn, ret);
 }
 
+bool written_by(struct insn_decoder *decoder, const struct insn *insn, struct written *ret)
+{
+	return decoder->arch->written_by(decoder, insn, ret);
+}
+
 enum emulate_need emulate_need(const struct insn *insn)
 {
 	return insn->length ? insn->arch->need(insn) : EMULATE_IMPOSSIBLE;

@@ -11,6 +11,9 @@
 #include "arch/emulate.h"
 #include "arch/insn.h"
 #include "arch/operands.h"
+#include "arch/shape.h"
+#include "arch/sites.h"
+#include "arch/written.h"
 #include "base/placement.h"
 
 /* A decoder's first member; the architecture's own follow. */
@@ -30,8 +33,22 @@ struct arch_loan {
 #define ARCH_LOAN_GIVEN 2
 #define ARCH_LOAN_RESULTS 4
 
+/* Names of the functions that a Linux kernel returns through, and that it calls and jumps through registers by: from
+ * the first to the last, each of `size` bytes. */
+struct arch_thunks {
+	const char *return_name;
+	const char *first, *last;
+	unsigned size;
+};
+
+struct arch_register {
+	const char *name;
+	unsigned bits;
+};
+
 struct arch {
 	const char *name;     /* "x86-64" */
+	const char *target;   /* what its name in stubs' descriptions begins with */
 	uint16_t elf_machine; /* e_machine of its ELF files, which are 64-bit and little-endian */
 
 	/* See insn.h and operands.h for each of these. */
@@ -46,16 +63,30 @@ struct arch {
 	void (*operands_of)(struct insn_decoder *decoder, const struct insn *insn, struct operands *ret);
 	size_t (*operands_list)(struct insn_decoder *decoder, const struct insn *insn, struct operand *ret);
 
+	bool (*written_by)(struct insn_decoder *decoder, const struct insn *insn, struct written *ret);
+
+	/* See shape.h. Decodes the instruction at the start of `bytes`; false where there is none, or `size` ends it.
+	 */
+	bool (*shape)(const uint8_t *bytes, size_t size, struct shape *ret);
+	/* Whether the value at an offset may belong to an operand that is the processor's own. */
+	bool (*may_be_per_cpu)(const uint8_t *bytes, size_t offset);
+	unsigned widest_operand; /* in memory: bytes */
+
 	/* See emulate.h. */
 	enum emulate_need (*need)(const struct insn *insn);
 	bool (*condition)(const struct insn *insn, uint64_t flags, uint64_t value);
 	bool (*flags)(const struct insn *insn, bool holds, uint64_t flags, uint64_t *ret);
 	void (*run)(const struct insn *insn, struct emulate_state *state, uint64_t loaded, struct emulate_effect *ret);
 
+	const char *xml_registers; /* its name in qSupported, where a debugger says what it understands */
+	const struct arch_register
+		*assumed; /* what GDB assumes where a stub has no description; a nameless one ends it */
+
 	/* Registers, by the names that stubs' descriptions give them. */
 	const char *const *general;
 	unsigned general_count;
-	const char *pc;
+	const uint8_t *dwarf; /* their numbers in DWARF */
+	const char *pc;       /* of 64 bits */
 	const char *flags_register;
 	const char *cpu_base; /* where a kernel keeps the address of what is the processor's own */
 
@@ -84,6 +115,9 @@ struct arch {
 	const char *clock_loan; /* the one that reads the processor's clock, and what it read */
 	uint64_t (*ticks_of)(const uint32_t results[ARCH_LOAN_RESULTS]);
 
+	/* Of a kernel's text. */
+	const struct site_table *site_tables; /* a nameless one ends them */
+	struct arch_thunks thunks;
 	uint8_t breakpoint; /* the byte that debuggers and kernels write over an instruction */
 };
 

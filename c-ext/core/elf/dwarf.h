@@ -20,6 +20,7 @@ struct noreturn_answers {
 };
 
 struct lines {
+	const struct arch *arch;
 	Dwarf *dwarf; /* NULL: the ELF has none */
 	struct aranges aranges;
 	Dwarf_Die unit;

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "arch/machines.h"
 #include "base/util.h"
 
 struct cs_error *elf_bad(const struct elf *elf, const char *what)
@@ -37,20 +38,35 @@ static struct cs_error *map_file(struct elf *elf)
 	return NULL;
 }
 
-static struct cs_error *check_header(const struct elf *elf)
+/* `e_machine` lies at the same place in files of 32 and 64 bits. */
+static struct cs_error *check_machine(struct elf *elf)
+{
+	const Elf64_Ehdr *header = elf->image;
+	bool big = header->e_ident[EI_DATA] == ELFDATA2MSB;
+	uint16_t machine = big ? __builtin_bswap16(header->e_machine) : header->e_machine;
+	bool narrow = header->e_ident[EI_CLASS] != ELFCLASS64;
+	const char *known = arch_at(0)->name;
+
+	elf->arch = header->e_ident[EI_DATA] == ELFDATA2LSB && !narrow ? machine_of_elf(machine) : NULL;
+	if (elf->arch)
+		return NULL;
+	if (narrow)
+		return cs_error_create(CS_ERROR_FORMAT, "%s: a 32-bit ELF file (%s); only %s guests are supported",
+				       elf->path, machine_name_of_elf(machine), known);
+	return cs_error_create(CS_ERROR_FORMAT, "%s: built for %s%s; only %s guests are supported", elf->path,
+			       machine_name_of_elf(machine), big ? " (big-endian)" : "", known);
+}
+
+static struct cs_error *check_header(struct elf *elf)
 {
 	const Elf64_Ehdr *header = elf->image;
 
 	if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
 		return elf_bad(elf,
 			       "not an ELF file; name the kernel's ELF with debug information (vmlinux, not bzImage)");
-	if (header->e_ident[EI_CLASS] != ELFCLASS64)
-		return elf_bad(elf, "a 32-bit ELF file; only x86-64 guests are supported");
-	if (elf->size < sizeof(*header))
+	if (elf->size < sizeof(Elf32_Ehdr) || (header->e_ident[EI_CLASS] == ELFCLASS64 && elf->size < sizeof(*header)))
 		return elf_bad(elf, "truncated: the ELF header is cut off");
-	if (header->e_ident[EI_DATA] != ELFDATA2LSB || header->e_machine != EM_X86_64)
-		return cs_error_create(CS_ERROR_FORMAT, "%s: built for %s; only x86-64 guests are supported", elf->path,
-				       header->e_machine == EM_AARCH64 ? "aarch64" : "another machine");
+	CS_TRY(check_machine(elf));
 	/* Its sections have no addresses yet, and what calls and stores refer to stands in relocations. */
 	if (header->e_type == ET_REL)
 		return elf_bad(elf, "an object file that is not linked yet, as modules (.ko) are: nothing in it has an "
@@ -219,6 +235,11 @@ void elf_destroy(struct elf *elf)
 const char *elf_path(const struct elf *elf)
 {
 	return elf->path;
+}
+
+const struct arch *elf_arch(const struct elf *elf)
+{
+	return elf->arch;
 }
 
 struct Elf *elf_handle(const struct elf *elf)

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/arch.h"
 #include "base/error.h"
 
 struct elf;
@@ -40,12 +41,15 @@ struct elf_segment {
 	uint64_t size; /* of its bytes in the file */
 };
 
-/* Opens a file. CS_ERROR_SYSTEM: cannot be read; CS_ERROR_FORMAT: no ELF, not 64-bit, not x86-64, not linked,
+/* Opens a file. CS_ERROR_SYSTEM: cannot be read; CS_ERROR_FORMAT: no ELF, of a machine that is not known, not linked,
  * truncated. */
 struct cs_error *elf_create(const char *path, struct elf **ret);
 void elf_destroy(struct elf *elf);
 
 const char *elf_path(const struct elf *elf);
+
+/* Whose instructions it holds. */
+const struct arch *elf_arch(const struct elf *elf);
 
 /* Allocated sections, sorted by address. Belongs to the ELF. */
 const struct elf_section *elf_sections(const struct elf *elf, size_t *count_ret);

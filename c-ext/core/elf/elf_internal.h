@@ -9,6 +9,7 @@
 
 struct elf {
 	char *path;
+	const struct arch *arch;
 	void *image;
 	size_t size;
 	Elf *handle;

@@ -11,6 +11,7 @@ struct cs_error *lines_create(struct elf *elf, struct lines **ret)
 
 	if (!lines)
 		return &cs_error_no_memory;
+	lines->arch = elf_arch(elf);
 	lines->elf = elf_handle(elf);
 	lines->dwarf = dwarf_begin_elf(lines->elf, DWARF_C_READ, NULL);
 	aranges_init(&lines->aranges, lines->elf);

@@ -3,32 +3,14 @@
  * Places in a kernel's text that its instructions alone do not explain: where the kernel rewrites its
  * text while it runs, and where control goes that no instruction names.
  *
- * Linux keeps tables of them, which this stage reads from the ELF: include/linux/jump_label.h,
- * arch/x86/include/asm/{alternative,paravirt,extable,bug}.h, include/linux/static_call_types.h,
- * arch/x86/kernel/vmlinux.lds.S. A kernel without such tables has none. Left out is __call_sites: it lists every
- * call, which stays a call of the same function.
+ * Linux keeps tables of them, which this stage reads from the ELF; the architecture lists them. A kernel without such
+ * tables has none.
  */
 #ifndef CLOCKSCOPE_SITES_H
 #define CLOCKSCOPE_SITES_H
 
+#include "arch/sites.h"
 #include "elf/elf.h"
-
-#define SITES_TABLES 11 /* that are known */
-
-enum site_kind {
-	SITE_ALTERNATIVE, /* `target` is the replacement's address, `extent` its length */
-	SITE_STATIC_KEY,  /* nop or a jump to `target` */
-	SITE_STATIC_CALL,
-	SITE_RETPOLINE,
-	SITE_RETURN, /* jump to the return thunk, or ret */
-	SITE_MCOUNT, /* call of __fentry__, or nop */
-	SITE_PARAVIRT,
-	SITE_LOCK,  /* lock prefix, or none */
-	SITE_ENDBR, /* endbr64, or another nop */
-	SITE_FIXUP, /* not patched: an exception here continues at `target` */
-	SITE_BUG,   /* not patched: this ud2 never continues */
-	SITE_WARN,  /* not patched: this ud2 continues after itself */
-};
 
 struct site {
 	uint64_t address;
@@ -43,7 +25,7 @@ struct sites {
 	struct site *items;
 	size_t count;
 	size_t room;
-	const char *unread[SITES_TABLES]; /* names of tables that are there, but not in a known form */
+	const char *unread[SITES_TABLES_MAX]; /* names of tables that are there, but not in a known form */
 	size_t unread_count;
 };
 

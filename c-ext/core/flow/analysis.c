@@ -29,14 +29,16 @@ static struct cs_error *address_of(struct elf *elf, const char *name, uint64_t *
 	return NULL;
 }
 
-/* Linux keeps its thunks one after the other: __x86_indirect_thunk_rax first, that of r15 last, 32 bytes each. */
+/* Linux keeps its thunks one after the other. */
 static struct cs_error *find_thunks(struct analyser *analyser)
 {
-	CS_TRY(address_of(analyser->elf, "__x86_return_thunk", &analyser->return_thunk));
-	CS_TRY(address_of(analyser->elf, "__x86_indirect_thunk_rax", &analyser->indirect_thunks[0]));
-	CS_TRY(address_of(analyser->elf, "__x86_indirect_thunk_r15", &analyser->indirect_thunks[1]));
+	const struct arch_thunks *thunks = &elf_arch(analyser->elf)->thunks;
+
+	CS_TRY(address_of(analyser->elf, thunks->return_name, &analyser->return_thunk));
+	CS_TRY(address_of(analyser->elf, thunks->first, &analyser->indirect_thunks[0]));
+	CS_TRY(address_of(analyser->elf, thunks->last, &analyser->indirect_thunks[1]));
 	if (analyser->indirect_thunks[1] > analyser->indirect_thunks[0])
-		analyser->indirect_thunks[1] += 32;
+		analyser->indirect_thunks[1] += thunks->size;
 	return NULL;
 }
 
@@ -63,7 +65,7 @@ static void find_sections(struct analyser *analyser)
 
 static struct cs_error *prepare(struct analyser *analyser)
 {
-	CS_TRY(insn_decoder_create(arch_at(0), &analyser->decoder));
+	CS_TRY(insn_decoder_create(elf_arch(analyser->elf), &analyser->decoder));
 	CS_TRY(sites_create(analyser->elf, &analyser->sites));
 	CS_TRY(find_thunks(analyser));
 	CS_TRY(lines_create(analyser->elf, &analyser->lines));

@@ -29,8 +29,8 @@ struct cfg_input {
 	size_t code_count;
 	const struct sites *sites;           /* may be NULL */
 	const struct cfg_code *replacements; /* text of alternatives; NULL: assumed not to jump */
-	uint64_t return_thunk;               /* __x86_return_thunk; 0: none */
-	uint64_t indirect_thunks[2];         /* [start, end) of __x86_indirect_thunk_*; 0, 0: none */
+	uint64_t return_thunk;               /* what returns jump to; 0: none */
+	uint64_t indirect_thunks[2];         /* [start, end) of those that jump through a register; 0, 0: none */
 	/* Reads constant data, for jump tables; NULL: tables are not resolved. */
 	bool (*read)(void *context, uint64_t address, void *buffer, size_t size);
 	/* Whether a function never returns; NULL: all do. */

@@ -8,9 +8,6 @@
 #include "base/util.h"
 #include "elf/dwarf.h"
 
-/* DWARF's numbers of the general registers, by those of encodings (x86-64 psABI, figure 3.36). */
-static const uint8_t dwarf_numbers[16] = {0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15};
-
 /* A place that a variable may be in. */
 struct place {
 	uint64_t address;
@@ -173,9 +170,9 @@ const char *variables_in_register(struct lines *lines, uint64_t address, int reg
 {
 	struct place place = {.address = address};
 
-	if (reg < 0 || reg > 15)
+	if (reg < 0 || (unsigned)reg >= lines->arch->general_count)
 		return NULL;
-	place.reg = dwarf_numbers[reg];
+	place.reg = lines->arch->dwarf[reg];
 	return find(lines, &place);
 }
 
@@ -183,9 +180,9 @@ const char *variables_in_slot(struct lines *lines, uint64_t address, int base, i
 {
 	struct place place = {.address = address, .in_memory = true, .displacement = displacement};
 
-	if (base < 0 || base > 15)
+	if (base < 0 || (unsigned)base >= lines->arch->general_count)
 		return NULL;
-	place.reg = dwarf_numbers[base];
+	place.reg = lines->arch->dwarf[base];
 	return find(lines, &place);
 }
 

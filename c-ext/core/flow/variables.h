@@ -11,7 +11,7 @@
 #include "flow/cfg.h"
 
 struct variable {
-	char operand[OPERAND_TEXT_MAX]; /* as in the comparison's text: "%rax", "8(%rsp)" */
+	char operand[OPERAND_TEXT_MAX]; /* as in the comparison's text: "%eax" */
 	const char *name;               /* in the source; belongs to the lines */
 };
 
@@ -20,7 +20,7 @@ struct variable {
 size_t variables_compared(struct lines *lines, struct insn_decoder *decoder, const struct cfg *cfg, uint32_t block,
 			  struct variable *ret);
 
-/* The name of the variable that a register (0 RAX … 15 R15, as in encodings) holds whole at an address, or NULL. */
+/* The name of the variable that a register (numbered as in encodings) holds whole at an address, or NULL. */
 const char *variables_in_register(struct lines *lines, uint64_t address, int reg);
 
 /* The same for the memory at `displacement` from what register `base` points to: a slot of the stack. */

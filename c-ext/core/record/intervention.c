@@ -142,7 +142,7 @@ struct cs_error *interventions_create(struct relay *relay, struct store *store, 
 		.relay = relay_hold(relay),
 		.store = store_hold(store),
 		.placement = *placement,
-		.flags = target_find(relay_stub(relay)->target, arch_at(0)->flags_register),
+		.flags = target_find(relay_stub(relay)->target, relay_stub(relay)->arch->flags_register),
 	};
 	pthread_mutex_init(&interventions->lock, NULL);
 	*ret = interventions;

@@ -99,7 +99,7 @@ struct cs_error *recorder_create(struct relay *relay, struct store *store, const
 				 struct recorder **ret)
 {
 	const struct target *target = relay_stub(relay)->target;
-	const struct arch *arch = arch_at(0);
+	const struct arch *arch = relay_stub(relay)->arch;
 	struct recorder *recorder = calloc(1, sizeof(*recorder));
 
 	if (!recorder)

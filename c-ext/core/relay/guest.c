@@ -57,8 +57,8 @@ struct cs_error *guest_begin(struct guest *guest)
 	guest_note_stop(guest, &stop);
 	CS_TRY(ask_process(guest));
 	copy_thread(guest->general.by_gdb, guest->stop.thread);
-	registers_map(insn_decoder_arch(guest->decoder), guest->stub->target, &guest->map);
-	return NULL;
+	registers_map(guest->stub->arch, guest->stub->target, &guest->map);
+	return insn_decoder_create(guest->stub->arch, &guest->decoder);
 }
 
 /* --- Threads and registers --- */

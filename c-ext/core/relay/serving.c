@@ -62,8 +62,7 @@ struct cs_error *serving_init(struct serving *serving, struct meeting *meeting)
 	assemble(serving);
 	borrow_init(&serving->borrower);
 	serving->headless.meeting = meeting;
-	CS_TRY(calls_init(&serving->calls, meeting));
-	return insn_decoder_create(arch_at(0), &serving->guest.decoder);
+	return calls_init(&serving->calls, meeting);
 }
 
 void serving_clear(struct serving *serving)

@@ -201,24 +201,23 @@ struct cs_error *target_create(target_fetch *fetch, void *context, struct target
 	return NULL;
 }
 
-struct cs_error *target_create_default(struct target **ret)
+struct cs_error *target_create_assumed(const struct arch *arch, struct target **ret)
 {
-	static const char *const names[] = {
-		"rax", "rbx", "rcx", "rdx", "rsi", "rdi",    "rbp", "rsp", "r8", "r9", "r10", "r11",
-		"r12", "r13", "r14", "r15", "rip", "eflags", "cs",  "ss",  "ds", "es", "fs",  "gs",
-	};
 	CLEANUP(destroy_pointer) struct target *target = calloc(1, sizeof(*target));
+	size_t count = 0;
 
 	if (!target)
 		return &cs_error_no_memory;
-	target->registers = calloc(ARRAY_SIZE(names), sizeof(target->registers[0]));
+	while (arch->assumed[count].name)
+		count++;
+	target->registers = calloc(count, sizeof(target->registers[0]));
 	if (!target->registers)
 		return &cs_error_no_memory;
-	target->count = ARRAY_SIZE(names);
-	for (uint32_t i = 0; i < ARRAY_SIZE(names); i++) {
+	target->count = count;
+	for (uint32_t i = 0; i < count; i++) {
 		target->registers[i].number = i;
-		target->registers[i].bits = i <= 16 ? 64 : 32;
-		snprintf(target->registers[i].name, TARGET_NAME_MAX, "%s", names[i]);
+		target->registers[i].bits = arch->assumed[i].bits;
+		snprintf(target->registers[i].name, TARGET_NAME_MAX, "%s", arch->assumed[i].name);
 	}
 	lay_out(target);
 	*ret = TAKE_PTR(target);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/arch.h"
 #include "base/error.h"
 
 #define TARGET_NAME_MAX 32
@@ -35,9 +36,8 @@ typedef struct cs_error *target_fetch(void *context, const char *annex, char **r
  * CS_ERROR_PROTOCOL for what is no target description, or one that includes itself. */
 struct cs_error *target_create(target_fetch *fetch, void *context, struct target **ret);
 
-/* The layout that GDB assumes for x86-64 where a stub has no description (gdb/features/i386/64bit-core.xml):
- * 16 general registers, rip, eflags, six segment registers. */
-struct cs_error *target_create_default(struct target **ret);
+/* The layout that GDB assumes for an architecture where a stub has no description. */
+struct cs_error *target_create_assumed(const struct arch *arch, struct target **ret);
 
 void target_destroy(struct target *target);
 

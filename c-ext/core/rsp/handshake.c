@@ -5,13 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/machines.h"
 #include "base/util.h"
 #include "base/vector.h"
 #include "rsp/quirks.h"
 
 /* What the relay can do itself, told to the stub. What GDB is offered is settled in gdb_answer.c. */
-static const char supported[] =
-	"qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=i386";
+static const char supported[] = "qSupported:multiprocess+;swbreak+;hwbreak+;no-resumed+;vContSupported+;xmlRegisters=";
 
 /* The manual's default where a stub says nothing (appendix E.4, PacketSize). */
 #define PACKET_SIZE_DEFAULT 400
@@ -46,10 +46,15 @@ static struct cs_error *ask_features(struct stub *stub)
 	struct reply_field field;
 	const char *at;
 	const char *size;
+	char request[256];
 	uint64_t number;
-	int code;
+	int code, length;
 
-	CS_TRY(stub_request(stub, supported, strlen(supported), &reply));
+	length = snprintf(request, sizeof(request), "%s%s", supported, arch_at(0)->xml_registers);
+	for (size_t i = 1; arch_at(i); i++)
+		length +=
+			snprintf(request + length, sizeof(request) - (size_t)length, ",%s", arch_at(i)->xml_registers);
+	CS_TRY(stub_request(stub, request, (size_t)length, &reply));
 	at = reply.text;
 	if (!reply_is_error(reply.text, reply.length, &code))
 		while (stub->feature_count < 256 && reply_next_field(&at, reply.text + reply.length, &field))
@@ -142,24 +147,8 @@ static struct cs_error *fetch_annex(void *context, const char *annex, char **ret
 
 static struct cs_error *is_another_machine(const struct stub *stub, const char *what)
 {
-	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's guest is %s; only x86-64 guests can be traced",
-			       stub->address, what);
-}
-
-/* Bytes of a full `g` by GDB's own layouts of other machines (gdb/features): what a stub without a description sends.
- */
-static const char *machine_of_size(size_t size)
-{
-	switch (size) {
-	case 64: /* general registers alone, as KGDB's */
-	case 308:
-	case 312:
-	case 344: return "i386";
-	case 268: /* without its vector registers */
-	case 788:
-	case 796: return "aarch64";
-	default: return NULL;
-	}
+	return cs_error_create(CS_ERROR_REFUSED, "%s: the stub's guest is %s; only %s guests can be traced",
+			       stub->address, what, arch_at(0)->name);
 }
 
 static struct cs_error *check_size(struct stub *stub)
@@ -175,46 +164,63 @@ static struct cs_error *check_size(struct stub *stub)
 		return NULL;
 	}
 	CS_TRY(error);
-	machine = machine_of_size(size);
+	machine = machine_name_of_size(size);
 	return machine ? is_another_machine(stub, machine) : NULL;
 }
 
-/* All that is planted, borrowed and worked out is x86-64's: elsewhere it would do harm. */
-static struct cs_error *check_machine(struct stub *stub)
+static bool has_program_counter(const struct stub *stub, const struct arch *arch)
 {
-	const struct target_register *rip = target_find(stub->target, "rip");
-	const char *said = stub->target->architecture;
-	bool other = said[0] && strncmp(said, "i386:x", strlen("i386:x")) != 0;
+	const struct target_register *pc = target_find(stub->target, arch->pc);
 
-	if (!stub->target->count)
-		return other ? is_another_machine(stub, said) : NULL;
-	if (rip && rip->bits == 64)
-		return NULL;
-	if (other)
-		return is_another_machine(stub, said);
-	return is_another_machine(stub, target_find(stub->target, "eip")  ? "i386"
-					: target_find(stub->target, "x0") ? "aarch64"
-									  : "a machine without a 64-bit RIP");
+	return pc && pc->bits == 64;
 }
 
-static struct cs_error *assume_registers(struct stub *stub)
+static const char *machine_by_registers(const struct stub *stub)
 {
-	CS_TRY(target_create_default(&stub->target));
+	const struct machine_mark *mark = NULL;
+
+	for (size_t i = 0; (mark = machine_mark_at(i)) && !target_find(stub->target, mark->reg); i++)
+		;
+	return mark ? mark->machine : "a machine that has no program counter of those";
+}
+
+/* All that is planted, borrowed and worked out is the architecture's: elsewhere it would do harm. */
+static struct cs_error *find_machine(struct stub *stub)
+{
+	const char *said = stub->target->architecture;
+	const struct arch *named = said[0] ? machine_of_target(said) : arch_at(0);
+
+	if (!stub->target->count) {
+		stub->arch = named;
+		return named ? NULL : is_another_machine(stub, said);
+	}
+	for (size_t i = 0; arch_at(i) && !stub->arch; i++)
+		if (has_program_counter(stub, arch_at(i)))
+			stub->arch = arch_at(i);
+	if (stub->arch)
+		return NULL;
+	return is_another_machine(stub, named ? machine_by_registers(stub) : said);
+}
+
+static struct cs_error *assume_registers(struct stub *stub, const struct arch *arch)
+{
+	stub->arch = arch;
+	CS_TRY(target_create_assumed(arch, &stub->target));
 	return check_size(stub);
 }
 
 static struct cs_error *ask_registers(struct stub *stub)
 {
 	if (!has(stub, "qXfer:features:read"))
-		return assume_registers(stub);
+		return assume_registers(stub, arch_at(0));
 	CS_TRY(target_create(fetch_annex, stub, &stub->target));
-	CS_TRY(check_machine(stub));
+	CS_TRY(find_machine(stub));
 	if (stub->target->count)
 		return NULL;
 	/* A description may name an architecture alone: GDB then assumes its own layout. */
 	target_destroy(stub->target);
 	stub->target = NULL;
-	return assume_registers(stub);
+	return assume_registers(stub, stub->arch);
 }
 
 static struct cs_error *ask_stop(struct stub *stub)

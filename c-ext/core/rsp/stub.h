@@ -49,8 +49,9 @@ struct stub {
 	struct stub_feature *features;
 	size_t feature_count;
 	size_t feature_room;
-	unsigned quirks; /* bits by enum quirk_id: what it does beside the manual, as far as it is known */
-	char vcont[8];   /* the actions of vCont?, such as "cCsSr"; empty where there is no vCont */
+	unsigned quirks;         /* bits by enum quirk_id: what it does beside the manual, as far as it is known */
+	char vcont[8];           /* the actions of vCont?, such as "cCsSr"; empty where there is no vCont */
+	const struct arch *arch; /* of the guest */
 	struct target *target;
 	struct stub_reply first_stop; /* the answer to `?` */
 

@@ -9,9 +9,6 @@
 #include "xref/walk.h"
 #include "xref/xref_internal.h"
 
-/* An operand may begin before the range and reach into it: as far as the widest one (xsave) reaches. */
-#define WIDEST_OPERAND 576
-
 struct search {
 	struct xref *xref;
 	const struct xref_target *target;
@@ -53,13 +50,13 @@ static uint64_t operand_address(const struct shape *shape, const uint8_t *bytes,
 {
 	uint64_t displacement = (uint64_t)shape_displacement(shape, bytes);
 
-	return shape->memory == SHAPE_RIP ? address + shape->length + displacement : displacement;
+	return shape->memory == SHAPE_RELATIVE ? address + shape->length + displacement : displacement;
 }
 
 /* Small numbers are addresses only where a segment or a relocation says so. */
 static struct cs_error *is_address(struct search *search, const struct shape *shape, uint64_t field, bool *ret)
 {
-	*ret = !search->target->zero_based || (shape && (shape->memory == SHAPE_RIP || shape->segment_gs));
+	*ret = !search->target->zero_based || (shape && (shape->memory == SHAPE_RELATIVE || shape->per_cpu));
 	return *ret ? NULL : object_is_relocated(search->xref->object, field, ret);
 }
 
@@ -79,10 +76,8 @@ static struct cs_error *examine_immediate(struct search *search, const struct sh
 {
 	const struct xref_target *target = search->target;
 	uint64_t value = (uint64_t)shape_immediate(shape, bytes);
-	bool is_call;
 
-	if (shape->immediate_size < 4 || shape_is_branch(shape, &is_call) || value < target->whole_low ||
-	    value >= target->whole_high)
+	if (shape->immediate_size < 4 || shape->branches || value < target->whole_low || value >= target->whole_high)
 		return NULL;
 	return is_address(search, NULL, address + shape->immediate_at, found);
 }
@@ -114,8 +109,8 @@ static struct cs_error *examine(struct search *search, size_t offset, const stru
 	return xref_sites_add(search->sites, site);
 }
 
-/* A candidate for a small address is only worth decoding with a %gs prefix before it or a relocation on it, or when
- * it is meant relative to the instruction, which makes it a large negative number. */
+/* A candidate for a small address is only worth decoding where it may be a per-CPU operand's, with a relocation on it,
+ * or when it is meant relative to the instruction, which makes it a large negative number. */
 static struct cs_error *is_plausible(struct search *search, size_t offset, bool *ret)
 {
 	const uint8_t *bytes = search->walk.bytes;
@@ -123,8 +118,7 @@ static struct cs_error *is_plausible(struct search *search, size_t offset, bool 
 
 	memcpy(&value, bytes + offset, sizeof(value));
 	*ret = !search->target->zero_based || value >= UINT32_C(0x40000000);
-	for (size_t back = 2; !*ret && back <= 8 && back <= offset; back++)
-		*ret = bytes[offset - back] == 0x65;
+	*ret = *ret || elf_arch(search->xref->elf)->may_be_per_cpu(bytes, offset);
 	return *ret ? NULL : object_is_relocated(search->xref->object, search->walk.address + offset, ret);
 }
 
@@ -151,12 +145,14 @@ static struct cs_error *search_section(struct search *search, const struct elf_s
 {
 	const struct xref_target *target = search->target;
 	const uint8_t *bytes = elf_bytes(search->xref->elf, section->address, section->size);
-	uint64_t low = target->whole_low - WIDEST_OPERAND;
+	uint64_t widest = elf_arch(search->xref->elf)->widest_operand;
+	uint64_t low = target->whole_low - widest;
 
 	if (!bytes)
 		return NULL;
-	/* An operand before address 0 would be one at the top of the address space. */
-	if (target->whole_low < WIDEST_OPERAND)
+	/* An operand may begin before the range and reach into it. One before address 0 would be one at the top of the
+	 * address space. */
+	if (target->whole_low < widest)
 		low = 0;
 	walk_begin(&search->walk, search->xref, section, bytes);
 	return scan_candidates(bytes, section->size, section->address, low, target->whole_high, visit_code, search);

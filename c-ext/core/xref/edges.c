@@ -98,25 +98,24 @@ static struct cs_error *collect_instruction(struct collector *collector, const s
 	uint64_t address = walk->address + offset;
 	uint64_t begin = walk->next_symbol ? collector->xref->symbols[walk->next_symbol - 1].address : 0;
 	uint32_t from;
-	bool call;
 
 	if (!walk->next_symbol || begin < walk->address)
 		return NULL; /* before the section's first symbol: code of nobody */
 	from = collector->node[walk->next_symbol - 1];
-	if (shape_is_branch(shape, &call)) {
+	if (shape->branches) {
 		uint64_t target = address + shape->length + (uint64_t)shape_immediate(shape, bytes);
 
 		/* Most branches stay between two symbols, where no function begins. */
 		return target > begin && target < next_symbol_address(walk)
 			       ? NULL
-			       : add_branch(collector, from, address, target, call);
+			       : add_branch(collector, from, address, target, shape->calls);
 	}
 	if (shape->access && shape->displacement_size >= 4) {
 		uint64_t displacement = (uint64_t)shape_displacement(shape, bytes);
 
 		CS_TRY(add_reference(collector, from,
-				     shape->memory == SHAPE_RIP ? address + shape->length + displacement
-								: displacement));
+				     shape->memory == SHAPE_RELATIVE ? address + shape->length + displacement
+								     : displacement));
 	}
 	if (shape->immediate_size >= 4)
 		return add_reference(collector, from, (uint64_t)shape_immediate(shape, bytes));

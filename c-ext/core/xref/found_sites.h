@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/shape.h"
 #include "base/error.h"
-#include "xref/shape.h"
 
 enum xref_kind {
 	XREF_INSTRUCTION,

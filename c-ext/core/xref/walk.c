@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "xref/walk.h"
 
-#include "xref/shape_decode.h"
+#include "arch/arch.h"
 #include "xref/xref_internal.h"
 
 void walk_begin(struct walk *walk, const struct xref *xref, const struct elf_section *section, const uint8_t *bytes)
@@ -9,6 +9,7 @@ void walk_begin(struct walk *walk, const struct xref *xref, const struct elf_sec
 	*walk = (struct walk){
 		.xref = xref,
 		.bytes = bytes,
+		.shape = elf_arch(xref->elf)->shape,
 		.address = section->address,
 		.size = section->size,
 		.next_symbol = xref_first_symbol(xref, section->address),
@@ -47,7 +48,7 @@ static size_t limit_of(struct walk *walk)
 bool walk_next(struct walk *walk, size_t *offset_ret, struct shape *ret)
 {
 	for (; walk->at < walk->size; walk->at++) {
-		if (!shape_decode(walk->bytes + walk->at, limit_of(walk) - walk->at, ret))
+		if (!walk->shape(walk->bytes + walk->at, limit_of(walk) - walk->at, ret))
 			continue;
 		*offset_ret = walk->at;
 		walk->at += ret->length;

@@ -3,7 +3,7 @@
 #ifndef CLOCKSCOPE_XREF_WALK_H
 #define CLOCKSCOPE_XREF_WALK_H
 
-#include "xref/shape.h"
+#include "arch/shape.h"
 #include "xref/xref.h"
 
 /*
@@ -16,6 +16,7 @@ struct walk {
 	uint64_t address; /* of the section */
 	size_t size, at;  /* `at`: the offset where the next instruction begins */
 	size_t next_symbol;
+	bool (*shape)(const uint8_t *bytes, size_t size, struct shape *ret); /* the architecture's */
 };
 
 void walk_begin(struct walk *walk, const struct xref *xref, const struct elf_section *section, const uint8_t *bytes);

@@ -92,7 +92,7 @@ static unsigned cases_of(const struct cfg *cfg)
 
 /* --- Guards --- */
 
-enum shape {
+enum table_shape {
 	JUMP,            /* jmp *WIDE(,%rdi,8) */
 	LOAD_AND_JUMP,   /* mov WIDE(,%rdi,8),%rax; jmp *%rax */
 	BY_BASE,         /* mov $WIDE-8,%eax; jmp *8(%rax,%rdi,8) */
@@ -102,7 +102,7 @@ enum shape {
 	SHAPES
 };
 
-static void put_dispatch(struct bytes *bytes, enum shape shape)
+static void put_dispatch(struct bytes *bytes, enum table_shape shape)
 {
 	switch (shape) {
 	case JUMP: PUT(bytes, 0xff, 0x24, 0xfd, 0x00, 0x80, 0, 0); break;
@@ -160,7 +160,7 @@ static bool lets_pass(const struct guard *guard, unsigned index, bool *bounds)
 	return true;
 }
 
-static void check(const struct guard *guard, enum shape shape)
+static void check(const struct guard *guard, enum table_shape shape)
 {
 	struct bytes bytes = {0};
 	unsigned expected = 0, beyond = 0;
@@ -194,7 +194,7 @@ static void every_guard_and_shape(void **state)
 		struct guard guard = {all % 16, limits[all / 32], all / 16 % 2};
 
 		for (int shape = 0; shape < SHAPES; shape++)
-			check(&guard, (enum shape)shape);
+			check(&guard, (enum table_shape)shape);
 	}
 }
 

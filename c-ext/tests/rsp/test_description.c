@@ -257,7 +257,7 @@ static void gdbs_own_layout(void **state)
 	struct target *target = NULL;
 
 	(void)state;
-	assert_null(target_create_default(&target));
+	assert_null(target_create_assumed(arch_at(0), &target));
 	lies_at(target, "rax", 0, 64);
 	lies_at(target, "r15", 120, 64);
 	lies_at(target, "rip", 128, 64);

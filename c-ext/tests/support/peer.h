@@ -20,7 +20,7 @@
 #include "rsp/packet.h"
 
 #define PEER_BREAKPOINTS 16
-#define PEER_G_SIZE 164 /* target_create_default() */
+#define PEER_G_SIZE 164 /* target_create_assumed() */
 #define PEER_PC_AT 128
 
 /* What comes before everything else: the reply to requests that begin so. NULL as reply: no reply at all. */

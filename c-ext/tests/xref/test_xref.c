@@ -8,13 +8,13 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "arch/arch.h"
 #include "base/util.h"
 #include "support/elf_image.h"
 #include "xref/call_paths.h"
 #include "xref/code_search.h"
 #include "xref/pointers.h"
 #include "xref/scan.h"
-#include "xref/shape_decode.h"
 #include "xref/symbol_name.h"
 
 #define R SHAPE_READ
@@ -24,7 +24,7 @@
 
 struct form {
 	const char *assembly;
-	uint8_t bytes[SHAPE_MAX_LENGTH + 1];
+	uint8_t bytes[INSN_MAX_LENGTH + 1];
 	uint8_t length;
 	uint8_t memory; /* enum shape_memory */
 	uint8_t access;
@@ -32,18 +32,18 @@ struct form {
 };
 
 static const struct form forms[] = {
-	{"mov %eax,0x10(%rip)", {0x89, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RIP, W, 4},
-	{"mov 0x10(%rip),%rax", {0x48, 0x8b, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 8},
-	{"movb $1,0x10(%rip)", {0xc6, 0x05, 0x10, 0, 0, 0, 1}, 7, SHAPE_RIP, W, 1},
-	{"movw $1,0x10(%rip)", {0x66, 0xc7, 0x05, 0x10, 0, 0, 0, 1, 0}, 9, SHAPE_RIP, W, 2},
-	{"movl $1,0x10(%rip)", {0xc7, 0x05, 0x10, 0, 0, 0, 1, 0, 0, 0}, 10, SHAPE_RIP, W, 4},
-	{"movq $1,0x10(%rip)", {0x48, 0xc7, 0x05, 0x10, 0, 0, 0, 1, 0, 0, 0}, 11, SHAPE_RIP, W, 8},
+	{"mov %eax,0x10(%rip)", {0x89, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, W, 4},
+	{"mov 0x10(%rip),%rax", {0x48, 0x8b, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 8},
+	{"movb $1,0x10(%rip)", {0xc6, 0x05, 0x10, 0, 0, 0, 1}, 7, SHAPE_RELATIVE, W, 1},
+	{"movw $1,0x10(%rip)", {0x66, 0xc7, 0x05, 0x10, 0, 0, 0, 1, 0}, 9, SHAPE_RELATIVE, W, 2},
+	{"movl $1,0x10(%rip)", {0xc7, 0x05, 0x10, 0, 0, 0, 1, 0, 0, 0}, 10, SHAPE_RELATIVE, W, 4},
+	{"movq $1,0x10(%rip)", {0x48, 0xc7, 0x05, 0x10, 0, 0, 0, 1, 0, 0, 0}, 11, SHAPE_RELATIVE, W, 8},
 	{"mov %eax,0xffffffff82000000", {0x89, 0x04, 0x25, 0, 0, 0, 0x82}, 7, SHAPE_ABSOLUTE, W, 4},
 	{"mov 0xffffffff82000000(,%rax,8),%rax", {0x48, 0x8b, 0x04, 0xc5, 0, 0, 0, 0x82}, 8, SHAPE_REGISTER, R, 8},
 	{"mov 0xffffffff82000000(,%r12,8),%rax", {0x4a, 0x8b, 0x04, 0xe5, 0, 0, 0, 0x82}, 8, SHAPE_REGISTER, R, 8},
 	{"mov %al,0xffffffff82000000(%rdi)", {0x88, 0x87, 0, 0, 0, 0x82}, 6, SHAPE_REGISTER, W, 1},
 	{"mov %gs:0x1f40,%eax", {0x65, 0x8b, 0x04, 0x25, 0x40, 0x1f, 0, 0}, 8, SHAPE_ABSOLUTE, R, 4},
-	{"incl %gs:0x10(%rip)", {0x65, 0xff, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, RW, 4},
+	{"incl %gs:0x10(%rip)", {0x65, 0xff, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, RW, 4},
 	{"movabs %al,0xffffffff82000000", {0xa2, 0, 0, 0, 0x82, 0xff, 0xff, 0xff, 0xff}, 9, SHAPE_ABSOLUTE, W, 1},
 	{"movabs 0xffffffff82000000,%rax",
 	 {0x48, 0xa1, 0, 0, 0, 0x82, 0xff, 0xff, 0xff, 0xff},
@@ -51,59 +51,69 @@ static const struct form forms[] = {
 	 SHAPE_ABSOLUTE,
 	 R,
 	 8},
-	{"lea 0x10(%rip),%rax", {0x48, 0x8d, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, A, 8},
+	{"lea 0x10(%rip),%rax", {0x48, 0x8d, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, A, 8},
 	{"mov $0xffffffff82000000,%rdi", {0x48, 0xc7, 0xc7, 0, 0, 0, 0x82}, 7, SHAPE_NO_MEMORY, 0, 0},
-	{"add %eax,0x10(%rip)", {0x01, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RIP, RW, 4},
-	{"add 0x10(%rip),%eax", {0x03, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RIP, R, 4},
-	{"cmp %eax,0x10(%rip)", {0x39, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RIP, R, 4},
-	{"cmpl $1,0x10(%rip)", {0x83, 0x3d, 0x10, 0, 0, 0, 1}, 7, SHAPE_RIP, R, 4},
-	{"andl $1,0x10(%rip)", {0x83, 0x25, 0x10, 0, 0, 0, 1}, 7, SHAPE_RIP, RW, 4},
-	{"testb $1,0x10(%rip)", {0xf6, 0x05, 0x10, 0, 0, 0, 1}, 7, SHAPE_RIP, R, 1},
-	{"notq 0x10(%rip)", {0x48, 0xf7, 0x15, 0x10, 0, 0, 0}, 7, SHAPE_RIP, RW, 8},
-	{"mulq 0x10(%rip)", {0x48, 0xf7, 0x25, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 8},
-	{"shll 0x10(%rip)", {0xd1, 0x25, 0x10, 0, 0, 0}, 6, SHAPE_RIP, RW, 4},
-	{"imul $2,0x10(%rip),%eax", {0x6b, 0x05, 0x10, 0, 0, 0, 2}, 7, SHAPE_RIP, R, 4},
-	{"movzbl 0x10(%rip),%eax", {0x0f, 0xb6, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 1},
-	{"movslq 0x10(%rip),%rax", {0x48, 0x63, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 4},
-	{"sete 0x10(%rip)", {0x0f, 0x94, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, W, 1},
-	{"cmove 0x10(%rip),%eax", {0x0f, 0x44, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 4},
-	{"lock cmpxchg %ecx,0x10(%rip)", {0xf0, 0x0f, 0xb1, 0x0d, 0x10, 0, 0, 0}, 8, SHAPE_RIP, RW | SHAPE_PERHAPS, 4},
+	{"add %eax,0x10(%rip)", {0x01, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, RW, 4},
+	{"add 0x10(%rip),%eax", {0x03, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, R, 4},
+	{"cmp %eax,0x10(%rip)", {0x39, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, R, 4},
+	{"cmpl $1,0x10(%rip)", {0x83, 0x3d, 0x10, 0, 0, 0, 1}, 7, SHAPE_RELATIVE, R, 4},
+	{"andl $1,0x10(%rip)", {0x83, 0x25, 0x10, 0, 0, 0, 1}, 7, SHAPE_RELATIVE, RW, 4},
+	{"testb $1,0x10(%rip)", {0xf6, 0x05, 0x10, 0, 0, 0, 1}, 7, SHAPE_RELATIVE, R, 1},
+	{"notq 0x10(%rip)", {0x48, 0xf7, 0x15, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, RW, 8},
+	{"mulq 0x10(%rip)", {0x48, 0xf7, 0x25, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 8},
+	{"shll 0x10(%rip)", {0xd1, 0x25, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, RW, 4},
+	{"imul $2,0x10(%rip),%eax", {0x6b, 0x05, 0x10, 0, 0, 0, 2}, 7, SHAPE_RELATIVE, R, 4},
+	{"movzbl 0x10(%rip),%eax", {0x0f, 0xb6, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 1},
+	{"movslq 0x10(%rip),%rax", {0x48, 0x63, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 4},
+	{"sete 0x10(%rip)", {0x0f, 0x94, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, W, 1},
+	{"cmove 0x10(%rip),%eax", {0x0f, 0x44, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 4},
+	{"lock cmpxchg %ecx,0x10(%rip)",
+	 {0xf0, 0x0f, 0xb1, 0x0d, 0x10, 0, 0, 0},
+	 8,
+	 SHAPE_RELATIVE,
+	 RW | SHAPE_PERHAPS,
+	 4},
 	{"cmpxchg16b %gs:0x10(%rip)",
 	 {0x65, 0x48, 0x0f, 0xc7, 0x0d, 0x10, 0, 0, 0},
 	 9,
-	 SHAPE_RIP,
+	 SHAPE_RELATIVE,
 	 RW | SHAPE_PERHAPS,
 	 16},
-	{"xchg %rax,0x10(%rip)", {0x48, 0x87, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, RW, 8},
-	{"lock xadd %eax,0x10(%rip)", {0xf0, 0x0f, 0xc1, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, RW, 4},
-	{"lock bts $1,0x10(%rip)", {0xf0, 0x0f, 0xba, 0x2d, 0x10, 0, 0, 0, 1}, 9, SHAPE_RIP, RW, 4},
-	{"btl $1,0x10(%rip)", {0x0f, 0xba, 0x25, 0x10, 0, 0, 0, 1}, 8, SHAPE_RIP, R, 4},
-	{"bts %rax,0x10(%rip)", {0x48, 0x0f, 0xab, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, RW, 8},
-	{"push 0x10(%rip)", {0xff, 0x35, 0x10, 0, 0, 0}, 6, SHAPE_RIP, R, 8},
-	{"pop 0x10(%rip)", {0x8f, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RIP, W, 8},
-	{"call *0x10(%rip)", {0xff, 0x15, 0x10, 0, 0, 0}, 6, SHAPE_RIP, R, 8},
+	{"xchg %rax,0x10(%rip)", {0x48, 0x87, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, RW, 8},
+	{"lock xadd %eax,0x10(%rip)", {0xf0, 0x0f, 0xc1, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, RW, 4},
+	{"lock bts $1,0x10(%rip)", {0xf0, 0x0f, 0xba, 0x2d, 0x10, 0, 0, 0, 1}, 9, SHAPE_RELATIVE, RW, 4},
+	{"btl $1,0x10(%rip)", {0x0f, 0xba, 0x25, 0x10, 0, 0, 0, 1}, 8, SHAPE_RELATIVE, R, 4},
+	{"bts %rax,0x10(%rip)", {0x48, 0x0f, 0xab, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, RW, 8},
+	{"push 0x10(%rip)", {0xff, 0x35, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, R, 8},
+	{"pop 0x10(%rip)", {0x8f, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, W, 8},
+	{"call *0x10(%rip)", {0xff, 0x15, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, R, 8},
 	{"jmp *0xffffffff82000000(,%rax,8)", {0xff, 0x24, 0xc5, 0, 0, 0, 0x82}, 7, SHAPE_REGISTER, R, 8},
-	{"movnti %rax,0x10(%rip)", {0x48, 0x0f, 0xc3, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 8},
-	{"movups %xmm0,0x10(%rip)", {0x0f, 0x11, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, W, 16},
-	{"movups 0x10(%rip),%xmm0", {0x0f, 0x10, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 16},
-	{"movss %xmm0,0x10(%rip)", {0xf3, 0x0f, 0x11, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 4},
-	{"movq %xmm0,0x10(%rip)", {0x66, 0x0f, 0xd6, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 8},
-	{"movq 0x10(%rip),%xmm0", {0xf3, 0x0f, 0x7e, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, R, 8},
-	{"vmovdqu %ymm0,0x10(%rip)", {0xc5, 0xfe, 0x7f, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 32},
-	{"vmovdqu64 %zmm0,0x40(%rip)", {0x62, 0xf1, 0xfe, 0x48, 0x7f, 0x05, 0x40, 0, 0, 0}, 10, SHAPE_RIP, W, 64},
-	{"vextracti128 $1,%ymm0,0x10(%rip)", {0xc4, 0xe3, 0x7d, 0x39, 0x05, 0x10, 0, 0, 0, 1}, 10, SHAPE_RIP, W, 16},
-	{"movbe %eax,0x10(%rip)", {0x0f, 0x38, 0xf1, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 4},
-	{"crc32l 0x10(%rip),%eax", {0xf2, 0x0f, 0x38, 0xf1, 0x05, 0x10, 0, 0, 0}, 9, SHAPE_RIP, R, 4},
-	{"fnstcw 0x10(%rip)", {0xd9, 0x3d, 0x10, 0, 0, 0}, 6, SHAPE_RIP, W, 2},
-	{"fldl 0x10(%rip)", {0xdd, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RIP, R, 8},
-	{"fxsave64 0x10(%rip)", {0x48, 0x0f, 0xae, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 512},
-	{"xsave64 0x10(%rip)", {0x48, 0x0f, 0xae, 0x25, 0x10, 0, 0, 0}, 8, SHAPE_RIP, R | W, 576},
-	{"xsavec64 0x10(%rip)", {0x48, 0x0f, 0xc7, 0x25, 0x10, 0, 0, 0}, 8, SHAPE_RIP, W, 576},
-	{"xrstor64 0x10(%rip)", {0x48, 0x0f, 0xae, 0x2d, 0x10, 0, 0, 0}, 8, SHAPE_RIP, R, 576},
-	{"sidt 0x10(%rip)", {0x0f, 0x01, 0x0d, 0x10, 0, 0, 0}, 7, SHAPE_RIP, W, 10},
-	{"lidt 0x10(%rip)", {0x0f, 0x01, 0x1d, 0x10, 0, 0, 0}, 7, SHAPE_RIP, R, 10},
-	{"clwb 0x10(%rip)", {0x66, 0x0f, 0xae, 0x35, 0x10, 0, 0, 0}, 8, SHAPE_RIP, 0, 576},
-	{"prefetcht0 0x10(%rip)", {0x0f, 0x18, 0x0d, 0x10, 0, 0, 0}, 7, SHAPE_RIP, 0, 16},
+	{"movnti %rax,0x10(%rip)", {0x48, 0x0f, 0xc3, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 8},
+	{"movups %xmm0,0x10(%rip)", {0x0f, 0x11, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, W, 16},
+	{"movups 0x10(%rip),%xmm0", {0x0f, 0x10, 0x05, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 16},
+	{"movss %xmm0,0x10(%rip)", {0xf3, 0x0f, 0x11, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 4},
+	{"movq %xmm0,0x10(%rip)", {0x66, 0x0f, 0xd6, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 8},
+	{"movq 0x10(%rip),%xmm0", {0xf3, 0x0f, 0x7e, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, R, 8},
+	{"vmovdqu %ymm0,0x10(%rip)", {0xc5, 0xfe, 0x7f, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 32},
+	{"vmovdqu64 %zmm0,0x40(%rip)", {0x62, 0xf1, 0xfe, 0x48, 0x7f, 0x05, 0x40, 0, 0, 0}, 10, SHAPE_RELATIVE, W, 64},
+	{"vextracti128 $1,%ymm0,0x10(%rip)",
+	 {0xc4, 0xe3, 0x7d, 0x39, 0x05, 0x10, 0, 0, 0, 1},
+	 10,
+	 SHAPE_RELATIVE,
+	 W,
+	 16},
+	{"movbe %eax,0x10(%rip)", {0x0f, 0x38, 0xf1, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 4},
+	{"crc32l 0x10(%rip),%eax", {0xf2, 0x0f, 0x38, 0xf1, 0x05, 0x10, 0, 0, 0}, 9, SHAPE_RELATIVE, R, 4},
+	{"fnstcw 0x10(%rip)", {0xd9, 0x3d, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, W, 2},
+	{"fldl 0x10(%rip)", {0xdd, 0x05, 0x10, 0, 0, 0}, 6, SHAPE_RELATIVE, R, 8},
+	{"fxsave64 0x10(%rip)", {0x48, 0x0f, 0xae, 0x05, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 512},
+	{"xsave64 0x10(%rip)", {0x48, 0x0f, 0xae, 0x25, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, R | W, 576},
+	{"xsavec64 0x10(%rip)", {0x48, 0x0f, 0xc7, 0x25, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, W, 576},
+	{"xrstor64 0x10(%rip)", {0x48, 0x0f, 0xae, 0x2d, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, R, 576},
+	{"sidt 0x10(%rip)", {0x0f, 0x01, 0x0d, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, W, 10},
+	{"lidt 0x10(%rip)", {0x0f, 0x01, 0x1d, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, R, 10},
+	{"clwb 0x10(%rip)", {0x66, 0x0f, 0xae, 0x35, 0x10, 0, 0, 0}, 8, SHAPE_RELATIVE, 0, 576},
+	{"prefetcht0 0x10(%rip)", {0x0f, 0x18, 0x0d, 0x10, 0, 0, 0}, 7, SHAPE_RELATIVE, 0, 16},
 	{"nopl 0x0(%rax,%rax,1)", {0x0f, 0x1f, 0x44, 0, 0}, 5, SHAPE_REGISTER, 0, 16},
 	{"rdpkru", {0x0f, 0x01, 0xee}, 3, SHAPE_NO_MEMORY, 0, 0},
 	{"mov %cr0,%rax", {0x0f, 0x20, 0x00}, 3, SHAPE_NO_MEMORY, 0, 0},
@@ -118,29 +128,29 @@ static void test_forms(void **state)
 		const struct form *form = &forms[i];
 		struct shape shape = {.length = 0};
 
-		if (!shape_decode(form->bytes, sizeof(form->bytes), &shape) || shape.length != form->length ||
+		if (!arch_at(0)->shape(form->bytes, sizeof(form->bytes), &shape) || shape.length != form->length ||
 		    shape.memory != form->memory || shape.access != form->access || shape.width != form->width)
 			fail_msg("%s: length %d, memory %d, access %d, width %d", form->assembly, shape.length,
 				 shape.memory, shape.access, shape.width);
 		/* Cut anywhere, it is no instruction. */
 		for (size_t size = 0; size < form->length; size++)
-			assert_false(shape_decode(form->bytes, size, &shape));
+			assert_false(arch_at(0)->shape(form->bytes, size, &shape));
 	}
 }
 
 static void test_invalid_and_overlong(void **state)
 {
 	static const uint8_t invalid[][2] = {{0x06}, {0x9a}, {0xd4}, {0xea}, {0x0f, 0x04}};
-	uint8_t prefixes[SHAPE_MAX_LENGTH + 1];
+	uint8_t prefixes[INSN_MAX_LENGTH + 1];
 	struct shape shape;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(invalid); i++)
-		assert_false(shape_decode(invalid[i], sizeof(invalid[i]), &shape));
+		assert_false(arch_at(0)->shape(invalid[i], sizeof(invalid[i]), &shape));
 	memset(prefixes, 0x66, sizeof(prefixes));
-	prefixes[SHAPE_MAX_LENGTH] = 0x90;
-	assert_false(shape_decode(prefixes, sizeof(prefixes), &shape));
-	assert_true(shape_decode(prefixes + 1, sizeof(prefixes) - 1, &shape));
+	prefixes[INSN_MAX_LENGTH] = 0x90;
+	assert_false(arch_at(0)->shape(prefixes, sizeof(prefixes), &shape));
+	assert_true(arch_at(0)->shape(prefixes + 1, sizeof(prefixes) - 1, &shape));
 }
 
 static void test_values(void **state)
@@ -149,18 +159,17 @@ static void test_values(void **state)
 	static const uint8_t call[] = {0xe8, 0xfb, 0xff, 0xff, 0xff};
 	static const uint8_t jump[] = {0x74, 0xfe};
 	struct shape shape;
-	bool is_call;
 
 	(void)state;
-	assert_true(shape_decode(store, sizeof(store), &shape));
+	assert_true(arch_at(0)->shape(store, sizeof(store), &shape));
 	assert_int_equal(shape_displacement(&shape, store), -2);
 	assert_int_equal((uint64_t)shape_immediate(&shape, store), 0xffffffff82000000);
-	assert_false(shape_is_branch(&shape, &is_call));
-	assert_true(shape_decode(call, sizeof(call), &shape));
-	assert_true(shape_is_branch(&shape, &is_call) && is_call);
+	assert_false(shape.branches);
+	assert_true(arch_at(0)->shape(call, sizeof(call), &shape));
+	assert_true(shape.branches && shape.calls);
 	assert_int_equal(shape_immediate(&shape, call), -5);
-	assert_true(shape_decode(jump, sizeof(jump), &shape));
-	assert_true(shape_is_branch(&shape, &is_call) && !is_call);
+	assert_true(arch_at(0)->shape(jump, sizeof(jump), &shape));
+	assert_true(shape.branches && !shape.calls);
 	assert_int_equal(shape_immediate(&shape, jump), -2);
 }
 

@@ -11,7 +11,8 @@ from clockscope.base.errors import UserError
 from clockscope.base.ui import cut, one_line
 from clockscope.exports.stream import stream
 from clockscope.fleet import ways
-from clockscope.model import cpuid_leaves, diagnosing, late, told
+from clockscope.arch import cpuid_leaves
+from clockscope.model import diagnosing, late, told
 
 Record = dict[str, Any]
 _TEXT_MAX = 200

@@ -8,10 +8,9 @@ from typing import NamedTuple
 
 import gdb
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.gdbside.memory import MASK64, read_memory, read_string
 from clockscope.gdbside.values import Value, plain_value
-
-_GENERAL = (*"rip rsp rbp rax rbx rcx rdx rsi rdi eflags".split(), *(f"r{number}" for number in range(8, 16)))
 
 
 class Frame(NamedTuple):
@@ -42,7 +41,7 @@ class Stop:
 
     def registers(self) -> tuple[int, ...]:
         """The general registers, instruction pointer and flags."""
-        return tuple(self.register(name) for name in _GENERAL)
+        return tuple(self.register(name) for name in PROCESSOR.general)
 
     def register(self, name: str) -> int:
         return int(self._frame.read_register(name)) & MASK64
@@ -96,8 +95,8 @@ class Stop:
         return None if returned is None or returned.strip_typedefs().code == gdb.TYPE_CODE_VOID else returned
 
     def return_value(self, kind: gdb.Type | None) -> gdb.Value | int:
-        """What has just been returned, as `kind`; without a type, the 64 bits of rax."""
-        value = self.register("rax")
+        """What has just been returned, as `kind`; without a type, the 64 bits of its register."""
+        value = self.register(PROCESSOR.result)
         if kind is None or kind.sizeof > 8:
             return value
         # The ABI leaves the upper bits of a short value undefined.
@@ -142,8 +141,8 @@ def all_in_firmware(below: int) -> bool:
 
 def _in_firmware(below: int) -> bool:
     frame = gdb.newest_frame()
-    registers = (int(frame.read_register(name)) & MASK64 for name in ("rip", "cs"))
-    return next(registers) < below and next(registers) & 3 == 0
+    registers = (int(frame.read_register(name)) & MASK64 for name in (PROCESSOR.pc, PROCESSOR.privilege))
+    return next(registers) < below and next(registers) & PROCESSOR.privilege_bits == 0
 
 
 def thread_count() -> int:

@@ -2,16 +2,14 @@
 """Where a profile's events happen in one kernel: addresses for its rules. Pure: needs no guest."""
 
 import fnmatch
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.kernel import messages
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles.profile import RETURN, Gate, Profile, Rule
-
-_ARGUMENT = re.compile(r"\$(?:r?di|r?si|r?dx|r?cx|r8|r9|e[ds]i|e[dc]x)\b")
 
 
 class Copy(NamedTuple):
@@ -236,7 +234,7 @@ def _place_at(rule: Rule, name: str, own: list[int], inlined: list[Copy], plan: 
 def _holds_inlined(rule: Rule) -> bool:
     """Whether a rule can be judged in an inlined copy: it has an entry, but no return, and its arguments no registers."""
     expressions = [*rule.when, *(text for capture in rule.captures for text in capture.expressions)]
-    return not rule.on_return and not any(_ARGUMENT.search(text) for text in expressions)
+    return not rule.on_return and not any(PROCESSOR.argument_named.search(text) for text in expressions)
 
 
 def _expect_message(plan: Plan, rule: Rule, placed: bool, said: bool) -> None:

@@ -11,13 +11,11 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.kernel.elffile import ElfFile, Section
 
 # Linux marks a line's level by SOH and a digit, or "c" for a continuation (include/linux/kern_levels.h).
 _LEVEL = re.compile(rb"\x01[0-7c]")
-# mov $imm32,%rdi (sign-extended), and lea disp32(%rip),%rdi: the ways to load a constant first argument.
-_LOAD_ABSOLUTE = re.compile(rb"\x48\xc7\xc7(....)", re.DOTALL)
-_LOAD_RELATIVE = re.compile(rb"\x48\x8d\x3d(....)", re.DOTALL)
 _CONVERSION = re.compile(
     r"%(?P<flags>[-+ #0]*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?"
     r"(?P<length>hh|h|ll|l|L|z|t)?(?:(?P<kind>[diouxXcs%])|p(?P<pointer>[A-Za-z]*))"
@@ -79,11 +77,11 @@ def _find_loads(elf: ElfFile, wanted: dict[int, str]) -> Iterator[tuple[int, int
 
 def _find_section_loads(elf: ElfFile, section: Section, wanted: dict[int, str]) -> Iterator[tuple[int, int]]:
     content = elf.content(section)
-    for pattern, relative in ((_LOAD_ABSOLUTE, False), (_LOAD_RELATIVE, True)):
-        for match in pattern.finditer(content):
+    for load in PROCESSOR.loads:
+        for match in load.pattern.finditer(content):
             address = section.address + match.start()
             operand = struct.unpack("<i", match[1])[0]
-            target = (operand + (address + 7 if relative else 0)) & _MASK64
+            target = (operand + (address + load.length if load.relative else 0)) & _MASK64
             if target in wanted:
                 yield address, target
 
@@ -95,15 +93,15 @@ def _follow_to_call(load: int, targets: set[int], disassemble: Disassembler) -> 
         for address, length, text in disassemble(address, _PIECE):
             walked += 1
             mnemonic, _, operand = text.partition(" ")
-            if mnemonic.startswith("call"):
+            if mnemonic.startswith(PROCESSOR.call):
                 return (address, False) if _target_of(operand) in targets else None
-            if mnemonic.startswith("jmp"):
+            if mnemonic.startswith(PROCESSOR.jump):
                 target = _target_of(operand)
                 if target is None or target in targets:
                     return None if target is None else (address, True)
                 address = target
                 break
-            if mnemonic.startswith(("ret", "int3", "ud2")):
+            if mnemonic.startswith(PROCESSOR.ends):
                 return None
             address += length
     return None

@@ -11,6 +11,7 @@ all. Once it has gone wrong it is not tried again: that, and what state the gues
 import time
 from collections.abc import Sequence
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.gdbside import console, frames
 from clockscope.model import told
 from clockscope._core import Error, RefusedError, Relay, TraceWriter
@@ -83,7 +84,7 @@ class Lender:
         try:
             stop = frames.Stop()
             callers = [frame.address for frame in stop.backtrace(_FRAMES_MAX)]
-            if self._windows.hold(stop.register("rip"), callers):
+            if self._windows.hold(stop.register(PROCESSOR.pc), callers):
                 return told.Told(refused=["the guest stands between two reads of a clock"])
             return told.read(self._borrower)
         except (Error, console.Error) as error:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import chain
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.gdbside import console, memory, own_breakpoints, symbols, values
 from clockscope.kernel import messages
 from clockscope.gdbside.frames import Frame, Stop
@@ -23,7 +24,7 @@ from clockscope.live.tally import Tally
 from clockscope.live.observer import CALIBRATED, Mark, Observer
 from clockscope.live.repeats import Repeats
 
-_ARGUMENT_REGISTERS = ("rsi", "rdx", "rcx", "r8", "r9")
+_AFTER_FORMAT = PROCESSOR.arguments[1:]
 # What a profile's expressions may use beside the guest's own names. GDB's convenience variables carry
 # it, under a prefix that keeps the user's own variables apart.
 _OWN_VARIABLE = re.compile(r"\$(?=(?:ret|hits|seen_\w+|arg_\w+|saved_\w+)\b)")
@@ -254,7 +255,7 @@ class Engine:
         The stack pointer after the return tells this call from others of the same function: recursion,
         another vCPU, an interrupt. Of a call that never returns only this entry remains.
         """
-        stack = stop.register("rsp")
+        stack = stop.register(PROCESSOR.stack_pointer)
         return_address = (stop.word(stack) - self._offset) % (1 << 64)
         variables: dict[str, values.Variable] = {"hits": self._hits[address]}
         if rules:
@@ -281,7 +282,7 @@ class Engine:
         if not self._pending:
             return False
         stay = False
-        for call in reversed(self._pending.pop((address, stop.register("rsp")), [])):
+        for call in reversed(self._pending.pop((address, stop.register(PROCESSOR.stack_pointer)), [])):
             stay |= self._returned_from(call, stop)
         return stay
 
@@ -304,7 +305,7 @@ class Engine:
 
     def _printed(self, site: MessageSite, stop: Stop) -> bool:
         # Compilers let several formats share one call.
-        at = stop.register("rdi")
+        at = stop.register(PROCESSOR.arguments[0])
         text = site.call.formats.get(at - self._offset) or messages.strip_level(stop.string(at))
         line = messages.format_line(text, _CallArguments(stop, site.call.tail))
         self.tally.came(site.rules)
@@ -338,7 +339,7 @@ class Engine:
             if rule.rule in gate.after_event and gate.name not in self._opened:
                 self._turn(gate, 1)
         stop = scene.stop
-        here = stop.register("rip")
+        here = stop.register(PROCESSOR.pc)
         return self._take(
             Observation(rule, clock, tuple(values.items()), scene.backtrace(), stop.cpu, stop.thread, here, scene.begun)
         )
@@ -352,7 +353,7 @@ class Engine:
 
 
 def _place(stop: Stop, backtrace: Iterable[Frame]) -> tuple[int, list[int]]:
-    return stop.register("rip"), [frame.address for frame in backtrace]
+    return stop.register(PROCESSOR.pc), [frame.address for frame in backtrace]
 
 
 def _capture(capture: Capture, stop: Stop) -> Value:
@@ -371,20 +372,20 @@ def _own(expression: str) -> str:
 
 
 class _CallArguments(messages.Arguments):
-    """A stopped call's variable arguments: System V order, after the format in rdi."""
+    """A stopped call's variable arguments: after the format, in the calling convention's order."""
 
     def __init__(self, stop: Stop, tail: bool) -> None:
         self._stop = stop
         self._taken = 0
         # The call has not pushed its return address yet; a tail call's caller has.
-        self._stack_offset = 8 if tail else 0
+        self._stack_offset = PROCESSOR.entry_gap if tail else 0
 
     def next(self) -> int:
         index, self._taken = self._taken, self._taken + 1
-        if index < len(_ARGUMENT_REGISTERS):
-            return self._stop.register(_ARGUMENT_REGISTERS[index])
-        slot = self._stack_offset + 8 * (index - len(_ARGUMENT_REGISTERS))
-        return self._stop.word(self._stop.register("rsp") + slot)
+        if index < len(_AFTER_FORMAT):
+            return self._stop.register(_AFTER_FORMAT[index])
+        slot = self._stack_offset + 8 * (index - len(_AFTER_FORMAT))
+        return self._stop.word(self._stop.register(PROCESSOR.stack_pointer) + slot)
 
     def string(self, address: int) -> str:
         return self._stop.string(address)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from clockscope.base import settings
 from clockscope.base.errors import UserError
 from clockscope.base.ui import Ui, one_line
+from clockscope.arch.known import PROCESSOR
 from clockscope.gdbside import console, own_breakpoints, symbols, values
 from clockscope.gdbside.frames import Stop
 from clockscope._core import RefusedError
@@ -189,7 +190,7 @@ class _Search:
             raise UserError(self._missed(said))
         found = placement.find(self._elf, self._reads)
         if found is None:
-            here = Stop().register("rip")
+            here = Stop().register(PROCESSOR.pc)
             there = placement.foreign(self._reads, here) or f"at {here:#x} there is none of its code"
             raise _mismatch(there, self._elf)
         return found

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.gdbside import console, memory, own_breakpoints, values
 from clockscope._core import Analyser, Error, Relay, Xref, store_of
 from clockscope.gdbside.frames import Frame, Stop
@@ -26,7 +27,6 @@ WRITTEN = "variable.written"
 _SIZES = (1, 2, 4, 8)
 _PER_CPU = ".data..percpu"
 _LONGEST = 15  # bytes of an instruction
-_DOWNWARDS = 0x400  # of the flags: DF
 _BESIDE = 8  # bytes: so near, a watchpoint of QEMU's hits on stores that are unaligned
 
 
@@ -130,7 +130,7 @@ class Watcher:
                 self._backtrace(at, stop),
                 stop.cpu,
                 stop.thread,
-                stop.register("rip"),
+                stop.register(PROCESSOR.pc),
             )
         )
 
@@ -168,7 +168,7 @@ Seen = Callable[[Variable, tuple[values.Value, values.Value], int, Stop], bool]
 def _place(store: Mapping[str, Any], stop: Stop) -> int:
     """Where a store went that was just executed: it leaves its address' registers alone, but for a string's."""
     if store["string"]:
-        return (stop.register("rdi") - int(store["width"])) % (1 << 64)
+        return (stop.register(PROCESSOR.string_pointer) - int(store["width"])) % (1 << 64)
     base = stop.register(store["base"]) if store["base"] else 0
     index = stop.register(store["index"]) if store["index"] else 0
     segment = stop.register(f"{store['segment']}_base") if store["segment"] else 0
@@ -217,9 +217,9 @@ class _Writes:
         return self._elf.read(self._variable.address, self._variable.size) or bytes(self._variable.size)
 
     def _written(self, stop: Stop) -> bool:
-        here = (stop.register("rip") - self._offset) % (1 << 64)
+        here = (stop.register(PROCESSOR.pc) - self._offset) % (1 << 64)
         # A repeated store stands on itself until it is done, and its pointer behind what it wrote last.
-        last = stop.register("rdi") - 1 - self._offset - self._variable.address
+        last = stop.register(PROCESSOR.string_pointer) - 1 - self._offset - self._variable.address
         if 0 <= last < self._variable.size and self._repeats(here):
             return last == self._variable.size - 1 and self._tell(self._last, here, stop)
         before = self._instruction_before(here)
@@ -228,15 +228,15 @@ class _Writes:
         return self._tell(self._last, before, stop, self._stores_here)
 
     def _repeats(self, at: int) -> bool:
-        return any(text.startswith("rep") for _, _, text in self._elf.disassemble(at, 1))
+        return any(text.startswith(PROCESSOR.repeated) for _, _, text in self._elf.disassemble(at, 1))
 
     def _has_passed(self, at: int, stop: Stop) -> bool:
         """Whether a repeated store has gone past the variable: QEMU 10 stops it at the end of a page, or of its work."""
         found = self._store_at(at)
         if found is None or not found["string"] or not self._repeats(at):
             return False
-        address, pointer = self._variable.address + self._offset, stop.register("rdi")
-        downwards = stop.register("eflags") & _DOWNWARDS
+        address, pointer = self._variable.address + self._offset, stop.register(PROCESSOR.string_pointer)
+        downwards = stop.register(PROCESSOR.flags) & PROCESSOR.backwards
         distance = address - pointer if downwards else pointer - address - self._variable.size
         return distance > _BESIDE + int(found["width"])
 

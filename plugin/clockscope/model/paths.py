@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from clockscope._core import Trace
+from clockscope.arch.known import PROCESSOR
 from clockscope.model.annotated import Runs, sections
 from clockscope.model.calls import base_name
 from clockscope.model.copies import Copies
@@ -252,7 +253,7 @@ class Function:
     def _flags_seen(
         self, invocation: Record, steps: Sequence[Record], decisions: Sequence[Record]
     ) -> dict[int, list[tuple[int, int]]]:
-        """By step: where the invocation's stops showed EFLAGS, and these."""
+        """By step: where the invocation's stops showed flags, and these."""
         stops = [(row["ordinal"], row["address"], row["registers"]) for row in decisions if row["registers"]]
         ends = self._trace.rows(
             "SELECT seq, address, registers FROM stop WHERE seq IN (?, ?)", [invocation["seq"], invocation["end_seq"]]
@@ -263,7 +264,7 @@ class Function:
         blocks = {step["ordinal"]: step["block"] for step in steps}
         seen: dict[int, list[tuple[int, int]]] = {}
         for ordinal, address, blob in stops:
-            flags = self._registers.value(blob, "eflags")
+            flags = self._registers.value(blob, PROCESSOR.flags)
             if flags is not None and self._by_address.get(address, {}).get("block") == blocks.get(ordinal, -1):
                 seen.setdefault(ordinal, []).append((address, flags))
         return seen

@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clockscope._core import FormatError, Trace, condition_holds
+from clockscope.arch.known import PROCESSOR
 
 Row = Mapping[str, Any]
 """A row of table instruction."""
 
 WRITES_FLAGS = 2
-CONDITIONAL = ("cmov", "setcc")
+CONDITIONAL = PROCESSOR.choices
 CONDITIONS = "o no b ae e ne be a s ns p np l ge le g".split()
-
-# Sub-registers by the name of the whole one: %ecx, %cx and %cl are parts of rcx.
-_LEGACY = {"a": "rax", "b": "rbx", "c": "rcx", "d": "rdx", "si": "rsi", "di": "rdi", "bp": "rbp", "sp": "rsp"}
-_COMPARES = re.compile(r"^(?:lock )?(?:cmp|test|bt|sub|and|or|xor|add|dec|inc|u?comis)")
 
 
 # SQLite reads the JSON: that of a damaged trace may be nested deeper than Python bears.
@@ -50,24 +47,10 @@ class Registers:
         return int.from_bytes(blob[offset : offset + size], "little")
 
     def part(self, blob: bytes, name: str) -> int | None:
-        """The value of what assembly names: %cl is the lowest byte of rcx."""
-        whole, size = whole_register(name)
+        """The value of what assembly names: perhaps a register's lowest byte."""
+        whole, size = PROCESSOR.whole_register(name)
         value = self.value(blob, whole)
         return None if value is None else value & ((1 << (8 * size)) - 1)
-
-
-def whole_register(name: str) -> tuple[str, int]:
-    """The 64-bit register that a name in AT&T syntax is part of, and the part's bytes (high bytes count as whole)."""
-    numbered = re.fullmatch(r"r(\d+)([dwb]?)", name)
-    if numbered:
-        return f"r{numbered[1]}", {"": 8, "d": 4, "w": 2, "b": 1}[numbered[2]]
-    for size, form in ((8, r"r([abcd])x"), (4, r"e([abcd])x"), (2, r"([abcd])x"), (1, r"([abcd])l")):
-        if match := re.fullmatch(form, name):
-            return _LEGACY[match[1]], size
-    for size, form in ((8, r"r([sd]i|[bs]p)"), (4, r"e([sd]i|[bs]p)"), (1, r"([sd]i|[bs]p)l"), (2, r"([sd]i|[bs]p)")):
-        if match := re.fullmatch(form, name):
-            return _LEGACY[match[1]], size
-    return name, 8
 
 
 def compared(block: Sequence[Row], branch: Row) -> list[str]:
@@ -81,11 +64,11 @@ def compared(block: Sequence[Row], branch: Row) -> list[str]:
 
 def _writes_flags(row: Row) -> bool:
     """Traces of before there was the column have 0 in `flags`: there the text tells."""
-    return bool(row["flags"] & WRITES_FLAGS or _COMPARES.match(row["text"]))
+    return bool(row["flags"] & WRITES_FLAGS or PROCESSOR.comparison.match(row["text"]))
 
 
 def outcome(block: Sequence[Row], choice: Row, seen: Sequence[tuple[int, int]]) -> bool | None:
-    """Whether the condition of a block's cmov or setcc held; None where no flags seen, (address, EFLAGS), were those that
+    """Whether the condition of a block's cmov or setcc held; None where no flags seen, (address, flags), were those that
     it found: an instruction between may have written them."""
     if choice["condition"] not in CONDITIONS:
         return None  # a damaged trace

@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clockscope.model import changes_made, cpuid_leaves
+from clockscope.model import changes_made
 from clockscope._core import Error, RefusedError, Trace, TraceWriter
+from clockscope.arch import cpuid_leaves
+from clockscope.arch.known import PROCESSOR
 from clockscope.kernel.elffile import ElfFile
 
 Record = dict[str, Any]
@@ -15,8 +17,7 @@ Borrow = Callable[[str, int, int, int], cpuid_leaves.Registers]
 
 BEGIN, END = "begin", "end"
 
-_BYTES = {"cpuid": b"\x0f\xa2", "rdtsc": b"\x0f\x31", "rdmsr": b"\x0f\x32"}
-# The two bytes may lie within a longer instruction, which does not matter; but the kernel may have patched or unmapped
+# The bytes may lie within a longer instruction, which does not matter; but the kernel may have patched or unmapped
 # what the file has, so a few places are tried.
 _PLACES = 8
 
@@ -42,7 +43,7 @@ class Told:
 
 def find(elf: ElfFile) -> Places:
     """The first places in the text that stays mapped (.text: the init sections are freed)."""
-    return Places(**{name: tuple(_find(elf, pattern)) for name, pattern in _BYTES.items()})
+    return Places(**{name: tuple(_find(elf, pattern)) for name, pattern in PROCESSOR.loans.items()})
 
 
 def _find(elf: ElfFile, pattern: bytes) -> Iterator[int]:
@@ -76,7 +77,9 @@ class Borrower:
     def __init__(self, borrow: Borrow, places: Places, offset: int = 0) -> None:
         """`offset`: by how much the kernel was relocated."""
         self._borrow = borrow
-        self._addresses = {name: [(place + offset) % (1 << 64) for place in getattr(places, name)] for name in _BYTES}
+        self._addresses = {
+            name: [(place + offset) % (1 << 64) for place in getattr(places, name)] for name in PROCESSOR.loans
+        }
 
     def addresses(self, instruction: str) -> Sequence[int]:
         """Where it may be found."""

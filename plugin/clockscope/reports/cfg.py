@@ -4,6 +4,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from clockscope.arch.known import PROCESSOR
 from clockscope.reports.path import short
 from clockscope.reports.table import Cell, Column, render, styled
 from clockscope.base.ui import counted, Ui, cut, one_line
@@ -12,10 +13,10 @@ Record = dict[str, Any]
 """An object of schemas/cfg.schema.json."""
 
 _COLUMNS = [Column("address"), Column("instruction"), Column("source"), Column("text"), Column("notes")]
-_CLOCKS = ("rdtsc", "rdpmc", "in", "out")
-_CONDITIONAL = ("branch", "cmov", "setcc")
+_CLOCKS = PROCESSOR.clocks
+_CONDITIONAL = ("branch", *PROCESSOR.choices)
 # What else tells a reader where he is.
-_LANDMARKS = (*_CLOCKS, *_CONDITIONAL, "call", "indirect call", "indirect jump", "rdmsr", "wrmsr", "cpuid", "trap")
+_LANDMARKS = (*_CLOCKS, *_CONDITIONAL, "call", "indirect call", "indirect jump", *PROCESSOR.landmarks, "trap")
 _TEXT_LIMIT = 60
 _LINE_MAX = 400  # of a drawing
 _LABEL_MAX = 16_000

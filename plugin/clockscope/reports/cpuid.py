@@ -4,7 +4,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from clockscope.model import changes_made, cpuid_leaves
+from clockscope.arch import cpuid_leaves
+from clockscope.model import changes_made
 from clockscope.reports.table import Column, file_line, render, styled
 from clockscope.model.told import Told, raw
 from clockscope.base.ui import Ui, one_line
@@ -19,7 +20,7 @@ def content(told: Told, only: int | None) -> Record:
             "leaf": f"{leaf:#x}",
             "subleaf": subleaf,
             "name": cpuid_leaves.leaf_name(leaf),
-            **{name: f"{value:#x}" for name, value in zip(("eax", "ebx", "ecx", "edx"), registers)},
+            **{name: f"{value:#x}" for name, value in zip(cpuid_leaves.REGISTERS, registers)},
             "fields": [_field(*field) for field in cpuid_leaves.describe(leaf, subleaf, told.leaves)],
         }
         for (leaf, subleaf), registers in sorted(told.leaves.items())

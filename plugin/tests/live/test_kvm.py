@@ -9,7 +9,8 @@ from guest import ROOT
 from host import KvmMachine
 from model import model
 
-from clockscope.model import cpuid_leaves, told
+from clockscope.arch import cpuid_leaves
+from clockscope.model import told
 from clockscope._core import Trace
 
 KVM = "KVMKVMKVM"

@@ -12,7 +12,8 @@ from model import model
 from recorded import Recorded, cached_record
 from stub_without import NoRegisterWrites
 
-from clockscope.model import cpuid_leaves, told
+from clockscope.arch import cpuid_leaves
+from clockscope.model import told
 from clockscope._core import Trace
 from clockscope.kernel.elffile import ElfFile
 from clockscope.profiles import profile

@@ -13,7 +13,8 @@ from gdbrun import Transcript
 from guest import ROOT
 from model import model
 
-from clockscope.model import cpuid_leaves, told
+from clockscope.arch import cpuid_leaves
+from clockscope.model import told
 from clockscope._core import RefusedError, Trace, TraceWriter
 from clockscope.kernel.elffile import ElfFile
 from clockscope.reports import cpuid as report

@@ -12,7 +12,8 @@ from traced import trace
 
 from clockscope.live.branches import Options
 from clockscope.profiles import profile
-from clockscope.model.registers import compared, whole_register
+from clockscope.arch.known import PROCESSOR
+from clockscope.model.registers import compared
 
 # Without a first process the kernel panics, and the guest ends, as soon as its clocks are up.
 MACHINE = machine("rdinit=/none")
@@ -42,7 +43,7 @@ class Scopes:
             self.known[address], self._places[address] = _read(answer, address)
 
     def held(self, address: int, register: str) -> set[str]:
-        return self._places.get(address, {}).get(whole_register(register)[0], set())
+        return self._places.get(address, {}).get(PROCESSOR.whole_register(register)[0], set())
 
 
 def _read(answer: str, address: int) -> tuple[set[str], dict[str, set[str]]]:

@@ -8,6 +8,17 @@ static const char *const general[X86_REGISTERS] = {
 	"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
 };
 
+/* gdb/features/i386/64bit-core.xml */
+static const struct arch_register assumed[] = {
+	{"rax", 64}, {"rbx", 64},    {"rcx", 64}, {"rdx", 64}, {"rsi", 64}, {"rdi", 64}, {"rbp", 64}, {"rsp", 64},
+	{"r8", 64},  {"r9", 64},     {"r10", 64}, {"r11", 64}, {"r12", 64}, {"r13", 64}, {"r14", 64}, {"r15", 64},
+	{"rip", 64}, {"eflags", 32}, {"cs", 32},  {"ss", 32},  {"ds", 32},  {"es", 32},  {"fs", 32},  {"gs", 32},
+	{0},
+};
+
+/* psABI, figure 3.36. */
+static const uint8_t dwarf[X86_REGISTERS] = {0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15};
+
 static const struct arch_loan loans[] = {
 	{"rdtsc", {0x0f, 0x31}, 2, NULL},
 	{"cpuid", {0x0f, 0xa2}, 2, NULL},
@@ -23,6 +34,7 @@ static uint64_t ticks_of(const uint32_t results[ARCH_LOAN_RESULTS])
 
 const struct arch arch_x86_64 = {
 	.name = "x86-64",
+	.target = "i386:x",
 	.elf_machine = EM_X86_64,
 
 	.decoder_create = x86_decoder_create,
@@ -35,13 +47,21 @@ const struct arch arch_x86_64 = {
 	.operands_of = x86_operands_of,
 	.operands_list = x86_operands_list,
 
+	.written_by = x86_written_by,
+	.shape = x86_shape,
+	.may_be_per_cpu = x86_may_be_per_cpu,
+	.widest_operand = 576, /* xsave's */
+
 	.need = x86_need,
 	.condition = x86_condition,
 	.flags = x86_flags,
 	.run = x86_run,
 
+	.xml_registers = "i386",
+	.assumed = assumed,
 	.general = general,
 	.general_count = X86_REGISTERS,
+	.dwarf = dwarf,
 	.pc = "rip",
 	.flags_register = "eflags",
 	.cpu_base = "gs_base",
@@ -69,5 +89,7 @@ const struct arch arch_x86_64 = {
 	.clock_loan = "rdtsc",
 	.ticks_of = ticks_of,
 
+	.site_tables = x86_site_tables,
+	.thunks = {"__x86_return_thunk", "__x86_indirect_thunk_rax", "__x86_indirect_thunk_r15", 32},
 	.breakpoint = 0xcc, /* int3 */
 };

@@ -61,4 +61,14 @@ void x86_run(const struct insn *insn, struct emulate_state *state, uint64_t load
 /* moved_fields.c */
 void x86_moved_back(const struct placement *placement, const uint8_t *original, uint8_t *bytes, size_t size);
 
+/* shape_decode.c: see arch.h. */
+bool x86_shape(const uint8_t *bytes, size_t size, struct shape *ret);
+bool x86_may_be_per_cpu(const uint8_t *bytes, size_t offset);
+
+/* written.c */
+bool x86_written_by(struct insn_decoder *decoder, const struct insn *insn, struct written *ret);
+
+/* patched.c */
+extern const struct site_table x86_site_tables[];
+
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "xref/shape.h"
+#include "arch/shape.h"
 
 static int64_t read_signed(const uint8_t *bytes, size_t size)
 {
@@ -20,12 +20,4 @@ int64_t shape_displacement(const struct shape *shape, const uint8_t *bytes)
 int64_t shape_immediate(const struct shape *shape, const uint8_t *bytes)
 {
 	return read_signed(bytes + shape->immediate_at, shape->immediate_size);
-}
-
-bool shape_is_branch(const struct shape *shape, bool *ret_call)
-{
-	*ret_call = shape->map == SHAPE_MAP_ONE && shape->opcode == 0xe8;
-	if (shape->map == SHAPE_MAP_ONE)
-		return *ret_call || shape->opcode == 0xe9 || shape->opcode == 0xeb || (shape->opcode & 0xf0) == 0x70;
-	return shape->map == SHAPE_MAP_0F && !shape->vex && (shape->opcode & 0xf0) == 0x80;
 }

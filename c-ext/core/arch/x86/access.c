@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "xref/access.h"
+#include "arch/x86/x86_shape.h"
 
 #define READ SHAPE_READ
 #define WRITE SHAPE_WRITE
@@ -54,13 +54,13 @@ static uint8_t access_of_letter(char letter)
 	}
 }
 
-static uint8_t reg_of(const struct shape *shape)
+static uint8_t reg_of(const struct x86_shape *shape)
 {
 	return shape->modrm >> 3 & 7;
 }
 
 /* x87: rows d8 to df, columns ModRM.reg. */
-static uint8_t x87_access(const struct shape *shape)
+static uint8_t x87_access(const struct x86_shape *shape)
 {
 	static const char *const rows[8] = {
 		"rrrrrrrr", /* d8 arithmetic on m32 */
@@ -76,7 +76,7 @@ static uint8_t x87_access(const struct shape *shape)
 	return access_of_letter(rows[shape->opcode - 0xd8][reg_of(shape)]);
 }
 
-static uint16_t x87_width(const struct shape *shape)
+static uint16_t x87_width(const struct x86_shape *shape)
 {
 	static const uint8_t rows[8][8] = {
 		{4, 4, 4, 4, 4, 4, 4, 4},   {4, 4, 4, 4, 28, 2, 28, 2}, {4, 4, 4, 4, 4, 4, 4, 4},
@@ -87,7 +87,7 @@ static uint16_t x87_width(const struct shape *shape)
 	return rows[shape->opcode - 0xd8][reg_of(shape)];
 }
 
-static uint8_t one_byte_group(const struct shape *shape)
+static uint8_t one_byte_group(const struct x86_shape *shape)
 {
 	uint8_t reg = reg_of(shape);
 
@@ -104,7 +104,7 @@ static uint8_t one_byte_group(const struct shape *shape)
 }
 
 /* 0f ae: fxsave fxrstor ldmxcsr stmxcsr xsave xrstor xsaveopt clflush; with a prefix /6 is clwb, tpause. */
-static uint8_t save_group(const struct shape *shape)
+static uint8_t save_group(const struct x86_shape *shape)
 {
 	static const char letters[] = "wrrwurun"; /* xsave and xsaveopt read XSTATE_BV, too */
 	uint8_t reg = reg_of(shape);
@@ -112,7 +112,7 @@ static uint8_t save_group(const struct shape *shape)
 	return reg == 6 && shape->simd_prefix ? 0 : access_of_letter(letters[reg]);
 }
 
-static uint8_t two_byte_group(const struct shape *shape)
+static uint8_t two_byte_group(const struct x86_shape *shape)
 {
 	static const char descriptor_tables[] = "wwrrwnrn"; /* sgdt sidt lgdt lidt smsw - lmsw invlpg */
 	static const char wide_compares[] = "nunrwwrw";     /* cmpxchg16b xrstors xsavec xsaves vmptrld vmptrst */
@@ -131,7 +131,7 @@ static uint8_t two_byte_group(const struct shape *shape)
 	}
 }
 
-static uint8_t map_0f38(const struct shape *shape)
+static uint8_t map_0f38(const struct x86_shape *shape)
 {
 	uint8_t opcode = shape->opcode;
 
@@ -153,7 +153,7 @@ static uint8_t map_0f38(const struct shape *shape)
 	}
 }
 
-static uint8_t map_0f3a(const struct shape *shape)
+static uint8_t map_0f3a(const struct x86_shape *shape)
 {
 	switch (shape->opcode) {
 	case 0x14:
@@ -169,7 +169,7 @@ static uint8_t map_0f3a(const struct shape *shape)
 	}
 }
 
-static uint8_t access_of(const struct shape *shape)
+static uint8_t access_of(const struct x86_shape *shape)
 {
 	char letter;
 
@@ -186,12 +186,12 @@ static uint8_t access_of(const struct shape *shape)
 	}
 }
 
-static uint16_t general_width(const struct shape *shape)
+static uint16_t general_width(const struct x86_shape *shape)
 {
 	return shape->wide ? 8 : shape->operand16 ? 2 : 4;
 }
 
-static uint16_t one_byte_width(const struct shape *shape)
+static uint16_t one_byte_width(const struct x86_shape *shape)
 {
 	uint8_t opcode = shape->opcode;
 
@@ -211,7 +211,7 @@ static uint16_t one_byte_width(const struct shape *shape)
 }
 
 /* SSE and AVX: whole vectors, but for the scalar and half-vector moves. */
-static uint16_t vector_width(const struct shape *shape)
+static uint16_t vector_width(const struct x86_shape *shape)
 {
 	uint8_t opcode = shape->opcode;
 	bool scalar = shape->simd_prefix == 0xf2 || shape->simd_prefix == 0xf3;
@@ -237,7 +237,7 @@ static uint16_t save_width(uint8_t reg)
 	return widths[reg];
 }
 
-static uint16_t two_byte_width(const struct shape *shape)
+static uint16_t two_byte_width(const struct x86_shape *shape)
 {
 	uint8_t opcode = shape->opcode;
 
@@ -266,7 +266,7 @@ static uint16_t two_byte_width(const struct shape *shape)
 	return vector_width(shape);
 }
 
-static uint16_t map_0f3a_width(const struct shape *shape)
+static uint16_t map_0f3a_width(const struct x86_shape *shape)
 {
 	switch (shape->opcode) {
 	case 0x14: return 1; /* pextrb */
@@ -282,7 +282,7 @@ static uint16_t map_0f3a_width(const struct shape *shape)
 	}
 }
 
-static uint16_t width_of(const struct shape *shape)
+static uint16_t width_of(const struct x86_shape *shape)
 {
 	switch (shape->map) {
 	case SHAPE_MAP_ONE: return one_byte_width(shape);
@@ -297,7 +297,7 @@ static uint16_t width_of(const struct shape *shape)
 }
 
 /* cmpxchg, cmpxchg8b and 16b, maskmov and its kind, compress and scatter. */
-static bool writes_perhaps(const struct shape *shape)
+static bool writes_perhaps(const struct x86_shape *shape)
 {
 	uint8_t opcode = shape->opcode;
 
@@ -309,15 +309,15 @@ static bool writes_perhaps(const struct shape *shape)
 	       opcode == 0x63 || (opcode >= 0xa0 && opcode <= 0xa3);
 }
 
-void access_classify(struct shape *shape)
+void x86_access_classify(struct x86_shape *shape)
 {
-	shape->access = access_of(shape);
-	if ((shape->access & WRITE) && writes_perhaps(shape))
-		shape->access |= SHAPE_PERHAPS;
-	shape->width = width_of(shape);
+	shape->all.access = access_of(shape);
+	if ((shape->all.access & WRITE) && writes_perhaps(shape))
+		shape->all.access |= SHAPE_PERHAPS;
+	shape->all.width = width_of(shape);
 	if (shape->map == SHAPE_MAP_0F && !shape->vex) {
 		uint8_t opcode = shape->opcode;
 
-		shape->indexes_bits = opcode == 0xa3 || opcode == 0xab || opcode == 0xb3 || opcode == 0xbb;
+		shape->all.indexes_bits = opcode == 0xa3 || opcode == 0xab || opcode == 0xb3 || opcode == 0xbb;
 	}
 }

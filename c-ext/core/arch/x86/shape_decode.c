@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "xref/shape_decode.h"
-
-#include "xref/access.h"
+#include "arch/x86/x86_internal.h"
+#include "arch/x86/x86_shape.h"
 
 /*
  * What follows an opcode, one character each:
@@ -61,7 +60,7 @@ static uint8_t next(struct cursor *cursor)
 }
 
 /* Reads the legacy prefixes and REX. A REX counts only right before the opcode. */
-static void read_prefixes(struct cursor *cursor, struct shape *shape)
+static void read_prefixes(struct cursor *cursor, struct x86_shape *shape)
 {
 	uint8_t rex = 0;
 
@@ -79,7 +78,7 @@ static void read_prefixes(struct cursor *cursor, struct shape *shape)
 		else if (byte == 0x64)
 			shape->segment_fs = true;
 		else if (byte == 0x65)
-			shape->segment_gs = true;
+			shape->all.per_cpu = true;
 		else if (byte == 0xf2 || byte == 0xf3)
 			shape->simd_prefix = byte;
 		else if (byte != 0xf0 && byte != 0x26 && byte != 0x2e && byte != 0x36 && byte != 0x3e)
@@ -99,7 +98,7 @@ static uint8_t prefix_of_pp(uint8_t pp)
 	return prefixes[pp & 3];
 }
 
-static void read_vex(struct cursor *cursor, struct shape *shape, uint8_t escape)
+static void read_vex(struct cursor *cursor, struct x86_shape *shape, uint8_t escape)
 {
 	uint8_t payload = next(cursor);
 
@@ -116,7 +115,7 @@ static void read_vex(struct cursor *cursor, struct shape *shape, uint8_t escape)
 	shape->opcode = next(cursor);
 }
 
-static void read_evex(struct cursor *cursor, struct shape *shape)
+static void read_evex(struct cursor *cursor, struct x86_shape *shape)
 {
 	uint8_t first = next(cursor);
 	uint8_t second = next(cursor);
@@ -131,7 +130,7 @@ static void read_evex(struct cursor *cursor, struct shape *shape)
 	shape->opcode = next(cursor);
 }
 
-static void read_opcode(struct cursor *cursor, struct shape *shape)
+static void read_opcode(struct cursor *cursor, struct x86_shape *shape)
 {
 	uint8_t byte = next(cursor);
 
@@ -152,7 +151,7 @@ static void read_opcode(struct cursor *cursor, struct shape *shape)
 	}
 }
 
-static char follow_of(const struct shape *shape)
+static char follow_of(const struct x86_shape *shape)
 {
 	switch (shape->map) {
 	case SHAPE_MAP_ONE: return one_byte[shape->opcode];
@@ -165,7 +164,7 @@ static char follow_of(const struct shape *shape)
 	}
 }
 
-static void read_modrm(struct cursor *cursor, struct shape *shape)
+static void read_modrm(struct cursor *cursor, struct x86_shape *shape)
 {
 	uint8_t mod, rm, sib;
 
@@ -176,25 +175,25 @@ static void read_modrm(struct cursor *cursor, struct shape *shape)
 	/* mov to and from control and debug registers: always registers, whatever mod says. */
 	if (mod == 3 || (shape->map == SHAPE_MAP_0F && !shape->vex && (shape->opcode & 0xfc) == 0x20))
 		return;
-	shape->memory = SHAPE_REGISTER;
-	shape->displacement_size = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+	shape->all.memory = SHAPE_REGISTER;
+	shape->all.displacement_size = mod == 1 ? 1 : mod == 2 ? 4 : 0;
 	if (rm == 4) {
 		sib = next(cursor);
 		if (mod == 0 && (sib & 7) == 5) {
-			shape->displacement_size = 4;
+			shape->all.displacement_size = 4;
 			/* Index 4 means none, unless REX.X makes it r12. */
 			if ((sib >> 3 & 7) == 4 && !shape->index_extended)
-				shape->memory = SHAPE_ABSOLUTE;
+				shape->all.memory = SHAPE_ABSOLUTE;
 		}
 	} else if (mod == 0 && rm == 5) {
-		shape->displacement_size = 4;
-		shape->memory = SHAPE_RIP;
+		shape->all.displacement_size = 4;
+		shape->all.memory = SHAPE_RELATIVE;
 	}
-	shape->displacement_at = (uint8_t)cursor->at;
-	cursor->at += shape->displacement_size;
+	shape->all.displacement_at = (uint8_t)cursor->at;
+	cursor->at += shape->all.displacement_size;
 }
 
-static uint8_t immediate_size(const struct shape *shape, char follow)
+static uint8_t immediate_size(const struct x86_shape *shape, char follow)
 {
 	uint8_t z = shape->operand16 && !shape->wide ? 2 : 4;
 
@@ -215,10 +214,22 @@ static uint8_t immediate_size(const struct shape *shape, char follow)
 	}
 }
 
-bool shape_decode(const uint8_t *bytes, size_t size, struct shape *ret)
+/* call, jmp, jcc with a relative target. */
+static void set_branch(struct x86_shape *shape)
 {
-	struct cursor cursor = {.bytes = bytes, .size = size < SHAPE_MAX_LENGTH ? size : SHAPE_MAX_LENGTH};
-	struct shape shape = {0};
+	uint8_t opcode = shape->opcode;
+
+	shape->all.calls = shape->map == SHAPE_MAP_ONE && opcode == 0xe8;
+	if (shape->map == SHAPE_MAP_ONE)
+		shape->all.branches = shape->all.calls || opcode == 0xe9 || opcode == 0xeb || (opcode & 0xf0) == 0x70;
+	else
+		shape->all.branches = shape->map == SHAPE_MAP_0F && !shape->vex && (opcode & 0xf0) == 0x80;
+}
+
+bool x86_shape_decode(const uint8_t *bytes, size_t size, struct x86_shape *ret)
+{
+	struct cursor cursor = {.bytes = bytes, .size = size < INSN_MAX_LENGTH ? size : INSN_MAX_LENGTH};
+	struct x86_shape shape = {0};
 	char follow;
 
 	read_prefixes(&cursor, &shape);
@@ -229,19 +240,39 @@ bool shape_decode(const uint8_t *bytes, size_t size, struct shape *ret)
 	if (follow == 'm' || follow == 'M' || follow == 'Z' || follow == '3')
 		read_modrm(&cursor, &shape);
 	if (follow == 'o') {
-		shape.memory = SHAPE_ABSOLUTE;
-		shape.displacement_at = (uint8_t)cursor.at;
-		shape.displacement_size = shape.address32 ? 4 : 8;
-		cursor.at += shape.displacement_size;
+		shape.all.memory = SHAPE_ABSOLUTE;
+		shape.all.displacement_at = (uint8_t)cursor.at;
+		shape.all.displacement_size = shape.address32 ? 4 : 8;
+		cursor.at += shape.all.displacement_size;
 	}
-	shape.immediate_at = (uint8_t)cursor.at;
-	shape.immediate_size = immediate_size(&shape, follow);
-	cursor.at += shape.immediate_size;
+	shape.all.immediate_at = (uint8_t)cursor.at;
+	shape.all.immediate_size = immediate_size(&shape, follow);
+	cursor.at += shape.all.immediate_size;
 	if (cursor.overrun || cursor.at > cursor.size)
 		return false;
-	shape.length = (uint8_t)cursor.at;
-	if (shape.memory != SHAPE_NO_MEMORY)
-		access_classify(&shape);
+	shape.all.length = (uint8_t)cursor.at;
+	if (shape.all.memory != SHAPE_NO_MEMORY)
+		x86_access_classify(&shape);
+	set_branch(&shape);
 	*ret = shape;
 	return true;
+}
+
+bool x86_shape(const uint8_t *bytes, size_t size, struct shape *ret)
+{
+	struct x86_shape shape;
+
+	if (!x86_shape_decode(bytes, size, &shape))
+		return false;
+	*ret = shape.all;
+	return true;
+}
+
+/* A prefix before the value, which is at most six bytes behind it: opcode, ModRM, SIB, other prefixes. */
+bool x86_may_be_per_cpu(const uint8_t *bytes, size_t offset)
+{
+	for (size_t back = 2; back <= 8 && back <= offset; back++)
+		if (bytes[offset - back] == 0x65)
+			return true;
+	return false;
 }

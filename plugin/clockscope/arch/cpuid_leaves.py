@@ -26,6 +26,8 @@ LEAVES: Sequence[tuple[int, int]] = (
 )  # fmt: skip
 
 _REGISTERS = ("EAX", "EBX", "ECX", "EDX")
+REGISTERS = ("eax", "ebx", "ecx", "edx")
+"""As traces and answers name them."""
 
 
 @dataclass(frozen=True)
