@@ -166,3 +166,29 @@ def test_names_are_unique() -> None:
 def test_a_circle_is_found() -> None:
     assert circle({"a": ["b"], "b": ["c"], "c": ["b"]}) == ["b", "c", "b"]
     assert circle({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+
+
+_REGISTERS = r"\b[er](?:ip|ax|bx|cx|dx|si|di|bp|flags)\b|\bgs_base\b|\befer\b"
+
+
+def test_the_core_names_an_architecture_in_its_folder_alone() -> None:
+    """No register as a text, no encoding by its name, no id of capstone's: struct arch has what others ask for."""
+    pattern = re.compile(rf'"(?:{_REGISTERS})"|\bX86_\w+|\bCS_(?:ARCH|MODE)_\w+|"i386')
+    wrong = [
+        f"{file.relative_to(CORE)}: {found[0]}"
+        for file in CORE.rglob("*.[ch]")
+        if file.parent != CORE / "arch" / "x86" and file.name != "machines.c"
+        for found in pattern.finditer(re.sub(r"/\*.*?\*/", "", file.read_text(), flags=re.DOTALL))
+    ]
+    assert not wrong
+
+
+def test_the_plugin_names_registers_in_one_room() -> None:
+    wrong = [
+        f"{file.relative_to(PLUGIN)}:{node.lineno}: {node.value}"
+        for file in PLUGIN.glob("*/*.py")
+        if file.parent.name != "arch"
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(_REGISTERS, node.value)
+    ]
+    assert not wrong

@@ -30,6 +30,10 @@ REGISTERS = ("eax", "ebx", "ecx", "edx")
 """As traces and answers name them."""
 
 
+def of_row(row: Mapping[str, int]) -> Registers:
+    return row["eax"], row["ebx"], row["ecx"], row["edx"]
+
+
 @dataclass(frozen=True)
 class Field:
     """Some bits of one register."""

@@ -96,7 +96,7 @@ def follow(made: Connection, target: traced_kernel.Target, ui: Ui) -> traced_ker
     """The same, of the boot in whose setup_arch() the guest stands. UserError where that is another kernel's."""
     offset = placement.find(target.elf, _reader(made))
     if offset is None:
-        there = placement.foreign(_reader(made), Stop().register("rip")) or "its memory does not hold this one"
+        there = placement.foreign(_reader(made), Stop().register(PROCESSOR.pc)) or "its memory does not hold this one"
         raise UserError(f"your guest runs another kernel now ({there})")
     _move(target.elf, target.offset, offset, ui)
     return traced_kernel.moved(target, offset)

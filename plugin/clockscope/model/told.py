@@ -144,7 +144,7 @@ def of_trace(trace: Trace, moment: str) -> Told:
     msrs = trace.rows("SELECT number, value FROM msr WHERE moment = ? ORDER BY number", [moment])
     refused = trace.meta().get(f"told.{moment}")
     return Told(
-        {(row["leaf"], row["subleaf"]): (row["eax"], row["ebx"], row["ecx"], row["edx"]) for row in leaves},
+        {(row["leaf"], row["subleaf"]): cpuid_leaves.of_row(row) for row in leaves},
         {row["number"]: row["value"] % (1 << 64) for row in msrs},
         [refused] if refused else [],
         changes_made.of(trace),
