@@ -7,7 +7,7 @@
 #define CLOCKSCOPE_BACKWARD_H
 
 #include "arch/operands.h"
-#include "flow/code.h"
+#include "flow/found_code.h"
 
 /* One way from instruction `from` to the one at `address`. */
 struct backward_way {

@@ -6,7 +6,7 @@
 #ifndef CLOCKSCOPE_CANDIDATE_H
 #define CLOCKSCOPE_CANDIDATE_H
 
-#include "flow/probe_plan.h"
+#include "flow/plan.h"
 
 struct candidate {
 	unsigned roles; /* bits of enum plan_role; 0: no probe may stand in the block */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* How often each block is likely to run, from the shape of the graph alone. */
-#include "flow/probe_plan.h"
+#include "flow/frequency.h"
 
 #include <string.h>
 
 #include "base/util.h"
+#include "flow/cfg.h"
+#include "flow/loops.h"
 
 /* Weights of the ways out of a block, relative to each other. After Wu and Larus, "Static Branch Frequency and
  * Program Profile Analysis" (MICRO 1994), in round figures. */

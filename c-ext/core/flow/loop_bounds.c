@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "flow/loop_bounds.h"
+#include "flow/loops.h"
 
 #include "arch/operands.h"
 

@@ -192,3 +192,18 @@ struct cs_error *loops_find(struct cfg *cfg)
 	free(search.stack);
 	return error;
 }
+
+bool cfg_dominates(const struct cfg *cfg, uint32_t above, uint32_t below)
+{
+	while (below != CFG_NONE && below > above)
+		below = cfg->blocks[below].dominator;
+	return below == above;
+}
+
+bool cfg_in_loop(const struct cfg *cfg, uint32_t loop, uint32_t block)
+{
+	for (uint32_t i = cfg->blocks[block].loop; i != CFG_NONE; i = cfg->loops[i].parent)
+		if (i == loop)
+			return true;
+	return false;
+}

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "base/vector.h"
 #include "flow/candidate.h"
+#include "flow/frequency.h"
 #include "flow/probe_plan_check.h"
 #include "flow/region.h"
 #include "flow/witness.h"
@@ -321,14 +322,6 @@ static struct cs_error *emit_all(const struct builder *builder, const struct win
 			plan->entry = i;
 	}
 	return NULL;
-}
-
-void plan_witnessed(const struct plan *plan, const struct cfg *cfg, bool *ret)
-{
-	memset(ret, 0, cfg->block_count * sizeof(*ret));
-	for (uint32_t i = 0; i < plan->count; i++)
-		if (plan->probes[i].roles & ~(unsigned)PLAN_ENTRY)
-			ret[plan->probes[i].block] = true;
 }
 
 static void count_naive(const struct builder *builder, struct plan *plan)

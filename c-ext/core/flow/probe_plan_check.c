@@ -69,6 +69,14 @@ static void check_from(struct checker *checker, const uint32_t *starts, uint32_t
 	check_goal(checker, starts, start_count, REGION_EXIT);
 }
 
+void plan_witnessed(const struct plan *plan, const struct cfg *cfg, bool *ret)
+{
+	memset(ret, 0, cfg->block_count * sizeof(*ret));
+	for (uint32_t i = 0; i < plan->count; i++)
+		if (plan->probes[i].roles & ~(unsigned)PLAN_ENTRY)
+			ret[plan->probes[i].block] = true;
+}
+
 /* Holds the plan against the graph itself: is there one way only from each stop to each that can be the next? */
 struct cs_error *plan_check(const struct cfg *cfg, const struct windows *windows, const bool *hopeful,
 			    struct plan *plan)

@@ -5,6 +5,8 @@
 
 #include "base/util.h"
 #include "base/vector.h"
+#include "flow/loops.h"
+#include "flow/probe_plan_check.h"
 #include "flow/region.h"
 
 struct decoder {

@@ -10,6 +10,7 @@
 
 #include "base/util.h"
 #include "flow/cfg.h"
+#include "flow/loops.h"
 #include "support/decoder.h"
 
 static struct cfg *build(const struct cfg_input *input)
