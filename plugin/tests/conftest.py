@@ -3,6 +3,7 @@
 
 import importlib
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from host import KvmMachine, kvm_refuses, watchpoints_hit
 # Some versions of pytest-xdist hand a width on to their workers, and programs in a pipe heed it.
 for name in ("COLUMNS", "LINES"):
     os.environ.pop(name, None)
+# Nor that hang-ups are ignored, where the tests run under nohup.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
