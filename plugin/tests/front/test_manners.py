@@ -216,9 +216,10 @@ def test_gdb_multiarch(gdb_session: Sessions, tmp_path: Path) -> None:
 class Screen:
     """A terminal that draws, by tmux: what a person would see of a program."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str, width: int = 130, height: int = 40) -> None:
         self._socket = tempfile.mktemp(prefix="clockscope-tmux-")
-        self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "130", "-y", "40", "-c", str(ROOT), command)
+        size = ("-x", str(width), "-y", str(height))
+        self._tmux("-f", "/dev/null", "new-session", "-d", *size, "-c", str(ROOT), command)
 
     def _tmux(self, *words: str) -> str:
         done = subprocess.run(["tmux", "-S", self._socket, *words], capture_output=True, text=True, check=True)
@@ -228,8 +229,8 @@ class Screen:
         self._tmux("send-keys", "-l", line)
         self._tmux("send-keys", "Enter")
 
-    def shown(self) -> str:
-        return self._tmux("capture-pane", "-p")
+    def shown(self, *options: str) -> str:
+        return self._tmux("capture-pane", "-p", *options)
 
     def expect(self, *patterns: str, limit: float = 60) -> str:
         """The screen, once it shows all of these at the same time: GDB draws one window after the other."""
@@ -250,6 +251,28 @@ class Screen:
 def screen() -> Iterator[Screen]:
     one = Screen("gdb -nx -q -iex 'set confirm off'")
     yield one
+    one.close()
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_pictures_of_a_terminal(width: int) -> None:
+    """Kept to be looked at (`cat` shows them, with their colours): no line is wider than the terminal, which would fold it."""
+    kept = ROOT / "build" / "test" / "pages"
+    kept.mkdir(parents=True, exist_ok=True)
+    healthy, failing = "traces/linux-healthy.trace", "traces/linux-samples-rejected.trace"
+    one = Screen("sh", width, 400)
+    for line in (
+        f"timeline {healthy}",
+        f"path {failing} tsc_read_refs",
+        f"diff {healthy} {failing}",
+        f"diagnose {failing}",
+    ):
+        verb = line.split()[0]
+        one.type(f"clear; build/clockscope {line}; echo the end o''f {verb}")
+        one.expect(rf"(?m)^the end of {verb}$")
+        (kept / f"terminal-{verb}-{width}.txt").write_text(one.shown("-e"))
+        joined = one.shown("-J").splitlines()  # what the terminal had to fold is one line again
+        assert max(len(line.rstrip()) for line in joined if "o''f" not in line) <= width, joined
     one.close()
 
 
