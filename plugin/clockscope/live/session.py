@@ -566,7 +566,8 @@ class Recording:
     def _note_where_it_stands(self) -> None:
         """Of a boot that did not come to its end: perhaps it waits there for ever."""
         relay = self._connection.relay
-        if relay.state == "stopped" and not here().leaving and not happenings.in_probe():
+        told = console.has_connection() and not here().leaving and not happenings.in_probe()
+        if told and relay.state == "stopped":
             functions = [frame.function for frame in Stop().backtrace(_STANDS_IN) if frame.function != "??"]
             self._writer.meta("stood.in", " < ".join(functions))
             self._writer.meta("stood.run_ns", str(relay.run_ns()))

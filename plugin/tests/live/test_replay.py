@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A boot recorded untouched by QEMU, then traced in its replay."""
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -34,6 +35,17 @@ def without_host(event: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name != "run_ns"}
 
 
+# The guest's time where its init begins, and where that has slept and restarts the machine.
+CLOCK = """python
+from clockscope.live.gdb_session import here
+from clockscope.live.replay_clock import ReplayClock
+relay = here().connection.relay
+replay_clock = ReplayClock(relay.monitor, 7)
+end"""
+TELL = "python print('the clock says', replay_clock.ns(relay.instructions()), relay.instructions() << 7)"
+STOPS = (*CLOCK.splitlines(), "thbreak run_init_process", "thbreak __do_sys_reboot")
+
+
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Transcript]]:
     """One boot recorded, and its replay traced twice."""
@@ -42,7 +54,8 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Trans
     transcripts = []
     for name in ("first", "second"):
         record = f"clock record --no-branches -o {directory}/{name}.trace --until exit"
-        script = [f"file {HERE.vmlinux}", HERE.launch(directory / "serial.log", option), record]
+        script = [f"file {HERE.vmlinux}", HERE.launch(directory / "serial.log", option)]
+        script += [record] if name == "first" else [*STOPS, record, TELL, "continue", TELL, "continue"]
         transcripts.append(run_gdb(script, directory))
         (directory / "serial.log.replay").rename(directory / f"{name}.serial")
     return directory, transcripts
@@ -70,9 +83,10 @@ def test_each_event_has_its_exact_time(replayed: tuple[Path, list[Transcript]]) 
     counts = [event["icount"] for event in events]
     assert counts == sorted(set(counts)) and counts[0] > 0
     idled = [event["guest_ns"] - (event["icount"] << 7) for event in events]
-    assert idled[0] == 0 and idled == sorted(idled)  # on a busy host QEMU may wait for the guest's next timer
+    assert idled[0] == 0 and idled == sorted(idled)
     assert not any(event["tsc"] for event in events)  # a replay executes nothing of its own
-    # The kernel's own clock, once it has one, agrees: the time from event to event is that between the lines.
+    # The kernel's own clock agrees once it goes by one, and no longer by the interrupts that it counts: the time from event to
+    # event is that between the lines.
     lines = {
         f"{line.subsystem}: {line.text}": line.seconds
         for line in parse_messages((directory / "serial.log").read_text()).lines
@@ -80,11 +94,28 @@ def test_each_event_has_its_exact_time(replayed: tuple[Path, list[Transcript]]) 
     said = [
         (event["guest_ns"] / 1e9, lines[event["values"]["message"]]) for event in events if "message" in event["values"]
     ]
-    late = [(ours, theirs) for ours, theirs in said if theirs > 0.5]
+    begun = lines["clocksource: Switched to clocksource tsc-early"]
+    late = [(ours, theirs) for ours, theirs in said if theirs >= begun]
     assert len(late) > 3
     for (ours, theirs), (our_next, their_next) in zip(late, late[1:]):
         # As exactly as the guest has calibrated its TSC.
         assert our_next - ours == pytest.approx(their_next - theirs, rel=0.002, abs=0.002)
+
+
+def test_time_goes_on_while_the_guest_sleeps(replayed: tuple[Path, list[Transcript]]) -> None:
+    """Of which instructions say nothing: the demo's init sleeps for three seconds."""
+    directory, (_, second) = replayed
+    (begin, executed), (end, executed_then) = (
+        map(int, pair) for pair in re.findall(r"^the clock says (\d+) (\d+)$", second.text, re.MULTILINE)
+    )
+    log = (directory / "serial.log").read_text()
+    stamps = [
+        float(stamp)
+        for line in ("Run /init as init process", "ACPI: PM: Preparing to enter system sleep state")
+        for stamp in re.findall(rf"^\[ *([\d.]+)\] {line}", log, re.MULTILINE)
+    ]
+    assert (end - begin) / 1e9 == pytest.approx(stamps[1] - stamps[0], abs=0.5)
+    assert (end - begin) - (executed_then - executed) > 2.5e9
 
 
 def test_ctrl_c_ends_the_recording_of_a_boot(gdb_session: Callable[..., Session], tmp_path: Path) -> None:
