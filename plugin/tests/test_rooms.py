@@ -3,6 +3,7 @@
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -27,8 +28,7 @@ MAY_INCLUDE = {
 """Which rooms of the core each of them knows beside itself."""
 
 IN_ORDER = ("base", "rsp", "flow", "relay", "xref", "trace")
-"""Rooms whose files have an order: a lower one knows nothing of a higher one. In `elf` and `record` some files share the
-private parts of one structure."""
+"""Rooms in which each file has a header of its own. In the others some share the private parts of one structure."""
 
 PYTHON_ORDER = (
     *("base", "arch", "profiles", "kernel", "importing", "model", "gdbside"),
@@ -121,6 +121,26 @@ def test_a_header_declares_its_own_file(room: str) -> None:
     for file in (CORE / room).glob("*.c"):
         declared = set(re.findall(r"\b(\w+)\(", file.with_suffix(".h").read_text()))
         assert set(definition.findall(file.read_text())) <= declared, file.name
+
+
+@pytest.mark.parametrize("room", MAY_INCLUDE)
+def test_files_of_a_room_call_each_other_in_no_circle(room: str) -> None:
+    """By what the built objects define and use: also where files share a header."""
+    symbols = {
+        file.stem: symbols_of(ROOT / "build/obj/core" / room / f"{file.stem}.o") for file in (CORE / room).glob("*.c")
+    }
+    graph = {
+        one: [other for other, (defined, _) in symbols.items() if other != one and defined & used]
+        for one, (_, used) in symbols.items()
+    }
+    assert not circle(graph)
+
+
+def symbols_of(file: Path) -> tuple[set[str], set[str]]:
+    """The global symbols that an object defines, and those that it uses."""
+    lines = subprocess.run(["nm", file], capture_output=True, text=True, check=True).stdout.splitlines()
+    kinds = [line.split()[-2:] for line in lines]
+    return {name for kind, name in kinds if kind in "TDRB"}, {name for kind, name in kinds if kind == "U"}
 
 
 def test_the_core_knows_no_python() -> None:

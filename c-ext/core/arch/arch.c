@@ -14,7 +14,9 @@ const struct arch *arch_at(size_t index)
 
 struct cs_error *insn_decoder_create(const struct arch *arch, struct insn_decoder **ret)
 {
-	return arch->decoder_create(ret);
+	CS_TRY(arch->decoder_create(ret));
+	(*ret)->arch = arch;
+	return NULL;
 }
 
 void insn_decoder_destroy(struct insn_decoder *decoder)

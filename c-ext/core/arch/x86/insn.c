@@ -91,7 +91,6 @@ struct cs_error *x86_decoder_create(struct insn_decoder **ret)
 
 	if (!decoder)
 		return &cs_error_no_memory;
-	decoder->common.arch = &arch_x86_64;
 	if (cs_open(CS_ARCH_X86, CS_MODE_64, &decoder->handle) != CS_ERR_OK ||
 	    cs_option(decoder->handle, CS_OPT_SYNTAX, CS_OPT_SYNTAX_ATT) != CS_ERR_OK ||
 	    cs_option(decoder->handle, CS_OPT_DETAIL, CS_OPT_ON) != CS_ERR_OK ||
@@ -292,7 +291,7 @@ bool x86_decode(struct insn_decoder *common, const uint8_t *bytes, size_t size, 
 	bool known;
 
 	*ret = (struct insn){
-		.arch = &arch_x86_64,
+		.arch = common->arch,
 		.address = address,
 		.condition = INSN_ALWAYS,
 		.port = INSN_PORT_NONE,
